@@ -181,7 +181,9 @@ impl Severity {
 
     /// Reads a name without regard to case.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.as_str().eq_ignore_ascii_case(text))
+        Self::ALL
+            .into_iter()
+            .find(|severity| severity.as_str().eq_ignore_ascii_case(text))
     }
 }
 
@@ -200,13 +202,14 @@ impl Outcome {
 
     /// Reads a name without regard to case.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.as_str().eq_ignore_ascii_case(text))
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str().eq_ignore_ascii_case(text))
     }
 }
 
 /// The name of a tenant: 1 to 63 of `a-z`, `0-9`, `-` and `_`, beginning with a letter or a digit.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(Arc<str>);
 
 impl TenantId {
@@ -218,7 +221,9 @@ impl TenantId {
     /// Checks a name; `None` when it can't be one.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = text.bytes();
-        let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let first = bytes
+            .next()
+            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
         (first && rest && text.len() <= 63).then(|| Self(Arc::from(text)))
     }
@@ -238,6 +243,12 @@ impl fmt::Display for TenantId {
 impl fmt::Debug for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl Serialize for TenantId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
