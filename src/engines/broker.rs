@@ -1,0 +1,67 @@
+//! The embedded log: the `nisshi` broker with its records in one SQLite file.
+//!
+//! Its database path is read relative to its working directory whatever it looks like, so it runs inside
+//! `<data-dir>/broker`. It also reads a `.env` file from there or from any directory above; an empty one of our
+//! own keeps strangers' settings out, as the cleared environment does.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::disk::DataDir;
+use super::probe::Probe;
+use super::spec::Spec;
+use super::{Config, Engine, EngineDirs, EngineError};
+
+const ENGINE: &str = "the embedded broker";
+
+/// Starts it under `data` at `config.kafka_listen`; returns when it answers Kafka's ApiVersions.
+pub async fn start(config: &Config, data: &DataDir) -> Result<Engine, EngineError> {
+    let program = EngineDirs::find(config.dir.as_deref()).nisshi()?;
+    let io = |act: &str| {
+        let act = act.to_owned();
+        move |source| EngineError::Io {
+            engine: ENGINE,
+            act,
+            source,
+        }
+    };
+    let home = data.inside("broker").map_err(io("make its directory"))?;
+    let log = data
+        .inside("log")
+        .map_err(io("make its log directory"))?
+        .join("broker.log");
+    std::fs::write(home.join(".env"), "").map_err(io("write in its directory"))?;
+    let spec = Spec {
+        engine: ENGINE,
+        flag: "--kafka-listen",
+        probe: Probe::Kafka,
+        command: Box::new(move |listen| command(&program, &home, listen)),
+        log,
+        pid_file: data.path().join("broker.pid"),
+        ready_within: Duration::from_secs(30),
+        stop_within: Duration::from_secs(10),
+    };
+    Engine::start(spec, config.kafka_listen).await
+}
+
+fn command(program: &PathBuf, home: &Path, listen: SocketAddr) -> Command {
+    let url = format!("tcp://{listen}");
+    let mut command = Command::new(program);
+    command
+        .current_dir(home)
+        .arg("broker")
+        .args(["--cluster-id", "trailhouse"])
+        .args(["--listener-url", &url])
+        .args(["--advertised-listener-url", &url])
+        .args(["--storage-engine", "sqlite:///log.db"])
+        // The default makes a group's first member wait 3 s for company.
+        .args(["--group-initial-rebalance-delay", "0s"])
+        .arg("--silent")
+        .env_clear()
+        .env("RUST_LOG", "warn")
+        .env("NO_COLOR", "1");
+    command
+}
