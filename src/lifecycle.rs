@@ -63,6 +63,7 @@ pub enum Ended {
 /// The running process: its stages, its workers, and how it is told to stop.
 pub struct Lifecycle {
     deadline: Duration,
+    grace: Duration,
     stages: Vec<Stage>,
     handle: StopHandle,
     board: Board,
@@ -76,6 +77,7 @@ impl Lifecycle {
         let (failed, failures) = mpsc::unbounded_channel();
         Self {
             deadline,
+            grace: HARD_GRACE,
             stages: Vec::new(),
             handle: StopHandle::default(),
             board: Board::default(),
@@ -145,7 +147,7 @@ impl Lifecycle {
             stage.tasks.close();
             let given_up = async {
                 self.handle.hard.cancelled().await;
-                tokio::time::sleep(HARD_GRACE).await;
+                tokio::time::sleep(self.grace).await;
             };
             tokio::select! {
                 () = stage.tasks.wait() => {}

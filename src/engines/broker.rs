@@ -65,3 +65,55 @@ fn command(program: &PathBuf, home: &Path, listen: SocketAddr) -> Command {
         .env("NO_COLOR", "1");
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    use super::super::Status;
+    use super::*;
+
+    fn config(listen: SocketAddr) -> Config {
+        Config {
+            dir: None,
+            kafka_listen: listen,
+            clickhouse_listen: "127.0.0.1:0".parse().unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_real_broker_answers_comes_back_and_keeps_its_port_to_itself() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (one, two) = (
+            DataDir::open(one.path()).unwrap(),
+            DataDir::open(two.path()).unwrap(),
+        );
+        let broker = start(&config("127.0.0.1:0".parse().unwrap()), &one)
+            .await
+            .unwrap();
+        let mut status = broker.status();
+        let Status::Up { pid, .. } = *status.borrow_and_update() else {
+            panic!("it is not up")
+        };
+
+        let clash = start(&config(broker.listen()), &two)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(clash.contains("--kafka-listen"), "{clash}");
+
+        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+        status
+            .wait_for(|status| matches!(status, Status::Up { restarts: 1, .. }))
+            .await
+            .unwrap();
+        assert!(Probe::Kafka.answers(broker.listen()).await);
+        assert!(
+            one.path().join("broker/log.db").exists(),
+            "the log is in the data directory"
+        );
+        broker.stop().await;
+        assert_eq!(*status.borrow(), Status::Stopped);
+    }
+}
