@@ -1,0 +1,71 @@
+//! The embedded ClickHouse: our own binary, started as `trailhouse clickhouse`, with the engine as a library in it.
+//!
+//! It is a process of its own so that its memory has its own bound, its crash is not ours, and it can be fenced.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::disk::DataDir;
+use super::probe::Probe;
+use super::spec::Spec;
+use super::{Config, Engine, EngineDirs, EngineError};
+
+const ENGINE: &str = "the embedded ClickHouse";
+
+/// What is started, where it is not simply this program.
+#[derive(Clone, Debug, Default)]
+pub struct Child {
+    /// The program that knows the command `clickhouse`. Default: the one that runs now.
+    pub program: Option<PathBuf>,
+    /// Further arguments for it, such as a bound on memory.
+    pub arguments: Vec<OsString>,
+}
+
+/// Starts it with its tables in `<data>/clickhouse` at `config.clickhouse_listen`; returns when it answers
+/// `GET /ping`. Loading the engine takes about a second, reading many tables' parts more.
+pub async fn start(config: &Config, data: &DataDir, child: Child) -> Result<Engine, EngineError> {
+    let engines = EngineDirs::find(config.dir.as_deref());
+    engines.libchdb()?;
+    let io = |act: &str| {
+        let act = act.to_owned();
+        move |source| EngineError::Io {
+            engine: ENGINE,
+            act,
+            source,
+        }
+    };
+    let program = child
+        .program
+        .map_or_else(std::env::current_exe, Ok)
+        .map_err(io("find our own program"))?;
+    let home = data.inside("clickhouse").map_err(io("make its directory"))?;
+    let log = data
+        .inside("log")
+        .map_err(io("make its log directory"))?
+        .join("clickhouse.log");
+    let command = move |listen: std::net::SocketAddr| {
+        let mut command = Command::new(&program);
+        command
+            .arg("clickhouse")
+            .arg("--data-dir")
+            .arg(&home)
+            .args(["--listen", &listen.to_string()])
+            .args(&child.arguments)
+            .env("TRAILHOUSE_ENGINES", engines.root());
+        command
+    };
+    let spec = Spec {
+        engine: ENGINE,
+        flag: "--clickhouse-listen",
+        probe: Probe::Http,
+        command: Box::new(command),
+        log,
+        pid_file: data.path().join("clickhouse.pid"),
+        ready_within: Duration::from_secs(120),
+        stop_within: Duration::from_secs(20),
+    };
+    Engine::start(spec, config.clickhouse_listen).await
+}
