@@ -51,17 +51,25 @@ impl Timestamp {
 
     /// The calendar month in UTC as `yyyymm`, the number that ClickHouse's `toYYYYMM` gives.
     pub fn month(self) -> u32 {
-        self.datetime().map_or(0, |at| at.year().max(0) as u32 * 100 + u32::from(u8::from(at.month())))
+        self.datetime().map_or(0, |at| {
+            at.year().max(0) as u32 * 100 + u32::from(u8::from(at.month()))
+        })
     }
 
     /// This moment moved later by `by`.
     pub fn plus(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// This moment moved earlier by `by`.
     pub fn minus(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// How long after `earlier` this is; zero when it is not.
@@ -141,7 +149,9 @@ pub struct FixedClock {
 impl FixedClock {
     /// A clock that says `now` until [`FixedClock::advance`] is called.
     pub fn at(now: Timestamp) -> Self {
-        Self { state: Mutex::new((now, 0)) }
+        Self {
+            state: Mutex::new((now, 0)),
+        }
     }
 
     /// Moves the clock on.
@@ -153,7 +163,10 @@ impl FixedClock {
 
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).0
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .0
     }
 
     fn fresh_id(&self) -> Uuid {

@@ -1,1 +1,231 @@
-//! (to be written)
+//! The connection to ClickHouse, the read side of the platform.
+//!
+//! Everything in ClickHouse can be dropped and rebuilt from the log, so nothing here is the truth; but every reader
+//! of events goes through here. A question is a [`Statement`]: fixed SQL text with bound values, sent over HTTP with
+//! bounds on time and memory, answered row by row. What can go wrong is one of four things ([`StoreError`]), and
+//! callers decide by them: wait, narrow the question, mend the data, or report a fault.
+//!
+//! - [`row`] is the event as a row, [`details`] its open-ended part as columns.
+//! - [`held`] asks what the table holds already, for those who write; [`tables`] creates, exchanges and cleans them.
+//! - [`progress`] says how far this process's projector has come.
+
+pub mod details;
+pub mod error;
+pub mod held;
+pub mod progress;
+pub mod row;
+pub mod statement;
+pub mod tables;
+
+use std::time::Duration;
+
+use clickhouse::{Client, Row, RowRead};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::clock::Timestamp;
+pub use error::StoreError;
+pub use row::EventRow;
+pub use statement::{Statement, Value};
+
+/// ClickHouse closes an idle connection after 3 s by default; ours end before, so that no request meets a closed one.
+const IDLE_CONNECTIONS_END: Duration = Duration::from_secs(2);
+
+/// The section `clickhouse` of the configuration: where it is, and what a question to it may cost.
+#[derive(Clone, Debug, confique::Config)]
+pub struct Config {
+    /// Its HTTP interface: `http://host:8123` or `https://host:8443`. Without one, the embedded ClickHouse is used.
+    pub url: Option<String>,
+
+    /// User name.
+    #[config(default = "default")]
+    pub user: String,
+
+    /// Password.
+    pub password: Option<SecretString>,
+
+    /// The database that holds our tables.
+    #[config(default = "trailhouse")]
+    pub database: String,
+
+    /// For the TCP connection to stand, in milliseconds.
+    #[config(default = 2000)]
+    pub connect_timeout_ms: u64,
+
+    /// For a whole answer, in milliseconds; the server is told to stop a second earlier, so that its reason arrives.
+    #[config(default = 10000)]
+    pub query_timeout_ms: u64,
+
+    /// Memory that one question may use in the server, in bytes.
+    #[config(default = 1073741824)]
+    pub query_memory: u64,
+}
+
+/// A handle on ClickHouse; cheap to clone, connections are shared.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    database: String,
+    connect_timeout: Duration,
+    query_timeout: Duration,
+    query_memory: u64,
+}
+
+impl Store {
+    /// A handle; nothing is sent yet. [`StoreError::Broken`] when the configuration names no address, or the machine's
+    /// root certificates can't be read.
+    pub fn new(config: &Config) -> Result<Self, StoreError> {
+        let url = config
+            .url
+            .as_deref()
+            .ok_or_else(|| StoreError::Broken("no clickhouse.url is known".to_owned()))?;
+        let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(connect_timeout));
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let mut http = HyperClient::builder(TokioExecutor::new());
+        http.pool_idle_timeout(IDLE_CONNECTIONS_END);
+        let client = if url.starts_with("https:") {
+            let tls = HttpsConnectorBuilder::new()
+                .with_native_roots()
+                .map_err(|error| StoreError::Broken(format!("no root certificates: {error}")))?;
+            Client::with_http_client(http.build(tls.https_or_http().enable_http1().wrap_connector(tcp)))
+        } else {
+            Client::with_http_client(http.build(tcp))
+        };
+        let client = client
+            .with_url(url)
+            .with_user(&config.user)
+            .with_password(
+                config
+                    .password
+                    .as_ref()
+                    .map_or("", |password| password.expose_secret()),
+            )
+            .with_database(&config.database)
+            // Since 26.2 a server gathers small inserts by default; ours are gathered already, and must be in the
+            // table when they are answered.
+            .with_setting("async_insert", "0");
+        Ok(Self {
+            client,
+            database: config.database.clone(),
+            connect_timeout,
+            query_timeout: Duration::from_millis(config.query_timeout_ms),
+            query_memory: config.query_memory,
+        })
+    }
+
+    /// The crate's client, for inserts and for table definitions.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether ClickHouse answers at all.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let answer = self.client.query_raw("SELECT 1").execute();
+        tokio::time::timeout(self.connect_timeout, answer)
+            .await
+            .map_err(|_| StoreError::no_answer())??;
+        Ok(())
+    }
+
+    /// Runs a statement that answers nothing.
+    pub async fn execute(&self, statement: &Statement) -> Result<(), StoreError> {
+        let answer = self.query(statement).execute();
+        tokio::time::timeout(self.query_timeout, answer)
+            .await
+            .map_err(|_| StoreError::no_answer())??;
+        Ok(())
+    }
+
+    /// Hands every row of the answer to `take`, which may end it with an error of its own.
+    pub async fn each<R, F>(&self, statement: &Statement, mut take: F) -> Result<(), StoreError>
+    where
+        R: Row + RowRead,
+        F: FnMut(R::Value<'_>) -> Result<(), StoreError>,
+    {
+        let answer = async {
+            let mut rows = self.query(statement).fetch::<R>()?;
+            while let Some(row) = rows.next().await? {
+                take(row)?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(self.query_timeout, answer)
+            .await
+            .map_err(|_| StoreError::no_answer())?
+    }
+
+    /// All rows of the answer, where they own what they hold.
+    pub async fn rows<R>(&self, statement: &Statement) -> Result<Vec<R>, StoreError>
+    where
+        R: Row + RowRead + for<'a> Row<Value<'a> = R>,
+    {
+        let mut rows = Vec::new();
+        self.each::<R, _>(statement, |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// The months (`yyyymm`) in which a record may stand twice for now.
+    pub async fn dirty_months(&self) -> Result<Vec<u32>, StoreError> {
+        let mut statement = Statement::new();
+        statement.push("SELECT month FROM dirty_months FINAL WHERE dirty ORDER BY month");
+        Ok(self
+            .rows::<Month>(&statement)
+            .await?
+            .into_iter()
+            .map(|row| row.month)
+            .collect())
+    }
+
+    /// Marks months as dirty, or as clean again; `at` orders the marks of one month.
+    pub async fn mark_months(&self, months: &[u32], dirty: bool, at: Timestamp) -> Result<(), StoreError> {
+        let mut statement = Statement::new();
+        statement.push("INSERT INTO dirty_months (month, dirty, marked_at) SELECT arrayJoin(");
+        statement.bind(
+            "Array(UInt32)",
+            Value::numbers(months.iter().map(|month| i128::from(*month))),
+        );
+        statement
+            .push("), ")
+            .bind("Bool", Value::text(if dirty { "true" } else { "false" }));
+        statement
+            .push(", fromUnixTimestamp64Micro(")
+            .bind("Int64", Value::number(at.micros()))
+            .push(")");
+        self.execute(&statement).await
+    }
+
+    fn query(&self, statement: &Statement) -> clickhouse::query::Query {
+        let seconds = self
+            .query_timeout
+            .saturating_sub(Duration::from_secs(1))
+            .max(Duration::from_secs(1));
+        let mut query = self
+            .client
+            .query_raw(statement.sql())
+            .with_setting("max_execution_time", format!("{:.3}", seconds.as_secs_f64()))
+            .with_setting("max_memory_usage", self.query_memory.to_string());
+        for (name, value) in statement.settings() {
+            query = query.with_setting(name, value);
+        }
+        statement
+            .params()
+            .fold(query, |query, (name, value)| query.param(&name, value))
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct Month {
+    month: u32,
+}

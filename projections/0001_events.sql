@@ -1,0 +1,75 @@
+-- The table that every question about events starts from: one row an event, tenant first, then time.
+--
+-- ReplacingMergeTree keeps the row with the highest version of each (tenant_id, time, event_id). The version of a
+-- record at offset o is 2^62 - o: it falls as the offset rises, so the first copy in the log wins, whenever the
+-- later ones come. Versions above 2^62 are left for records that replace an original (2^63 + o).
+--
+-- toUInt128(event_id): ClickHouse orders UUIDs by their second half; as a number they sort as they are written.
+CREATE TABLE IF NOT EXISTS {table:Identifier}
+(
+    tenant_id       LowCardinality(String),
+    time            DateTime64(6, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    event_id        UUID CODEC(ZSTD(1)),
+    received_at     DateTime64(6, 'UTC') CODEC(ZSTD(1)),
+    time_offset     Nullable(Int16) COMMENT 'minutes east of UTC, as the client wrote it',
+    time_from       Enum8('client' = 0, 'id' = 1, 'received' = 2),
+    source_event_id String CODEC(ZSTD(1)),
+
+    event_type      LowCardinality(String),
+    action          LowCardinality(String),
+    severity        Enum8('INFO' = 1, 'WARNING' = 2, 'ERROR' = 3, 'CRITICAL' = 4),
+    outcome         Enum8('unknown' = 0, 'success' = 1, 'failure' = 2),
+
+    actor_id        String CODEC(ZSTD(3)),
+    actor_type      LowCardinality(String),
+    actor_name      String CODEC(ZSTD(3)),
+    actor_email     String CODEC(ZSTD(3)),
+    session_id      String CODEC(ZSTD(3)),
+    ip              IPv6 CODEC(ZSTD(1)) COMMENT '::ffff:a.b.c.d for IPv4, :: for none',
+    user_agent      LowCardinality(String),
+
+    resource_type   LowCardinality(String),
+    resource_id     String CODEC(ZSTD(3)),
+    resource_name   String CODEC(ZSTD(3)),
+
+    message         String CODEC(ZSTD(3)),
+    before          String CODEC(ZSTD(3)) COMMENT 'JSON text, empty for none',
+    after           String CODEC(ZSTD(3)) COMMENT 'JSON text, empty for none',
+    details         Map(LowCardinality(String), String) CODEC(ZSTD(3)) COMMENT 'path to value, one entry a leaf, in document order: a.b[0].c',
+    details_types   LowCardinality(String) COMMENT 'one letter a leaf: s string, j any other JSON',
+
+    request_id      String CODEC(ZSTD(1)),
+    trace_id        String CODEC(ZSTD(1)),
+    tags            Array(LowCardinality(String)),
+
+    source          LowCardinality(String) COMMENT 'kind: http, kafka, aws_cloudtrail, ...',
+    source_id       LowCardinality(String),
+    provenance      String CODEC(ZSTD(3)),
+    raw             String CODEC(ZSTD(3)),
+    raw_sha256      String CODEC(ZSTD(1)) COMMENT 'of the bytes before redaction; empty where nothing was redacted and it can be computed',
+    raw_redacted    Array(String) CODEC(ZSTD(3)) COMMENT 'JSON pointers',
+
+    log_id          UUID CODEC(ZSTD(1)),
+    log_partition   UInt16 CODEC(ZSTD(1)),
+    version         UInt64 CODEC(Delta(8), ZSTD(1)),
+
+    log_offset      UInt64 ALIAS if(version <= 4611686018427387904, 4611686018427387904 - version, version - 9223372036854775808),
+    detail_items    Array(String) ALIAS arrayMap((k, v) -> concat(replaceRegexpAll(k, '\\[[0-9]+\\]', ''), '=', v), mapKeys(details), mapValues(details)),
+    search_text     String ALIAS lower(concat(message, ' ', arrayStringConcat(mapValues(details), ' '))),
+
+    INDEX ix_details     detail_items TYPE text(tokenizer = 'array'),
+    INDEX ix_text        search_text TYPE text(tokenizer = 'splitByNonAlpha'),
+    INDEX ix_event_id    event_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_source_event_id source_event_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_actor_id    actor_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_session_id  session_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_ip          ip TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_resource_id resource_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_request_id  request_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_trace_id    trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_version     version TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(time)
+PRIMARY KEY (tenant_id, time)
+ORDER BY (tenant_id, time, toUInt128(event_id))

@@ -1,0 +1,411 @@
+//! Reading: one thread a reader, between librdkafka and a bounded channel.
+//!
+//! The thread drains what librdkafka has into batches. When the reader is slower than the log, fetching is paused
+//! and the thread goes on answering the group's coordinator. When there is nothing to read, fetching is paused as
+//! well, because a waiting fetch costs the embedded broker CPU; an append of this process, or the end of a short
+//! sleep, resumes it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc as blocking};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use super::client::{describe, misconfigured};
+use super::{LogError, Record};
+use crate::clock::Timestamp;
+
+/// Records handed over at once, and batches that may wait for the reader.
+const BATCH: usize = 2_000;
+const WAITING_BATCHES: usize = 4;
+/// A reader with nothing to read for this long pauses, for at most this long. Another process's append is seen
+/// after the second, this process's at once.
+const IDLE_AFTER: Duration = Duration::from_millis(250);
+const IDLE_FOR: Duration = Duration::from_millis(500);
+/// How long a reader may take to put down a partition that goes to another instance.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a reader is told, in order.
+pub(super) enum Fetched {
+    Records(Vec<Record>),
+    Assigned(Vec<Assignment>),
+    Revoked {
+        partitions: Vec<i32>,
+        done: blocking::SyncSender<()>,
+    },
+    Failed(LogError),
+}
+
+/// A partition that is this reader's from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Which one.
+    pub partition: i32,
+    /// The first offset the reader will be given: the look-back begins here.
+    pub from: i64,
+    /// The first offset that is not yet processed: everything before is look-back.
+    pub next: i64,
+}
+
+/// Where reading starts.
+pub(super) enum Start {
+    At { partition: i32, offset: i64 },
+    Group { look_back: i64 },
+}
+
+/// A running reader thread; dropping it stops the thread.
+pub(super) struct Fetch {
+    pub(super) consumer: Arc<BaseConsumer<Context>>,
+    pub(super) topic: String,
+    events: mpsc::Receiver<Fetched>,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Fetch {
+    pub(super) fn start(
+        config: ClientConfig,
+        full_topic: String,
+        topic: &str,
+        start: Start,
+        waker: Waker,
+    ) -> Result<Self, LogError> {
+        let (sender, events) = mpsc::channel(WAITING_BATCHES);
+        let look_back = match start {
+            Start::Group { look_back } => look_back,
+            Start::At { .. } => 0,
+        };
+        let context = Context {
+            events: sender.clone(),
+            look_back,
+        };
+        let consumer =
+            Arc::new(BaseConsumer::from_config_and_context(&config, context).map_err(misconfigured)?);
+        match start {
+            Start::Group { .. } => consumer.subscribe(&[&full_topic]),
+            Start::At { partition, offset } => {
+                let mut list = TopicPartitionList::new();
+                list.add_partition_offset(&full_topic, partition, Offset::Offset(offset))
+                    .and_then(|()| consumer.assign(&list))
+            }
+        }
+        .map_err(misconfigured)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let pump = Pump {
+            consumer: consumer.clone(),
+            topic: Arc::from(topic),
+            events: sender,
+            stop: stop.clone(),
+            waker: waker.clone(),
+        };
+        thread::Builder::new()
+            .name(format!("read {topic}"))
+            .spawn(move || pump.run())
+            .map_err(|error| LogError::Unavailable(format!("no thread for reading: {error}")))?;
+        Ok(Self {
+            consumer,
+            topic: full_topic,
+            events,
+            stop,
+            waker,
+        })
+    }
+
+    /// The next thing that happened; `None` after the thread ended.
+    pub(super) async fn next(&mut self) -> Option<Fetched> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.events.close();
+        self.waker.wake();
+    }
+}
+
+struct Pump {
+    consumer: Arc<BaseConsumer<Context>>,
+    topic: Arc<str>,
+    events: mpsc::Sender<Fetched>,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Pump {
+    fn run(self) {
+        let mut seen = self.waker.generation();
+        let mut last_read = Instant::now();
+        while !self.stop.load(Ordering::Acquire) {
+            match self.drain() {
+                Ok(records) if records.is_empty() => {
+                    if last_read.elapsed() > IDLE_AFTER {
+                        seen = self.sleep(seen);
+                        last_read = Instant::now();
+                    }
+                }
+                Ok(records) => {
+                    last_read = Instant::now();
+                    self.hand_over(Fetched::Records(records));
+                }
+                Err(error) => self.hand_over(Fetched::Failed(error)),
+            }
+        }
+        self.consumer.unsubscribe();
+    }
+
+    /// What librdkafka has, at most [`BATCH`]; waits for the first one.
+    fn drain(&self) -> Result<Vec<Record>, LogError> {
+        let mut records = Vec::new();
+        let mut wait = Duration::from_millis(100);
+        while records.len() < BATCH {
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => records.push(to_record(&self.topic, &message)),
+                Some(Err(error)) => match fatal(&error) {
+                    Some(fatal) if records.is_empty() => return Err(fatal),
+                    // Come back to it after these records: librdkafka repeats it.
+                    Some(_) => break,
+                    None => {
+                        tracing::debug!(topic = %self.topic, error = describe(&error), "reading goes on after an error")
+                    }
+                },
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(records)
+    }
+
+    /// Gives the reader what was read; while it has no room, fetching rests and the group is still answered.
+    fn hand_over(&self, fetched: Fetched) {
+        let Err(mpsc::error::TrySendError::Full(mut waiting)) = self.events.try_send(fetched) else {
+            return;
+        };
+        self.rest(true);
+        while !self.stop.load(Ordering::Acquire) {
+            match self.events.try_send(waiting) {
+                Err(mpsc::error::TrySendError::Full(back)) => waiting = back,
+                _ => break,
+            }
+            if let Some(Ok(message)) = self.consumer.poll(Duration::from_millis(10)) {
+                // Fetched before the pause took hold: go back to it after the pause.
+                let (partition, offset) = (message.partition(), message.offset());
+                drop(message);
+                self.seek(partition, offset);
+            }
+        }
+        self.rest(false);
+    }
+
+    fn seek(&self, partition: i32, offset: i64) {
+        let topic = self.consumer.context_topic(partition);
+        if let Some(topic) = topic
+            && let Err(error) = self
+                .consumer
+                .seek(&topic, partition, Offset::Offset(offset), ASK_TIMEOUT)
+        {
+            tracing::warn!(
+                partition,
+                offset,
+                error = describe(&error),
+                "could not go back to a record"
+            );
+        }
+    }
+
+    /// Pauses until an append of this process, or for [`IDLE_FOR`]; the group is still answered.
+    fn sleep(&self, seen: u64) -> u64 {
+        self.rest(true);
+        let now = self.waker.wait(seen, IDLE_FOR);
+        self.rest(false);
+        now
+    }
+
+    fn rest(&self, pause: bool) {
+        let Ok(list) = self.consumer.assignment() else {
+            return;
+        };
+        if list.count() == 0 {
+            return;
+        }
+        let result = if pause {
+            self.consumer.pause(&list)
+        } else {
+            self.consumer.resume(&list)
+        };
+        if let Err(error) = result {
+            tracing::debug!(topic = %self.topic, error = describe(&error), "could not pause or resume reading");
+        }
+    }
+}
+
+/// Finds the broker's name of the topic a partition of this reader belongs to.
+trait AssignedTopic {
+    fn context_topic(&self, partition: i32) -> Option<String>;
+}
+
+impl AssignedTopic for BaseConsumer<Context> {
+    fn context_topic(&self, partition: i32) -> Option<String> {
+        let list = self.assignment().ok()?;
+        list.elements()
+            .iter()
+            .find(|one| one.partition() == partition)
+            .map(|one| one.topic().to_owned())
+    }
+}
+
+/// Errors after which reading can't simply go on.
+fn fatal(error: &KafkaError) -> Option<LogError> {
+    match error.rdkafka_error_code()? {
+        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => Some(LogError::Misconfigured(
+            "the log no longer has the records at the committed offset: its retention removed them, or the topic was made anew".into(),
+        )),
+        RDKafkaErrorCode::Fatal => Some(LogError::Unavailable(describe(error))),
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition => {
+            Some(LogError::Unavailable("the topic does not exist; run `trailhouse migrate`".into()))
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed => {
+            Some(LogError::Misconfigured(format!("the broker does not let this user read: {}", describe(error))))
+        }
+        _ => None,
+    }
+}
+
+fn to_record(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()))
+            .collect()
+    });
+    Record {
+        topic: topic.clone(),
+        partition: message.partition(),
+        offset: message.offset(),
+        appended_at: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or_default()),
+        key: message.key().unwrap_or_default().to_vec(),
+        payload: message.payload().unwrap_or_default().to_vec(),
+        headers,
+    }
+}
+
+/// Receives the group's decisions on the reader's thread.
+pub(super) struct Context {
+    events: mpsc::Sender<Fetched>,
+    look_back: i64,
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(error = describe(&error), reason, "a reader met an error");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let result = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
+            _ => self.revoke(consumer, list),
+        };
+        if let Err(error) = result {
+            tracing::error!(
+                error = describe(&error),
+                "a change of partitions failed; the group will try again"
+            );
+        }
+    }
+}
+
+impl Context {
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> Result<(), KafkaError> {
+        let committed = consumer.committed_offsets(list.clone(), ASK_TIMEOUT)?;
+        let mut assignments = Vec::new();
+        for element in committed.elements() {
+            let (low, _) = consumer.fetch_watermarks(element.topic(), element.partition(), ASK_TIMEOUT)?;
+            let committed = element.offset().to_raw().filter(|raw| *raw >= 0);
+            let next = committed.unwrap_or(low);
+            let from = (next - self.look_back).max(low).min(next);
+            list.set_partition_offset(element.topic(), element.partition(), Offset::Offset(from))?;
+            assignments.push(Assignment {
+                partition: element.partition(),
+                from,
+                next,
+            });
+        }
+        // First the word, then the records.
+        if !assignments.is_empty() {
+            let _ = self.events.blocking_send(Fetched::Assigned(assignments));
+        }
+        consumer.incremental_assign(list)
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
+        let partitions: Vec<i32> = list
+            .elements()
+            .iter()
+            .map(|element| element.partition())
+            .collect();
+        if !partitions.is_empty() {
+            let (done, finished) = blocking::sync_channel(1);
+            if self
+                .events
+                .blocking_send(Fetched::Revoked { partitions, done })
+                .is_ok()
+            {
+                // A reader that takes longer is overtaken: the next owner asks what is held before it writes.
+                let _ = finished.recv_timeout(HAND_OVER_WITHIN);
+            }
+        }
+        consumer.incremental_unassign(list)
+    }
+}
+
+/// Wakes the readers of a topic after an append.
+#[derive(Clone, Default)]
+pub(super) struct Waker {
+    state: Arc<(Mutex<u64>, Condvar)>,
+}
+
+impl Waker {
+    pub(super) fn wake(&self) {
+        let mut generation = self
+            .state
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        *generation += 1;
+        self.state.1.notify_all();
+    }
+
+    fn generation(&self) -> u64 {
+        *self
+            .state
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Waits for a wake-up since `seen`, at most `within`; gives the generation to wait on next.
+    fn wait(&self, seen: u64, within: Duration) -> u64 {
+        let generation = self
+            .state
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let waited = self
+            .state
+            .1
+            .wait_timeout_while(generation, within, |now| *now == seen);
+        *waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    }
+}

@@ -1,0 +1,304 @@
+//! The running projector: one member of the group, reading ahead while the last batch is being written.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{Batch, Row};
+use super::decode::{DecodeError, Decoder, print};
+use super::writer::{Stopped, Writer};
+use super::{Config, GROUP};
+use crate::log::group::{Assignment, Group, GroupEvent};
+use crate::log::rejected::{Reason, Rejection, reject};
+use crate::log::seen::{Seen, Verdict, WINDOW};
+use crate::log::{Log, LogError, Position, Record, topics};
+use crate::meters;
+use crate::store::progress::Progress;
+
+/// Everything the projector works with.
+pub struct Projector {
+    log: Log,
+    writer: Writer,
+    decoder: Decoder,
+    progress: Progress,
+    config: Config,
+    partitions: HashMap<i32, Partition>,
+    batch: Batch,
+    /// When the oldest record of the batch came in.
+    since: Option<Instant>,
+    writing: Option<JoinHandle<Result<Vec<(i32, i64)>, Stopped>>>,
+    last_write: Instant,
+}
+
+/// What is known of an assigned partition.
+#[derive(Default)]
+struct Partition {
+    seen: Seen,
+    /// The first offset that is to be processed; before it is look-back.
+    next: i64,
+    /// Offsets from `next` on that the table holds already, from before a crash.
+    held: HashSet<i64>,
+}
+
+impl Projector {
+    /// Prepares a projector; [`run`](Self::run) makes it work.
+    pub fn new(log: Log, writer: Writer, decoder: Decoder, progress: Progress, config: Config) -> Self {
+        Self {
+            log,
+            writer,
+            decoder,
+            progress,
+            config,
+            partitions: HashMap::new(),
+            batch: Batch::default(),
+            since: None,
+            writing: None,
+            last_write: Instant::now(),
+        }
+    }
+
+    /// Works until `stop`, then writes and commits what it holds.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), LogError> {
+        let mut group = self.log.group(GROUP, topics::EVENTS, WINDOW)?;
+        loop {
+            let has_room = self.batch.rows() < self.config.batch_rows;
+            let flush_at = self.flush_at();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                finished = join(&mut self.writing), if self.writing.is_some() => {
+                    self.written(finished, &group).await?;
+                }
+                () = tokio::time::sleep_until(flush_at), if self.writing.is_none() && !self.batch.is_empty() => {
+                    self.start_writing();
+                }
+                event = group.next(), if has_room => match event {
+                    Some(event) => self.on(event, &group, &stop).await?,
+                    None => return Err(LogError::Unavailable("the reader of the log has ended".into())),
+                },
+            }
+        }
+        self.finish(&group).await
+    }
+
+    /// When the batch is due: at once when it is full or the last write is long ago, else at the next beat.
+    fn flush_at(&self) -> Instant {
+        let Some(since) = self.since else { return Instant::now() };
+        if self.batch.rows() >= self.config.batch_rows {
+            return Instant::now();
+        }
+        let beat = self.last_write + Duration::from_millis(self.config.batch_every_ms);
+        // A little company for an event that comes alone: bulk requests arrive as many records.
+        beat.max(since + Duration::from_millis(20))
+    }
+
+    async fn on(&mut self, event: GroupEvent, group: &Group, stop: &CancellationToken) -> Result<(), LogError> {
+        match event {
+            GroupEvent::Records(records) => self.take(records, stop).await,
+            GroupEvent::Assigned(assignments) => {
+                for assignment in assignments {
+                    self.assign(assignment).await;
+                }
+                Ok(())
+            }
+            GroupEvent::Revoked(gone, hand_over) => {
+                self.finish(group).await?;
+                for partition in &gone {
+                    self.partitions.remove(partition);
+                    self.progress.forget(*partition);
+                }
+                self.batch.drop_partitions(&gone);
+                hand_over.done();
+                Ok(())
+            }
+            GroupEvent::Failed(error @ LogError::Misconfigured(_)) => Err(error),
+            GroupEvent::Failed(error) => {
+                tracing::warn!(%error, "the projector can't read the log; it tries again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn assign(&mut self, assignment: Assignment) {
+        let Assignment { partition, next, from } = assignment;
+        // An error means that the process stops: nothing will be read any more.
+        let held = self.writer.held(partition, next).await.unwrap_or_default();
+        tracing::info!(partition, next, look_back = next - from, held = held.len(), "projecting a partition");
+        self.partitions.insert(partition, Partition { seen: Seen::default(), next, held });
+        self.progress.reached(partition, next);
+    }
+
+    async fn take(&mut self, records: Vec<Record>, stop: &CancellationToken) -> Result<(), LogError> {
+        self.since.get_or_insert_with(Instant::now);
+        for record in records {
+            let at = Position { partition: record.partition, offset: record.offset };
+            let Some(decoded) = self.decode(&record, stop).await else { return Ok(()) };
+            let Some(partition) = self.partitions.get_mut(&at.partition) else { continue };
+            let look_back = at.offset < partition.next;
+            match decoded {
+                Err(why) if !look_back => {
+                    self.reject(&record, Reason::Unreadable, &why, stop).await;
+                    self.batch.done(at);
+                }
+                Err(_) => {}
+                Ok(event) => match partition.seen.show(at.offset, print(&event)) {
+                    _ if look_back => {}
+                    Verdict::First if partition.held.remove(&at.offset) => self.batch.done(at),
+                    Verdict::First => self.batch.add(Row { at, event }),
+                    Verdict::Copy => {
+                        metrics::counter!(meters::COPIES).increment(1);
+                        self.batch.done(at);
+                    }
+                    Verdict::Conflict { first } => {
+                        let why = format!("event {} stands at offset {first} with other content", event.event_id);
+                        self.reject(&record, Reason::IdConflict, &why, stop).await;
+                        self.batch.done(at);
+                    }
+                },
+            }
+        }
+        if self.batch.is_empty() {
+            self.since = None;
+        }
+        Ok(())
+    }
+
+    /// The event; `Err` when there will never be one, `None` when the process stops first.
+    async fn decode(&self, record: &Record, stop: &CancellationToken) -> Option<Result<crate::event::Event, String>> {
+        loop {
+            match self.decoder.decode(record).await {
+                Ok(event) => return Some(Ok(event)),
+                Err(DecodeError::Unreadable(why)) => return Some(Err(why)),
+                Err(DecodeError::Later(error)) => {
+                    tracing::warn!(%error, "a schema can't be asked for; the projector waits");
+                    tokio::select! {
+                        () = stop.cancelled() => return None,
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a rejection, as long as it takes: the record counts as done only afterwards.
+    async fn reject(&self, record: &Record, reason: Reason, why: &str, stop: &CancellationToken) {
+        metrics::counter!(meters::REJECTED, "reason" => reason.as_str()).increment(1);
+        reject_record(&self.log, record, reason, why, stop).await;
+    }
+
+    fn start_writing(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        self.since = None;
+        self.last_write = Instant::now();
+        let (writer, log) = (self.writer.clone(), self.log.clone());
+        self.writing = Some(tokio::spawn(write(writer, log, batch)));
+    }
+
+    async fn written(
+        &mut self,
+        finished: Result<Vec<(i32, i64)>, Stopped>,
+        group: &Group,
+    ) -> Result<(), LogError> {
+        self.writing = None;
+        // Nothing may be committed past rows that were not written: this projector ends here.
+        let next = finished.map_err(|Stopped| {
+            LogError::Unavailable("rows were read but not written; they will be read again".into())
+        })?;
+        for (partition, offset) in &next {
+            self.progress.reached(*partition, *offset);
+        }
+        // A commit that fails is made up by the next; a crash in between finds the rows held.
+        if let Err(error) = group.commit(&next).await {
+            tracing::warn!(%error, "offsets are in ClickHouse but not yet committed");
+        }
+        Ok(())
+    }
+
+    /// Writes and commits all that is held.
+    async fn finish(&mut self, group: &Group) -> Result<(), LogError> {
+        if self.writing.is_some() {
+            let finished = join(&mut self.writing).await;
+            self.written(finished, group).await?;
+        }
+        if !self.batch.is_empty() {
+            self.start_writing();
+            let finished = join(&mut self.writing).await;
+            self.written(finished, group).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The outcome of the running write. Cancel safe.
+async fn join(
+    writing: &mut Option<JoinHandle<Result<Vec<(i32, i64)>, Stopped>>>,
+) -> Result<Vec<(i32, i64)>, Stopped> {
+    match writing {
+        Some(handle) => handle.await.unwrap_or(Err(Stopped)),
+        None => std::future::pending().await,
+    }
+}
+
+async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Vec<(i32, i64)>, Stopped> {
+    let started = Instant::now();
+    let rows = batch.rows();
+    let (months, next) = batch.into_parts();
+    for (month, rows) in months {
+        for refused in writer.write(month, &rows).await? {
+            reject_row(&log, &rows[refused.index], &refused.reason).await;
+        }
+    }
+    metrics::counter!(meters::PROJECTED).increment(rows as u64);
+    metrics::histogram!(meters::BATCH_ROWS).record(rows as f64);
+    metrics::histogram!(meters::BATCH_SECONDS).record(started.elapsed().as_secs_f64());
+    Ok(next)
+}
+
+async fn reject_row(log: &Log, row: &Row, why: &str) {
+    let mut payload = Vec::new();
+    crate::event::schema::encode(&row.event, &mut payload);
+    let mut framed = Vec::with_capacity(payload.len() + 10);
+    crate::log::framing::Framing::SingleObject(crate::event::schema::fingerprint()).begin(&mut framed);
+    framed.extend_from_slice(&payload);
+    let record = Record {
+        topic: std::sync::Arc::from(topics::EVENTS),
+        partition: row.at.partition,
+        offset: row.at.offset,
+        appended_at: row.event.received_at,
+        key: row.event.event_id.as_bytes().to_vec(),
+        payload: framed,
+        headers: vec![("tenant".into(), row.event.tenant_id.as_str().as_bytes().to_vec())],
+    };
+    metrics::counter!(meters::REJECTED, "reason" => Reason::Unstorable.as_str()).increment(1);
+    reject_record(log, &record, Reason::Unstorable, why, &CancellationToken::new()).await;
+}
+
+async fn reject_record(log: &Log, record: &Record, reason: Reason, why: &str, stop: &CancellationToken) {
+    let origin = format!("{}/{}/{}", record.topic, record.partition, record.offset);
+    let tenant = record
+        .header("tenant")
+        .and_then(|name| std::str::from_utf8(name).ok())
+        .and_then(crate::event::TenantId::parse);
+    loop {
+        let rejection = Rejection {
+            reason,
+            detail: why,
+            tenant: tenant.as_ref(),
+            origin: &origin,
+            key: &record.key,
+            payload: &record.payload,
+            headers: &record.headers,
+        };
+        match reject(log, rejection).await {
+            Ok(_) => return,
+            Err(error) => tracing::warn!(%error, origin, "a rejection can't be written yet"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Comparing the table with the log: every first copy once, and nothing else.
+
+use std::collections::{BTreeMap, HashSet};
+
+use uuid::Uuid;
+
+use super::decode::Decoder;
+use super::replay::Replay;
+use crate::log::{Log, LogError, topics};
+use crate::store::{Store, StoreError};
+
+/// First copies that are compared at once.
+const CHUNK: usize = 100_000;
+/// Offsets that are named in a report.
+const NAMED: usize = 20;
+
+/// What the comparison of one partition found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The partition.
+    pub partition: i32,
+    /// Records read.
+    pub records: u64,
+    /// First copies among them.
+    pub firsts: u64,
+    /// First copies the table lacks.
+    pub missing: u64,
+    /// Rows the log does not explain.
+    pub unexplained: u64,
+    /// Offsets that stand in the table more than once: harmless in months marked as dirty.
+    pub repeated: u64,
+    /// Some of the missing offsets.
+    pub examples: Vec<i64>,
+}
+
+impl Report {
+    /// Whether the table says what the log says.
+    pub fn holds(&self) -> bool {
+        self.missing == 0 && self.unexplained == 0
+    }
+}
+
+/// Why nothing could be said.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// ClickHouse can't be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Compares one partition up to `end`, the offset the projector had committed when the comparison began.
+/// `rejected` are offsets that ClickHouse refused and `audit.rejected` holds.
+pub async fn verify(
+    log: &Log,
+    store: &Store,
+    decoder: Decoder,
+    log_id: Uuid,
+    partition: i32,
+    end: i64,
+    rejected: &HashSet<i64>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Report, VerifyError> {
+    let mut replay = Replay::start(log, decoder, partition).await?;
+    let first = replay.next;
+    let mut report = Report { partition, ..Report::default() };
+    while replay.next < end {
+        let low = replay.next;
+        let firsts = replay.firsts(end, CHUNK).await?;
+        let expected: HashSet<i64> = firsts.iter().map(|row| row.at.offset).collect();
+        let high = if replay.next >= end { end - 1 } else { replay.next - 1 };
+        let held = store.copies(log_id, partition, low, high).await?;
+        compare(&expected, &held, rejected, &mut report);
+        report.records = (replay.next - first).max(0) as u64;
+        progress(report.records);
+    }
+    Ok(report)
+}
+
+fn compare(expected: &HashSet<i64>, held: &BTreeMap<i64, u64>, rejected: &HashSet<i64>, report: &mut Report) {
+    report.firsts += expected.len() as u64;
+    let mut missing: Vec<i64> =
+        expected.iter().filter(|offset| !held.contains_key(offset) && !rejected.contains(offset)).copied().collect();
+    missing.sort_unstable();
+    report.missing += missing.len() as u64;
+    let room = NAMED.saturating_sub(report.examples.len());
+    report.examples.extend(missing.into_iter().take(room));
+    report.unexplained += held.keys().filter(|offset| !expected.contains(offset)).count() as u64;
+    report.repeated += held.values().filter(|copies| **copies > 1).count() as u64;
+}
+
+/// Offsets of a partition that `audit.rejected` holds because ClickHouse refused them.
+pub async fn unstorable(log: &Log) -> Result<BTreeMap<i32, HashSet<i64>>, LogError> {
+    let mut offsets: BTreeMap<i32, HashSet<i64>> = BTreeMap::new();
+    let (low, end) = log.bounds(topics::REJECTED, 0).await?;
+    let mut next = low;
+    if next >= end {
+        return Ok(offsets);
+    }
+    let mut tail = log.tail(topics::REJECTED, 0, low)?;
+    while next < end {
+        for record in tail.next().await? {
+            next = record.offset + 1;
+            let rejected = crate::log::rejected::Rejected::read(record);
+            if rejected.reason == crate::log::rejected::Reason::Unstorable.as_str()
+                && let Some((partition, offset)) = position(&rejected.origin)
+            {
+                offsets.entry(partition).or_default().insert(offset);
+            }
+        }
+    }
+    Ok(offsets)
+}
+
+fn position(origin: &str) -> Option<(i32, i64)> {
+    let (partition, offset) = origin.strip_prefix(topics::EVENTS)?.strip_prefix('/')?.split_once('/')?;
+    Some((partition.parse().ok()?, offset.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_unexplained_or_twice_is_counted() {
+        let expected = HashSet::from([1, 2, 3, 4]);
+        let held = BTreeMap::from([(1, 1), (2, 2), (9, 1)]);
+        let mut report = Report::default();
+        compare(&expected, &held, &HashSet::from([4]), &mut report);
+        assert_eq!((report.missing, report.unexplained, report.repeated), (1, 1, 1));
+        assert_eq!(report.examples, [3]);
+        assert!(!report.holds());
+    }
+
+    #[test]
+    fn an_origin_gives_its_position() {
+        assert_eq!(position("audit.events/2/17"), Some((2, 17)));
+        assert_eq!(position("http"), None);
+    }
+}

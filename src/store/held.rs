@@ -1,0 +1,130 @@
+//! What the table holds already: asked by the door before it appends an old event, and by the projector before it
+//! repeats an insert of unknown outcome.
+
+use std::collections::{HashMap, HashSet};
+
+use clickhouse::Row;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::row::{EventRow, FIRST_VERSION, REPLACING_VERSION};
+use super::{Statement, Store, StoreError, Value};
+use crate::clock::Timestamp;
+use crate::event::{Event, TenantId};
+
+/// Keys in one question. Each may lie in a granule of its own, which costs about 8,192 rows of the key columns.
+const KEYS_A_QUERY: usize = 2_000;
+
+/// What makes an event the one it is within its tenant, together with where it lies in the table.
+pub type Key = (Timestamp, Uuid);
+
+impl Store {
+    /// Which of these events of a tenant the table holds, by time and id.
+    pub async fn held(&self, tenant: &TenantId, keys: &[Key]) -> Result<HashSet<Key>, StoreError> {
+        let mut found = HashSet::new();
+        for keys in keys.chunks(KEYS_A_QUERY) {
+            let statement = by_keys("SELECT time, event_id", tenant, keys);
+            for row in self.rows::<HeldKey>(&statement).await? {
+                found.insert((Timestamp::from_micros(row.time), row.event_id));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The same, with the events themselves, to compare contents with; where several copies stand, the one that wins.
+    pub async fn held_events(
+        &self,
+        tenant: &TenantId,
+        keys: &[Key],
+    ) -> Result<HashMap<Key, Event>, StoreError> {
+        let mut found: HashMap<Key, (u64, Event)> = HashMap::new();
+        for keys in keys.chunks(KEYS_A_QUERY) {
+            let statement = by_keys(EVENT_COLUMNS, tenant, keys);
+            self.each::<EventRow<'_>, _>(&statement, |row| {
+                let version = row.version;
+                let event = row.into_event()?;
+                let key = (event.time, event.event_id);
+                if found.get(&key).is_none_or(|(held, _)| *held < version) {
+                    found.insert(key, (version, event));
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(found.into_iter().map(|(key, (_, event))| (key, event)).collect())
+    }
+
+    /// The records of one partition of a log that stand in `table` from an offset on, as (offset, event id), lowest
+    /// offset first.
+    pub async fn held_offsets(
+        &self,
+        table: &str,
+        log_id: Uuid,
+        partition: u16,
+        from: u64,
+    ) -> Result<Vec<(u64, Uuid)>, StoreError> {
+        let mut statement = Statement::new();
+        statement
+            .push("SELECT log_offset, event_id FROM ")
+            .bind("Identifier", Value::text(table));
+        statement
+            .push(" WHERE (version <= ")
+            .bind("UInt64", Value::number(FIRST_VERSION.saturating_sub(from)));
+        statement
+            .push(" OR version >= ")
+            .bind("UInt64", Value::number(REPLACING_VERSION.saturating_add(from)));
+        statement
+            .push(") AND log_id = ")
+            .bind("UUID", Value::text(log_id.to_string()));
+        statement
+            .push(" AND log_partition = ")
+            .bind("UInt16", Value::number(partition));
+        statement.push(" ORDER BY log_offset");
+        let rows = self.rows::<HeldOffset>(&statement).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.log_offset, row.event_id))
+            .collect())
+    }
+}
+
+/// Every stored column of an event.
+pub(crate) const EVENT_COLUMNS: &str = "SELECT tenant_id, time, event_id, received_at, time_offset, time_from, \
+    source_event_id, event_type, action, severity, outcome, actor_id, actor_type, actor_name, actor_email, \
+    session_id, ip, user_agent, resource_type, resource_id, resource_name, message, before, after, details, \
+    details_types, request_id, trace_id, tags, source, source_id, provenance, raw, raw_sha256, raw_redacted, \
+    log_id, log_partition, version";
+
+/// Three conditions for one thing: times that prune on the primary key, and pairs that say exactly which.
+fn by_keys(columns: &'static str, tenant: &TenantId, keys: &[Key]) -> Statement {
+    let times = Value::numbers(keys.iter().map(|(time, _)| i128::from(time.micros())));
+    let ids = Value::ids(keys.iter().map(|(_, id)| *id));
+    let mut statement = Statement::new();
+    statement
+        .push("WITH arrayMap(t -> fromUnixTimestamp64Micro(t, 'UTC'), ")
+        .bind("Array(Int64)", times);
+    statement
+        .push(") AS times, ")
+        .bind("Array(UInt128)", ids)
+        .push(" AS ids ")
+        .push(columns);
+    statement
+        .push(" FROM events WHERE tenant_id = ")
+        .bind("String", Value::text(tenant.as_str()));
+    statement.push(" AND time IN times AND (time, toUInt128(event_id)) IN arrayZip(times, ids)");
+    statement
+}
+
+#[derive(Row, Deserialize)]
+struct HeldKey {
+    time: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    event_id: Uuid,
+}
+
+#[derive(Row, Deserialize)]
+struct HeldOffset {
+    log_offset: u64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    event_id: Uuid,
+}

@@ -1,0 +1,462 @@
+//! An event as a row of the table `events`, and back.
+//!
+//! [`EventRow::from_event`] borrows from the event, so that projecting copies nothing but what the wire needs;
+//! reading borrows from the answer's buffer and [`EventRow::into_event`] takes what it keeps. The columns and their
+//! ways of saying "nobody said" (an empty text, `::`) are those of `projections/0001_events.sql`.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::details;
+use crate::clock::Timestamp;
+use crate::event::{Actor, Event, Json, Outcome, Raw, Resource, Severity, Source, TenantId, TimeFrom};
+
+/// Version of the record at offset 0; the record at offset `o` has `FIRST_VERSION - o`, so that the first copy wins.
+pub const FIRST_VERSION: u64 = 1 << 62;
+
+/// Versions from here on belong to records that replace an original: `REPLACING_VERSION + o`.
+pub const REPLACING_VERSION: u64 = 1 << 63;
+
+/// The version of an original record at `offset`.
+pub const fn version_at(offset: u64) -> u64 {
+    FIRST_VERSION.saturating_sub(offset)
+}
+
+/// The offset that a version stands for, as the column `log_offset` computes it.
+pub const fn offset_of(version: u64) -> u64 {
+    if version <= FIRST_VERSION {
+        FIRST_VERSION - version
+    } else {
+        version.saturating_sub(REPLACING_VERSION)
+    }
+}
+
+/// One row of `events`; the columns in the order of the table.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+#[allow(missing_docs)] // the columns are explained where the table is created
+pub struct EventRow<'a> {
+    #[serde(borrow)]
+    pub tenant_id: Cow<'a, str>,
+    pub time: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub event_id: Uuid,
+    pub received_at: i64,
+    pub time_offset: Option<i16>,
+    pub time_from: i8,
+    #[serde(borrow)]
+    pub source_event_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub action: Cow<'a, str>,
+    pub severity: i8,
+    pub outcome: i8,
+    #[serde(borrow)]
+    pub actor_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub actor_type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub actor_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub actor_email: Cow<'a, str>,
+    #[serde(borrow)]
+    pub session_id: Cow<'a, str>,
+    pub ip: Ipv6Addr,
+    #[serde(borrow)]
+    pub user_agent: Cow<'a, str>,
+    #[serde(borrow)]
+    pub resource_type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub resource_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub resource_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub message: Cow<'a, str>,
+    #[serde(borrow)]
+    pub before: Cow<'a, str>,
+    #[serde(borrow)]
+    pub after: Cow<'a, str>,
+    pub details: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    #[serde(borrow)]
+    pub details_types: Cow<'a, str>,
+    #[serde(borrow)]
+    pub request_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub trace_id: Cow<'a, str>,
+    pub tags: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub source: Cow<'a, str>,
+    #[serde(borrow)]
+    pub source_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub provenance: Cow<'a, str>,
+    #[serde(borrow, with = "bytes")]
+    pub raw: Cow<'a, [u8]>,
+    #[serde(borrow, with = "bytes")]
+    pub raw_sha256: Cow<'a, [u8]>,
+    pub raw_redacted: Vec<Cow<'a, str>>,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub log_id: Uuid,
+    pub log_partition: u16,
+    pub version: u64,
+}
+
+/// A row that no event of ours can have written: somebody else wrote into the table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {event_id} has a {column} that no event has")]
+pub struct StrangeRow {
+    /// The row's event id.
+    pub event_id: Uuid,
+    /// The column.
+    pub column: &'static str,
+}
+
+impl<'a> EventRow<'a> {
+    /// The row of the event that stands in the log `log_id` at `partition`; see [`version_at`] for `version`.
+    pub fn from_event(event: &'a Event, log_id: Uuid, partition: u16, version: u64) -> Self {
+        // The text was checked when the event was made, so there is always something to take apart.
+        let flat = event
+            .details
+            .as_ref()
+            .and_then(|json| details::flatten(json.as_str()))
+            .unwrap_or_default();
+        let (actor, resource, source) = (&event.actor, &event.resource, &event.source);
+        Self {
+            tenant_id: Cow::Borrowed(event.tenant_id.as_str()),
+            time: event.time.micros(),
+            event_id: event.event_id,
+            received_at: event.received_at.micros(),
+            time_offset: event.time_offset,
+            time_from: time_from_code(event.time_from),
+            source_event_id: text(&event.source_event_id),
+            event_type: Cow::Borrowed(&event.event_type),
+            action: text(&event.action),
+            severity: severity_code(event.severity),
+            outcome: outcome_code(event.outcome),
+            actor_id: text(&actor.id),
+            actor_type: text(&actor.kind),
+            actor_name: text(&actor.name),
+            actor_email: text(&actor.email),
+            session_id: text(&actor.session_id),
+            ip: address(actor.ip),
+            user_agent: text(&actor.user_agent),
+            resource_type: text(&resource.kind),
+            resource_id: text(&resource.id),
+            resource_name: text(&resource.name),
+            message: text(&event.message),
+            before: json(&event.before),
+            after: json(&event.after),
+            details: flat.entries,
+            details_types: Cow::Owned(flat.types),
+            request_id: text(&event.request_id),
+            trace_id: text(&event.trace_id),
+            tags: event.tags.iter().map(|tag| Cow::Borrowed(tag.as_str())).collect(),
+            source: Cow::Borrowed(&source.kind),
+            source_id: text(&source.id),
+            provenance: json(&source.provenance),
+            raw: Cow::Borrowed(event.raw.as_ref().map_or(&[], |raw| &raw.bytes)),
+            raw_sha256: event.raw.as_ref().map_or(Cow::Borrowed(&[]), stored_digest),
+            raw_redacted: event
+                .raw
+                .iter()
+                .flat_map(|raw| &raw.redacted)
+                .map(|pointer| Cow::Borrowed(pointer.as_str()))
+                .collect(),
+            log_id,
+            log_partition: partition,
+            version,
+        }
+    }
+
+    /// The event of a row. [`StrangeRow`] when a column holds what no event can have.
+    pub fn into_event(self) -> Result<Event, StrangeRow> {
+        let event_id = self.event_id;
+        let strange = |column| move || StrangeRow { event_id, column };
+        let details = details::rebuild(
+            self.details
+                .iter()
+                .map(|(path, value)| (path.as_ref(), value.as_ref())),
+            &self.details_types,
+        );
+        Ok(Event {
+            event_id,
+            source_event_id: said(self.source_event_id),
+            tenant_id: TenantId::parse(&self.tenant_id).ok_or_else(strange("tenant_id"))?,
+            time: Timestamp::from_micros(self.time),
+            time_offset: self.time_offset,
+            time_from: time_from(self.time_from).ok_or_else(strange("time_from"))?,
+            received_at: Timestamp::from_micros(self.received_at),
+            event_type: self.event_type.into_owned(),
+            action: said(self.action),
+            severity: severity(self.severity).ok_or_else(strange("severity"))?,
+            outcome: outcome(self.outcome).ok_or_else(strange("outcome"))?,
+            actor: Actor {
+                id: said(self.actor_id),
+                kind: said(self.actor_type),
+                name: said(self.actor_name),
+                email: said(self.actor_email),
+                session_id: said(self.session_id),
+                ip: said_address(self.ip),
+                user_agent: said(self.user_agent),
+            },
+            resource: Resource {
+                kind: said(self.resource_type),
+                id: said(self.resource_id),
+                name: said(self.resource_name),
+            },
+            message: said(self.message),
+            before: said(self.before).map(Json::from_compact),
+            after: said(self.after).map(Json::from_compact),
+            details: details.map(Json::from_compact),
+            request_id: said(self.request_id),
+            trace_id: said(self.trace_id),
+            tags: self.tags.into_iter().map(Cow::into_owned).collect(),
+            source: Source {
+                kind: self.source.into_owned(),
+                id: said(self.source_id),
+                provenance: said(self.provenance).map(Json::from_compact),
+            },
+            raw: raw(self.raw, &self.raw_sha256, self.raw_redacted).map_err(|()| strange("raw_sha256")())?,
+        })
+    }
+}
+
+fn text(value: &Option<String>) -> Cow<'_, str> {
+    Cow::Borrowed(value.as_deref().unwrap_or_default())
+}
+
+fn json(value: &Option<Json>) -> Cow<'_, str> {
+    Cow::Borrowed(value.as_ref().map_or("", Json::as_str))
+}
+
+fn said(value: Cow<'_, str>) -> Option<String> {
+    (!value.is_empty()).then(|| value.into_owned())
+}
+
+/// An address as the column holds it: IPv4 mapped into IPv6, `::` for none.
+pub fn address(ip: Option<IpAddr>) -> Ipv6Addr {
+    match ip {
+        None => Ipv6Addr::UNSPECIFIED,
+        Some(IpAddr::V4(ip)) => ip.to_ipv6_mapped(),
+        Some(IpAddr::V6(ip)) => ip,
+    }
+}
+
+fn said_address(ip: Ipv6Addr) -> Option<IpAddr> {
+    if ip.is_unspecified() {
+        return None;
+    }
+    Some(
+        ip.to_ipv4_mapped()
+            .map_or(IpAddr::V6(ip), |ip: Ipv4Addr| IpAddr::V4(ip)),
+    )
+}
+
+/// The digest where it can't be computed from the bytes that are kept.
+fn stored_digest(raw: &Raw) -> Cow<'_, [u8]> {
+    let computable = raw.redacted.is_empty() && Sha256::digest(&raw.bytes).as_slice() == raw.sha256;
+    Cow::Borrowed(if computable { &[] } else { &raw.sha256 })
+}
+
+fn raw(bytes: Cow<'_, [u8]>, digest: &[u8], redacted: Vec<Cow<'_, str>>) -> Result<Option<Raw>, ()> {
+    if bytes.is_empty() && digest.is_empty() {
+        return Ok(None);
+    }
+    let sha256 = match digest {
+        [] => Sha256::digest(&bytes).into(),
+        digest => digest.try_into().map_err(|_| ())?,
+    };
+    let redacted = redacted.into_iter().map(Cow::into_owned).collect();
+    Ok(Some(Raw {
+        bytes: bytes.into_owned(),
+        sha256,
+        redacted,
+    }))
+}
+
+const fn time_from_code(from: TimeFrom) -> i8 {
+    match from {
+        TimeFrom::Client => 0,
+        TimeFrom::Id => 1,
+        TimeFrom::Received => 2,
+    }
+}
+
+const fn time_from(code: i8) -> Option<TimeFrom> {
+    match code {
+        0 => Some(TimeFrom::Client),
+        1 => Some(TimeFrom::Id),
+        2 => Some(TimeFrom::Received),
+        _ => None,
+    }
+}
+
+const fn severity_code(severity: Severity) -> i8 {
+    match severity {
+        Severity::Info => 1,
+        Severity::Warning => 2,
+        Severity::Error => 3,
+        Severity::Critical => 4,
+    }
+}
+
+fn severity(code: i8) -> Option<Severity> {
+    Severity::ALL
+        .into_iter()
+        .find(|severity| severity_code(*severity) == code)
+}
+
+const fn outcome_code(outcome: Outcome) -> i8 {
+    match outcome {
+        Outcome::Unknown => 0,
+        Outcome::Success => 1,
+        Outcome::Failure => 2,
+    }
+}
+
+fn outcome(code: i8) -> Option<Outcome> {
+    Outcome::ALL
+        .into_iter()
+        .find(|outcome| outcome_code(*outcome) == code)
+}
+
+/// Bytes that are no text, as a `String` column takes them.
+mod bytes {
+    use std::borrow::Cow;
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de: 'a, 'a, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Cow<'a, [u8]>, D::Error> {
+        struct Borrowed;
+
+        impl<'de> Visitor<'de> for Borrowed {
+            type Value = &'de [u8];
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(bytes)
+            }
+        }
+
+        deserializer.deserialize_bytes(Borrowed).map(Cow::Borrowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn some_text() -> impl Strategy<Value = Option<String>> {
+        option::of("[a-zé%'\" -]{1,8}")
+    }
+
+    fn some_json() -> impl Strategy<Value = Option<Json>> {
+        option::of(prop_oneof![
+            Just("{}"),
+            Just(r#"{"a":{"b":[1,"x"]},"n":1.10}"#),
+            Just(r#"{"":"","k.e":[{}],"é":null}"#),
+        ])
+        .prop_map(|text| text.map(|text| Json::from_compact(text.to_owned())))
+    }
+
+    fn some_raw() -> impl Strategy<Value = Option<Raw>> {
+        option::of((prop::collection::vec(any::<u8>(), 1..20), any::<bool>())).prop_map(|raw| {
+            raw.map(|(bytes, whole)| Raw {
+                sha256: if whole {
+                    Sha256::digest(&bytes).into()
+                } else {
+                    [7; 32]
+                },
+                redacted: if whole {
+                    Vec::new()
+                } else {
+                    vec!["/password".to_owned()]
+                },
+                bytes,
+            })
+        })
+    }
+
+    prop_compose! {
+        fn any_event()(
+            texts in prop::collection::vec(some_text(), 16),
+            jsons in prop::collection::vec(some_json(), 4),
+            tags in prop::collection::vec("[a-z]{0,3}", 0..3),
+            raw in some_raw(),
+            ip in option::of(prop_oneof![
+                any::<u32>().prop_map(|ip| IpAddr::V4(ip.into())),
+                (1u128 << 64..).prop_map(|ip| IpAddr::V6(ip.into())),
+            ]),
+            (time, received, time_offset) in (0..4_000_000_000_000_000i64, any::<i64>(), option::of(-900i16..900)),
+            (id, severity, outcome, from) in (any::<u128>(), 0..4usize, 0..3usize, 0..3i8),
+        ) -> Event {
+            let mut texts = texts.into_iter();
+            let mut text = || texts.next().flatten();
+            let mut jsons = jsons.into_iter();
+            let mut json = || jsons.next().flatten();
+            Event {
+                event_id: Uuid::from_u128(id),
+                source_event_id: text(),
+                tenant_id: TenantId::default_tenant(),
+                time: Timestamp::from_micros(time),
+                time_offset,
+                time_from: time_from(from).unwrap(),
+                received_at: Timestamp::from_micros(received),
+                event_type: text().unwrap_or_default(),
+                action: text(),
+                severity: Severity::ALL[severity],
+                outcome: Outcome::ALL[outcome],
+                actor: Actor {
+                    id: text(), kind: text(), name: text(), email: text(), session_id: text(), ip, user_agent: text(),
+                },
+                resource: Resource { kind: text(), id: text(), name: text() },
+                message: text(),
+                before: json(),
+                after: json(),
+                details: json(),
+                request_id: text(),
+                trace_id: text(),
+                tags,
+                source: Source { kind: "http".to_owned(), id: text(), provenance: json() },
+                raw,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_comes_back_from_its_row(event in any_event()) {
+            let row = EventRow::from_event(&event, Uuid::nil(), 3, version_at(9));
+            prop_assert_eq!(row.clone().into_event(), Ok(event.clone()));
+        }
+    }
+
+    #[test]
+    fn versions_fall_as_offsets_rise_and_replacements_stand_above() {
+        assert!(version_at(0) > version_at(1));
+        assert!(REPLACING_VERSION > version_at(0));
+        for offset in [0, 1, 1 << 40] {
+            assert_eq!(offset_of(version_at(offset)), offset);
+            assert_eq!(offset_of(REPLACING_VERSION + offset), offset);
+        }
+    }
+}
