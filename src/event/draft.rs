@@ -6,6 +6,8 @@
 
 mod check;
 
+pub use check::{AHEAD_MAX, UNSPECIFIED};
+
 use uuid::Uuid;
 
 use super::id::IdOrigin;
