@@ -10,6 +10,8 @@ mod deed;
 mod identity;
 mod record;
 mod redact;
+#[cfg(test)]
+mod samples;
 mod target;
 
 use sha2::{Digest, Sha256};
