@@ -1,13 +1,18 @@
 //! The audit event: what it is made of, and how anything that arrives becomes one.
 //!
-//! The path inside this module is a chain of pure functions. [`shapes`] reads one of the accepted input forms into
-//! a [`draft::Draft`]; [`draft`] checks it, gives it its id ([`id`]) and its defaults, and yields an [`Event`] or a
-//! list of [`draft::Problem`]s that name their fields; [`schema`] writes the event as Avro for the log and reads it
-//! back; [`view`] writes it as the JSON that every answer shows.
+//! The path inside this module is a chain of pure functions. [`batch`] takes a body with many events apart; [`json`]
+//! scans one of them; [`shapes`] sorts it, whatever its input form, into a draft; [`draft`] checks it, gives it its
+//! id ([`id`]), its time ([`moment`]) and its defaults, and yields an [`Event`] or a list of [`problem::Problem`]s
+//! that name their fields; [`schema`] writes the event as Avro for the log and reads it back; [`content`] says when
+//! two events are copies of one another; [`view`] writes an event as the JSON that every answer shows.
 
+pub mod batch;
+pub mod content;
 pub mod draft;
 pub mod id;
 pub mod json;
+pub mod moment;
+pub mod problem;
 pub mod schema;
 pub mod shapes;
 pub mod view;
@@ -25,12 +30,12 @@ pub use json::Json;
 /// The canonical event, as it stands in the log. `None` means that nobody said.
 ///
 /// Identity is (`tenant_id`, `event_id`). Two events are copies of one another when these are equal, and conflict
-/// when their [`content`](Event::content_hash) differs.
+/// when their [`content`](Event::content) differs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Unique within the tenant.
     pub event_id: Uuid,
-    /// The client's own id, where it was not a UUID of version 4 or 7.
+    /// What the client or the source calls it, where `event_id` was derived from that.
     pub source_event_id: Option<String>,
     /// The owner; always from the credential.
     pub tenant_id: TenantId,
@@ -163,6 +168,24 @@ pub enum Outcome {
     /// The default.
     #[default]
     Unknown,
+}
+
+impl TimeFrom {
+    /// The name on every wire: `client`, `id`, `received`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Id => "id",
+            Self::Received => "received",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Client, Self::Id, Self::Received]
+            .into_iter()
+            .find(|from| from.as_str() == text)
+    }
 }
 
 impl Severity {

@@ -1,0 +1,330 @@
+//! The checks: every slot becomes a field of the event, or a problem that names it.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Accepted, Intake, Problem, Refusal};
+use crate::clock::Timestamp;
+use crate::event::id::{self, CLIENT_ID_MAX, IdOrigin};
+use crate::event::json::scan::elements;
+use crate::event::json::{Json, Value};
+use crate::event::moment::{self, Moment};
+use crate::event::problem::{MESSAGE_MAX, NAME_MAX, TAG_MAX, TAGS_MAX, TYPE_MAX, USER_AGENT_MAX};
+use crate::event::shapes::{Draft, Given, Slot};
+use crate::event::{Actor, Event, Outcome, Resource, Severity, Source, TimeFrom};
+
+/// How far ahead of its receipt an event may be dated: clocks and time zones go wrong by less than a day.
+pub const AHEAD_MAX: Duration = Duration::from_secs(86_400);
+
+/// The `event_type` of an event that says neither its type nor an action.
+pub const UNSPECIFIED: &str = "unspecified";
+
+/// Turns a draft into an event.
+pub fn finish(mut draft: Draft<'_>, intake: &Intake<'_>) -> Result<Accepted, Refusal> {
+    own_tenant(&mut draft, intake)?;
+    if draft.is_empty() && draft.problems.is_empty() {
+        return Err(Refusal::of("", "the event says nothing"));
+    }
+    let (event_id, source_event_id, origin) = identity(&mut draft, intake);
+    let (time, time_offset, time_from) =
+        when(&mut draft, event_id, source_event_id.as_deref(), origin, intake);
+    let resource = Resource {
+        kind: text(&mut draft, Slot::ResourceKind, NAME_MAX),
+        id: text(&mut draft, Slot::ResourceId, NAME_MAX),
+        name: text(&mut draft, Slot::ResourceName, NAME_MAX),
+    };
+    let action = text(&mut draft, Slot::Action, TYPE_MAX);
+    let event = Event {
+        event_id,
+        source_event_id,
+        tenant_id: intake.tenant.clone(),
+        time,
+        time_offset,
+        time_from,
+        received_at: intake.received_at,
+        event_type: text(&mut draft, Slot::Type, TYPE_MAX)
+            .unwrap_or_else(|| type_of(resource.kind.as_deref(), action.as_deref())),
+        action,
+        severity: word(
+            &mut draft,
+            Slot::Severity,
+            Severity::parse,
+            "INFO, WARNING, ERROR or CRITICAL",
+        ),
+        outcome: word(
+            &mut draft,
+            Slot::Outcome,
+            Outcome::parse,
+            "success, failure or unknown",
+        ),
+        actor: actor(&mut draft, intake),
+        resource,
+        message: text(&mut draft, Slot::Message, MESSAGE_MAX),
+        before: draft
+            .take(Slot::Before)
+            .map(|given| Json::from_checked(&given.value)),
+        after: draft
+            .take(Slot::After)
+            .map(|given| Json::from_checked(&given.value)),
+        details: draft.take_details(),
+        request_id: text(&mut draft, Slot::Request, NAME_MAX),
+        trace_id: text(&mut draft, Slot::Trace, NAME_MAX),
+        tags: tags(&mut draft),
+        source: Source {
+            kind: intake.source_kind.to_owned(),
+            id: draft
+                .cloudevent_source
+                .as_deref()
+                .or(intake.source_id)
+                .map(str::to_owned),
+            provenance: None,
+        },
+        raw: None,
+    };
+    if draft.problems.is_empty() {
+        Ok(Accepted {
+            event,
+            warnings: draft.warnings,
+            id: origin,
+        })
+    } else {
+        Err(Refusal::Invalid(draft.problems))
+    }
+}
+
+fn own_tenant(draft: &mut Draft<'_>, intake: &Intake<'_>) -> Result<(), Refusal> {
+    let Some(given) = draft.given(Slot::Tenant) else {
+        return Ok(());
+    };
+    match given.value {
+        Value::Text(name) if name.decode() == intake.tenant.as_str() => {}
+        Value::Text(_) => {
+            return Err(Refusal::OtherTenant {
+                field: given.place.pointer(),
+            });
+        }
+        other => {
+            let place = given.place.clone();
+            draft.problem(&place, format!("expected a string, found {}", other.kind()));
+        }
+    }
+    Ok(())
+}
+
+/// The id of the event, what the client called it where that is not the id itself, and where the id came from.
+fn identity(draft: &mut Draft<'_>, intake: &Intake<'_>) -> (Uuid, Option<String>, IdOrigin) {
+    let given = draft.take(Slot::Id).and_then(|given| match given.value {
+        Value::Text(text) => checked_id(draft, &given.place.pointer(), text.decode()),
+        other => {
+            draft.problem(&given.place, format!("expected a string, found {}", other.kind()));
+            None
+        }
+    });
+    if let (Some(source), Some(name)) = (&draft.cloudevent_source, &given) {
+        // Two sources may use the same id, also the same UUID, for two events: the source is always part of it.
+        return (
+            id::of_client(intake.tenant, source, name),
+            given.map(Cow::into_owned),
+            IdOrigin::Derived,
+        );
+    }
+    let Some(name) = given.or_else(|| checked_id(draft, "Idempotency-Key", Cow::Borrowed(intake.client_id?)))
+    else {
+        let (event_id, origin) = intake.fallback.make(intake.tenant);
+        return (event_id, None, origin);
+    };
+    match id::kept(&name) {
+        Some((event_id, origin)) => (event_id, None, origin),
+        None => {
+            let event_id = id::of_client(intake.tenant, intake.source_id.unwrap_or_default(), &name);
+            (event_id, Some(name.into_owned()), IdOrigin::Derived)
+        }
+    }
+}
+
+fn checked_id<'t>(draft: &mut Draft<'_>, field: &str, name: Cow<'t, str>) -> Option<Cow<'t, str>> {
+    if name.len() > CLIENT_ID_MAX {
+        let detail = format!(
+            "an id has at most {CLIENT_ID_MAX} bytes, this one has {}",
+            name.len()
+        );
+        draft.problems.push(Problem::new(field, detail));
+        return None;
+    }
+    if name.contains('\0') {
+        draft
+            .problems
+            .push(Problem::new(field, "an id can't hold a NUL character"));
+        return None;
+    }
+    Some(name)
+}
+
+/// When it happened: what the client wrote, else the time in its UUIDv7, else the receipt.
+fn when(
+    draft: &mut Draft<'_>,
+    event_id: Uuid,
+    source_event_id: Option<&str>,
+    origin: IdOrigin,
+    intake: &Intake<'_>,
+) -> (Timestamp, Option<i16>, TimeFrom) {
+    let latest = intake.received_at.plus(AHEAD_MAX);
+    let possible = |at: Timestamp| at.micros() >= 0 && at <= latest;
+    if let Some(given) = draft.take(Slot::Time) {
+        match moment_of(&given) {
+            Ok(Moment { at, offset }) if possible(at) => return (at, offset, TimeFrom::Client),
+            Ok(Moment { at, .. }) => {
+                let bounds =
+                    format!("{at} is not between 1970-01-01T00:00:00Z and {latest}, a day after its receipt");
+                draft.problem(&given.place, bounds);
+            }
+            Err(detail) => draft.problem(&given.place, detail),
+        }
+    }
+    let clients_v7 = match origin {
+        IdOrigin::ClientV7 => Some(event_id),
+        IdOrigin::Derived => source_event_id.and_then(id::uuid),
+        _ => None,
+    };
+    match clients_v7.and_then(id::moment) {
+        Some(at) if possible(at) => (at, None, TimeFrom::Id),
+        Some(at) => {
+            let detail = format!("its id says {at}, which can't be: the time of receipt is used");
+            draft.warnings.push(Problem::new("/event_id", detail));
+            (intake.received_at, None, TimeFrom::Received)
+        }
+        None => (intake.received_at, None, TimeFrom::Received),
+    }
+}
+
+fn moment_of(given: &Given<'_>) -> Result<Moment, String> {
+    const EXPECTED: &str =
+        "a date such as 2026-11-20T09:00:00Z, or a number since 1970 in seconds or milliseconds";
+    let moment = match &given.value {
+        Value::Text(text) => moment::parse(&text.decode()),
+        Value::Number(digits) => moment::number(digits).map(|at| Moment { at, offset: None }),
+        other => return Err(format!("expected {EXPECTED}; found {}", other.kind())),
+    };
+    moment.ok_or_else(|| format!("expected {EXPECTED}"))
+}
+
+/// A type for an event that names none: `document.update` for an UPDATE of a `document`.
+fn type_of(resource: Option<&str>, action: Option<&str>) -> String {
+    let name = match (resource, action) {
+        (Some(resource), Some(action)) => format!("{resource}.{action}").to_lowercase(),
+        (None, Some(action)) => action.to_lowercase(),
+        (_, None) => return UNSPECIFIED.to_owned(),
+    };
+    if name.len() <= TYPE_MAX {
+        name
+    } else {
+        UNSPECIFIED.to_owned()
+    }
+}
+
+fn actor(draft: &mut Draft<'_>, intake: &Intake<'_>) -> Actor {
+    let mut actor = Actor {
+        id: None,
+        kind: text(draft, Slot::ActorKind, NAME_MAX),
+        name: text(draft, Slot::ActorName, NAME_MAX),
+        email: text(draft, Slot::ActorEmail, NAME_MAX),
+        session_id: text(draft, Slot::Session, NAME_MAX),
+        ip: ip(draft),
+        user_agent: text(draft, Slot::UserAgent, USER_AGENT_MAX),
+    };
+    let place = draft.given(Slot::ActorId).map(|given| given.place.clone());
+    actor.id = text(draft, Slot::ActorId, NAME_MAX);
+    if let Some(own) = intake.actor {
+        if let (Some(id), Some(place)) = (&actor.id, place)
+            && id != own
+        {
+            draft.problem(&place, format!("this credential writes only as `{own}`"));
+        }
+        actor.id = Some(own.to_owned());
+    }
+    actor
+}
+
+fn ip(draft: &mut Draft<'_>) -> Option<IpAddr> {
+    let place = draft.given(Slot::Ip)?.place.clone();
+    let text = text(draft, Slot::Ip, NAME_MAX)?;
+    match text.parse::<IpAddr>() {
+        Ok(ip) => Some(ip.to_canonical()),
+        Err(_) => {
+            draft.problem(&place, "expected an IPv4 or IPv6 address");
+            None
+        }
+    }
+}
+
+fn text(draft: &mut Draft<'_>, slot: Slot, limit: usize) -> Option<String> {
+    let given = draft.take(slot)?;
+    let Value::Text(text) = given.value else {
+        draft.problem(
+            &given.place,
+            format!("expected a string, found {}", given.value.kind()),
+        );
+        return None;
+    };
+    let text = text.decode();
+    if text.len() > limit {
+        draft.problem(
+            &given.place,
+            format!("at most {limit} bytes are kept, this has {}", text.len()),
+        );
+        return None;
+    }
+    Some(text.into_owned())
+}
+
+fn word<T: Default>(draft: &mut Draft<'_>, slot: Slot, parse: fn(&str) -> Option<T>, expected: &str) -> T {
+    let Some(given) = draft.take(slot) else {
+        return T::default();
+    };
+    let word = match given.value {
+        Value::Text(text) => parse(&text.decode()),
+        _ => None,
+    };
+    word.unwrap_or_else(|| {
+        draft.problem(&given.place, format!("expected {expected}"));
+        T::default()
+    })
+}
+
+fn tags(draft: &mut Draft<'_>) -> Vec<String> {
+    let Some(given) = draft.take(Slot::Tags) else {
+        return Vec::new();
+    };
+    let Value::Array(span) = given.value else {
+        draft.problem(
+            &given.place,
+            format!("expected an array of strings, found {}", given.value.kind()),
+        );
+        return Vec::new();
+    };
+    let elements = elements(span);
+    if elements.len() > TAGS_MAX {
+        draft.problem(
+            &given.place,
+            format!("at most {TAGS_MAX} tags are kept, this has {}", elements.len()),
+        );
+    }
+    let mut tags = Vec::with_capacity(elements.len().min(TAGS_MAX));
+    for (i, element) in elements.iter().take(TAGS_MAX).enumerate() {
+        match element {
+            Value::Text(text) if text.decode().len() <= TAG_MAX => tags.push(text.decode().into_owned()),
+            Value::Text(_) => draft.problems.push(Problem::new(
+                format!("{}/{i}", given.place.pointer()),
+                format!("at most {TAG_MAX} bytes are kept of a tag"),
+            )),
+            other => draft.problems.push(Problem::new(
+                format!("{}/{i}", given.place.pointer()),
+                format!("expected a string, found {}", other.kind()),
+            )),
+        }
+    }
+    tags
+}
