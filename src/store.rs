@@ -6,13 +6,16 @@
 //! callers decide by them: wait, narrow the question, mend the data, or report a fault.
 //!
 //! - [`row`] is the event as a row, [`details`] its open-ended part as columns.
-//! - [`held`] asks what the table holds already, for those who write.
+//! - [`held`] asks what the table holds already, for those who write; [`tables`] creates, exchanges and cleans them.
+//! - [`progress`] says how far this process's projector has come.
 
 pub mod details;
 pub mod error;
 pub mod held;
+pub mod progress;
 pub mod row;
 pub mod statement;
+pub mod tables;
 
 use std::time::Duration;
 
@@ -66,6 +69,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Store {
     client: Client,
+    database: String,
     connect_timeout: Duration,
     query_timeout: Duration,
     query_memory: u64,
@@ -110,6 +114,7 @@ impl Store {
             .with_setting("async_insert", "0");
         Ok(Self {
             client,
+            database: config.database.clone(),
             connect_timeout,
             query_timeout: Duration::from_millis(config.query_timeout_ms),
             query_memory: config.query_memory,

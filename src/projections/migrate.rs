@@ -25,14 +25,14 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     store.create_database().await?;
     for migration in ALL {
         tracing::debug!(migration = migration.name, "applied");
-        store.execute(&with_table(migration.sql, EVENTS)).await?;
+        store.define(&with_table(migration.sql, EVENTS)).await?;
     }
     Ok(())
 }
 
 /// Creates a second events table beside the serving one, for a rebuild.
 pub async fn create_beside(store: &Store, table: &str) -> Result<(), StoreError> {
-    store.execute(&with_table(ALL[0].sql, table)).await
+    store.define(&with_table(ALL[0].sql, table)).await
 }
 
 /// The engine takes no parameters in CREATE TABLE; the name is always one of our own.

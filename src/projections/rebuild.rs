@@ -5,6 +5,7 @@
 //! marked as dirty, so no reader sees one twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use super::decode::Decoder;
 use super::migrate::{self, EVENTS};
 use super::replay::Replay;
 use super::writer::{Stopped, Writer};
+use crate::clock::Clock;
 use crate::log::{Log, LogError, topics};
 use crate::store::{Store, StoreError};
 
@@ -73,13 +75,15 @@ pub struct Rebuild {
     pub decoder: Decoder,
     /// The log's identity.
     pub log_id: Uuid,
+    /// For the marks on months.
+    pub clock: Arc<dyn Clock>,
     /// Go on when rows of other logs would be lost.
     pub discard_other_logs: bool,
 }
 
 impl Rebuild {
     /// Rebuilds the table. `progress` is told how many records of how many were read.
-    pub async fn run(self, progress: &dyn Fn(u64, u64)) -> Result<Rebuilt, RebuildError> {
+    pub async fn run(self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Rebuilt, RebuildError> {
         migrate::migrate(&self.store).await?;
         let others = self.store.rows_of_other_logs(EVENTS, self.log_id).await?;
         if others > 0 && !self.discard_other_logs {
@@ -142,10 +146,9 @@ impl Rebuild {
             }
             for (month, mut rows) in by_month(rows) {
                 if shared {
-                    self.store.mark_dirty(month).await?;
-                    let partition = rows[0].at.partition;
-                    let held = writer.held(partition, rows[0].at.offset).await?;
-                    rows.retain(|row| !held.contains(&row.at.offset));
+                    self.store.mark_months(&[month], true, self.clock.now()).await?;
+                    let held = writer.ask(rows[0].at.partition, rows[0].at.offset).await?;
+                    rows.retain(|row| !held.contains(&row.at));
                 }
                 let refused = writer.write(month, &rows).await?.len() as u64;
                 done.rows += rows.len() as u64 - refused;

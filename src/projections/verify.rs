@@ -71,7 +71,7 @@ pub async fn verify(
         let firsts = replay.firsts(end, CHUNK).await?;
         let expected: HashSet<i64> = firsts.iter().map(|row| row.at.offset).collect();
         let high = if replay.next >= end { end - 1 } else { replay.next - 1 };
-        let held = store.copies(super::migrate::EVENTS, log_id, partition, low, high).await?;
+        let held = store.copies(log_id, partition, low, high).await?;
         compare(&expected, &held, rejected, &mut report);
         report.records = (replay.next - first).max(0) as u64;
         progress(report.records);

@@ -6,6 +6,7 @@
 //! asked which offsets it holds, and the rest is written again.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use super::batch::Row;
 use super::migrate::EVENTS;
+use crate::clock::Clock;
 use crate::log::Position;
 use crate::store::row::{EventRow, version_at};
 use crate::store::{Store, StoreError};
@@ -21,8 +23,9 @@ use crate::store::{Store, StoreError};
 #[derive(Clone)]
 pub struct Writer {
     store: Store,
-    table: String,
+    table: &'static str,
     log_id: Uuid,
+    clock: Arc<dyn Clock>,
     stop: CancellationToken,
 }
 
@@ -42,13 +45,13 @@ pub struct Stopped;
 
 impl Writer {
     /// A writer into the serving table.
-    pub fn new(store: Store, log_id: Uuid, stop: CancellationToken) -> Self {
-        Self { store, table: EVENTS.to_owned(), log_id, stop }
+    pub fn new(store: Store, log_id: Uuid, clock: Arc<dyn Clock>, stop: CancellationToken) -> Self {
+        Self { store, table: EVENTS, log_id, clock, stop }
     }
 
     /// The same, into another table.
-    pub fn into_table(self, table: &str) -> Self {
-        Self { table: table.to_owned(), ..self }
+    pub fn into_table(self, table: &'static str) -> Self {
+        Self { table, ..self }
     }
 
     /// Writes rows of one month; comes back when each is in the table or refused. While ClickHouse is away it
@@ -101,17 +104,14 @@ impl Writer {
 
     async fn insert(&self, rows: &[Row], indexes: &[usize]) -> Result<(), StoreError> {
         let partitions = partitions_of(rows, indexes);
-        let mut insert = self
-            .store
-            .insert(&self.table, &[("async_insert", "0"), ("log_comment", &comment(&partitions))])
-            .await?;
+        let mut insert = self.store.insert(self.table, &comment(&partitions)).await?;
         for index in indexes {
             let row = &rows[*index];
             let version = version_at(row.at.offset.max(0) as u64);
-            let partition = u16::try_from(row.at.partition).unwrap_or(u16::MAX);
+            let partition = partition_column(row.at.partition);
             insert.write(&EventRow::from_event(&row.event, self.log_id, partition, version)).await?;
         }
-        insert.end().await
+        Ok(insert.end().await?)
     }
 
     /// After an insert of unknown outcome: which of its rows are not in the table.
@@ -138,18 +138,21 @@ impl Writer {
         from: i64,
     ) -> Result<HashSet<Position>, StoreError> {
         if let Some(month) = dirty {
-            self.store.mark_dirty(month).await?;
-        }
-        for partition in partitions {
-            self.store.kill_queries(&format!(" p{partition} ")).await?;
+            self.store.mark_months(&[month], true, self.clock.now()).await?;
         }
         let mut held = HashSet::new();
         for partition in partitions {
-            for offset in self.store.held_offsets(&self.table, self.log_id, *partition, from).await? {
-                held.insert(Position { partition: *partition, offset });
-            }
+            self.store.kill_inserts(&format!(" p{partition} ")).await?;
+            held.extend(self.ask(*partition, from).await?);
         }
         Ok(held)
+    }
+
+    /// The positions of a partition, from an offset on, that the table holds now.
+    pub async fn ask(&self, partition: i32, from: i64) -> Result<HashSet<Position>, StoreError> {
+        let (of, offset) = (partition_column(partition), from.max(0) as u64);
+        let held = self.store.held_offsets(self.table, self.log_id, of, offset).await?;
+        Ok(held.into_iter().map(|(offset, _)| Position { partition, offset: offset as i64 }).collect())
     }
 
     async fn pause(&self, attempt: u32) -> Result<(), Stopped> {
@@ -165,6 +168,11 @@ impl Writer {
 fn comment(partitions: &[i32]) -> String {
     let list: String = partitions.iter().map(|partition| format!("p{partition} ")).collect();
     format!("trailhouse-projector {list}")
+}
+
+/// Kafka numbers partitions from 0; no topic comes near 65,536 of them.
+fn partition_column(partition: i32) -> u16 {
+    u16::try_from(partition).unwrap_or(u16::MAX)
 }
 
 fn partitions_of(rows: &[Row], indexes: &[usize]) -> Vec<i32> {

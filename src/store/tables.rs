@@ -1,0 +1,155 @@
+//! Tables as a whole: creating, filling, exchanging, cleaning, and what the projector asks of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clickhouse::Row;
+use clickhouse::insert::Insert;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::row::{EventRow, FIRST_VERSION};
+use super::statement::{Statement, Value};
+use super::{Store, StoreError};
+use crate::clock::Timestamp;
+
+/// For table definitions and merges, which may have to wait for others.
+const SLOW: Duration = Duration::from_secs(600);
+/// For the rows of an insert to be taken, and for its end to be confirmed.
+const SEND_WITHIN: Duration = Duration::from_secs(30);
+const END_WITHIN: Duration = Duration::from_secs(120);
+
+impl Store {
+    /// Creates the configured database.
+    pub async fn create_database(&self) -> Result<(), StoreError> {
+        let database = self.database.clone();
+        let client = self.client.clone().with_database("default");
+        let created = client
+            .query_raw("CREATE DATABASE IF NOT EXISTS {name:Identifier}")
+            .param("name", database)
+            .execute();
+        within(SLOW, created).await
+    }
+
+    /// Runs a definition of ours as it stands.
+    pub async fn define(&self, sql: &str) -> Result<(), StoreError> {
+        within(SLOW, self.client.query_raw(sql).execute()).await
+    }
+
+    /// Begins an insert of events into `table`. `comment` finds it again in the server's list of what runs.
+    pub async fn insert(&self, table: &str, comment: &str) -> Result<Insert<EventRow<'static>>, StoreError> {
+        let client = self.client.clone().with_validation(false);
+        let insert = client.insert::<EventRow<'static>>(table).await?;
+        Ok(insert
+            .with_setting("log_comment", comment)
+            .with_timeouts(Some(SEND_WITHIN), Some(END_WITHIN)))
+    }
+
+    /// Ends the inserts whose comment holds `mark`, and waits until they have ended.
+    pub async fn kill_inserts(&self, mark: &str) -> Result<(), StoreError> {
+        let mut statement = Statement::new();
+        statement
+            .push("KILL QUERY WHERE query_kind = 'Insert' AND position(Settings['log_comment'], ")
+            .bind("String", Value::text(mark))
+            .push(") > 0 SYNC");
+        self.run_slowly(&statement).await
+    }
+
+    /// Removes a table, where there is one.
+    pub async fn drop_table(&self, table: &'static str) -> Result<(), StoreError> {
+        let mut statement = Statement::new();
+        statement.push("DROP TABLE IF EXISTS ").push(table).push(" SYNC");
+        self.run_slowly(&statement).await
+    }
+
+    /// Exchanges two tables at one moment.
+    pub async fn exchange(&self, one: &'static str, other: &'static str) -> Result<(), StoreError> {
+        let mut statement = Statement::new();
+        statement.push("EXCHANGE TABLES ").push(one).push(" AND ").push(other);
+        self.run_slowly(&statement).await
+    }
+
+    /// Rows of a log in a table.
+    pub async fn count(&self, table: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
+        self.count_where(table, " WHERE log_id = ", log_id).await
+    }
+
+    /// Rows of all other logs in a table.
+    pub async fn rows_of_other_logs(&self, table: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
+        self.count_where(table, " WHERE log_id != ", log_id).await
+    }
+
+    async fn count_where(&self, table: &'static str, condition: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Count {
+            rows: u64,
+        }
+        let mut statement = Statement::new();
+        statement.push("SELECT count() AS rows FROM ").push(table).push(condition);
+        statement.bind("UUID", Value::text(log_id.to_string()));
+        Ok(self.rows::<Count>(&statement).await?.first().map_or(0, |count| count.rows))
+    }
+
+    /// How often each offset of a stretch of a partition stands in the table; both ends belong to the stretch.
+    pub async fn copies(
+        &self,
+        log_id: Uuid,
+        partition: i32,
+        low: i64,
+        high: i64,
+    ) -> Result<BTreeMap<i64, u64>, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Copies {
+            offset: u64,
+            copies: u64,
+        }
+        let version = |offset: i64| Value::number(FIRST_VERSION.saturating_sub(offset.max(0) as u64));
+        let mut statement = Statement::new();
+        statement
+            .push("SELECT log_offset AS offset, count() AS copies FROM events WHERE log_id = ")
+            .bind("UUID", Value::text(log_id.to_string()))
+            .push(" AND log_partition = ")
+            .bind("UInt16", Value::number(partition))
+            .push(" AND version BETWEEN ")
+            .bind("UInt64", version(high))
+            .push(" AND ")
+            .bind("UInt64", version(low))
+            .push(" GROUP BY offset ORDER BY offset");
+        let rows = self.rows::<Copies>(&statement).await?;
+        Ok(rows.into_iter().map(|row| (row.offset as i64, row.copies)).collect())
+    }
+
+    /// Merges a month down to one copy of each record, then marks it as clean, unless it was marked again since.
+    pub async fn clean_month(&self, month: u32) -> Result<(), StoreError> {
+        let marked_at = self.marked_at(month).await?;
+        let mut statement = Statement::new();
+        statement.push("OPTIMIZE TABLE events PARTITION ").bind("UInt32", Value::number(month)).push(" FINAL");
+        self.run_slowly(&statement).await?;
+        self.mark_months(&[month], false, Timestamp::from_micros(marked_at + 1)).await
+    }
+
+    async fn marked_at(&self, month: u32) -> Result<i64, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Marked {
+            at: i64,
+        }
+        let mut statement = Statement::new();
+        statement
+            .push("SELECT toUnixTimestamp64Micro(max(marked_at)) AS at FROM dirty_months WHERE month = ")
+            .bind("UInt32", Value::number(month));
+        Ok(self.rows::<Marked>(&statement).await?.first().map_or(0, |marked| marked.at))
+    }
+
+    async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {
+        let query = self.client.query_raw(statement.sql());
+        let query = statement.params().fold(query, |query, (name, value)| query.param(&name, value));
+        within(SLOW, query.execute()).await
+    }
+}
+
+async fn within(
+    time: Duration,
+    answer: impl Future<Output = clickhouse::error::Result<()>>,
+) -> Result<(), StoreError> {
+    Ok(tokio::time::timeout(time, answer).await.map_err(|_| StoreError::no_answer())??)
+}
