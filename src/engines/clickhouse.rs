@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::process::Command;
 
 use super::disk::DataDir;
@@ -65,6 +66,7 @@ pub async fn start(config: &Config, data: &DataDir, child: Child) -> Result<Engi
         log,
         pid_file: data.path().join("clickhouse.pid"),
         ready_within: Duration::from_secs(120),
+        stop_signal: Signal::SIGTERM,
         stop_within: Duration::from_secs(20),
     };
     Engine::start(spec, config.clickhouse_listen).await

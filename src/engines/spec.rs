@@ -33,7 +33,9 @@ pub(super) struct Spec {
     pub pid_file: PathBuf,
     /// From start to first answer.
     pub ready_within: Duration,
-    /// From SIGTERM to SIGKILL.
+    /// What asks it to end.
+    pub stop_signal: Signal,
+    /// From that signal to SIGKILL.
     pub stop_within: Duration,
 }
 
@@ -81,11 +83,11 @@ impl Spec {
         }
     }
 
-    /// Ends the engine: SIGTERM, and SIGKILL for one that takes too long.
+    /// Ends the engine: its signal, and SIGKILL when it takes too long.
     pub async fn down(&self, mut running: Running) {
         // No id: it has ended and was waited for, and the number may be another's by now.
         if let Some(pid) = running.child.id() {
-            let asked = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+            let asked = kill(Pid::from_raw(pid.cast_signed()), self.stop_signal);
             let ended = timeout(self.stop_within, running.child.wait()).await;
             if asked.is_err() || ended.is_err() {
                 tracing::warn!(engine = self.engine, pid, "killing an engine that does not stop");

@@ -80,7 +80,7 @@ impl Engine {
         self.status.clone()
     }
 
-    /// Stops it: SIGTERM, then SIGKILL. Returns when the process is gone.
+    /// Stops it: asked first, killed when it takes too long. Returns when the process is gone.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(supervisor) = self.supervisor.take() {

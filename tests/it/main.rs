@@ -1,1 +1,3 @@
+//! Stories on real engines, one file each.
 
+mod arrows;

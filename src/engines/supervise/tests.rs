@@ -36,6 +36,7 @@ fn spec(dir: &Path, how: &'static str) -> Spec {
         log: dir.join("fake.log"),
         pid_file: dir.join("fake.pid"),
         ready_within: Duration::from_secs(30),
+        stop_signal: Signal::SIGTERM,
         stop_within: Duration::from_secs(10),
     }
 }
