@@ -36,7 +36,7 @@ pub use journal::{Journal, JournalError};
 pub use role::{Permission, Reads, Role, Roles};
 pub use state::{Outcome, Refusal, State};
 
-use follow::Follower;
+use follow::{Behind, Follower};
 
 /// How long a submitted command may take to come back through the fold.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(10);
@@ -76,6 +76,14 @@ pub enum ControlError {
     /// The command makes no sense, whatever the state. 422.
     #[error("the command is not valid")]
     Invalid(Vec<Problem>),
+    /// The beginning of the topic is gone.
+    #[error(
+        "the control topic begins at offset {low}: its beginning was deleted. Set its retention.ms to -1, and restore it"
+    )]
+    Truncated {
+        /// The lowest offset there is.
+        low: i64,
+    },
     /// The topic holds records, and none of them is ours.
     #[error(
         "none of the {records} records in the control topic was written under a master key of this instance ({keys}): \
@@ -87,6 +95,15 @@ pub enum ControlError {
         /// The names of the keys this instance has.
         keys: String,
     },
+}
+
+impl From<Behind> for ControlError {
+    fn from(error: Behind) -> Self {
+        match error {
+            Behind::Journal(error) => error.into(),
+            Behind::Truncated(low) => Self::Truncated { low },
+        }
+    }
 }
 
 impl From<JournalError> for ControlError {
@@ -107,25 +124,20 @@ impl Control {
     ) -> Result<Self, ControlError> {
         let follower = Arc::new(Follower::new(journal.clone(), keyring.clone()));
         let following = stop.child_token();
-        let (reader, poller) = (follower.clone(), follower.clone());
-        let (reading, polling) = (following.clone(), following.clone());
+        // Ends the tasks when the start fails or is given up.
+        let guard = following.clone().drop_guard();
+        let (reader, reading) = (follower.clone(), following.clone());
         tokio::spawn(async move { reader.follow(reading).await });
         let control = Self {
-            follower,
+            follower: follower.clone(),
             journal,
             keyring,
             clock,
         };
-        match control.begin(partitions).await {
-            Ok(()) => {
-                tokio::spawn(async move { poller.keep_fresh(polling).await });
-                Ok(control)
-            }
-            Err(error) => {
-                following.cancel();
-                Err(error)
-            }
-        }
+        control.begin(partitions).await?;
+        tokio::spawn(async move { follower.keep_fresh(following).await });
+        guard.disarm();
+        Ok(control)
     }
 
     async fn begin(&self, partitions: u32) -> Result<(), ControlError> {

@@ -153,7 +153,7 @@ impl fmt::Debug for Keyring {
 }
 
 /// Something encrypted under a master key, as text `<key id>.<base64url>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
     key_id: Arc<str>,
     bytes: Arc<[u8]>,
@@ -166,6 +166,12 @@ impl Sealed {
             key_id: key_id.into(),
             bytes: URL_SAFE_NO_PAD.decode(bytes).ok()?.into(),
         })
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({}, {} bytes)", self.key_id, self.bytes.len())
     }
 }
 

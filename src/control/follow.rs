@@ -13,6 +13,7 @@ use super::journal::{Entry, Journal, JournalError};
 use super::record::{self, Skip};
 use super::state::State;
 use crate::keyring::Keyring;
+use crate::meters;
 
 /// How often the log is asked how far it goes. Twice a second costs an idle instance nothing to speak of, and keeps
 /// the age of a healthy fold well below the second that its freshness promises.
@@ -144,6 +145,7 @@ impl Follower {
     }
 
     fn report(&self, offset: i64, skip: Skip) {
+        metrics::counter!(meters::CONTROL_FORGED).increment(1);
         let mut skipped = self.skipped();
         skipped.count += 1;
         // Whoever floods the topic must not flood the program's log as well.
@@ -174,6 +176,7 @@ impl Follower {
                     Err(error) => tracing::debug!(%error, "the end of control state is not known"),
                 },
             }
+            metrics::gauge!(meters::CONTROL_AGE).set(self.freshness().age.as_secs_f64());
             pause(POLL, &stop).await;
         }
     }
@@ -186,22 +189,32 @@ impl Follower {
 
     /// Waits until the fold has everything that stood in the log when this was called. Gives how many records that
     /// were.
-    pub async fn catch_up(&self) -> Result<i64, JournalError> {
+    pub async fn catch_up(&self) -> Result<i64, Behind> {
         let asked = self.started.elapsed();
         let (low, end) = self.journal.bounds().await?;
         if low > 0 {
-            return Err(JournalError(format!(
-                "the control topic begins at offset {low}: its beginning was deleted. Set retention.ms=-1 and restore it"
-            )));
+            return Err(Behind::Truncated(low));
         }
-        let reached = self
-            .watch()
-            .wait_for(|view| view.position >= end)
-            .await
-            .map(|_| ());
-        reached.map_err(|_| JournalError("stopped".into()))?;
+        let mut view = self.watch();
+        // The sender lives in `self`, so there is always another view to wait for.
+        let _ = view.wait_for(|view| view.position >= end).await;
         self.note_fresh(asked);
         Ok(end)
+    }
+}
+
+/// Why the fold can't have everything.
+#[derive(Debug)]
+pub enum Behind {
+    /// The log did not answer.
+    Journal(JournalError),
+    /// The topic begins at this offset, so its beginning is lost.
+    Truncated(i64),
+}
+
+impl From<JournalError> for Behind {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
     }
 }
 

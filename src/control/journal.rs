@@ -1,9 +1,11 @@
 //! The control topic as this module needs it: one partition that is appended to, read from an offset, and asked how
 //! far it goes. The log implements it; tests have one in memory.
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::record::Record;
+use crate::log::{self, Log, LogError, NewRecord, topics};
 
 /// A record and where it stands.
 #[derive(Clone, Debug)]
@@ -35,13 +37,70 @@ pub trait JournalTail: Send {
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Entry>, JournalError>>;
 }
 
+/// The header that holds a record's MAC.
+const MAC_HEADER: &str = "mac";
+/// The topic has one partition, so that all instances see one order.
+const PARTITION: i32 = 0;
+
+impl Journal for Log {
+    fn append<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<i64, JournalError>> {
+        async move {
+            let headers = [(MAC_HEADER, record.mac.as_slice())];
+            let (key, payload, headers) = (
+                record.key.as_slice(),
+                record.payload.as_slice(),
+                headers.as_slice(),
+            );
+            let record = NewRecord {
+                topic: topics::CONTROL,
+                partition: Some(PARTITION),
+                key,
+                payload,
+                headers,
+            };
+            Ok(Log::append(self, record).await?.offset)
+        }
+        .boxed()
+    }
+
+    fn tail(&self, from: i64) -> Result<Box<dyn JournalTail>, JournalError> {
+        Ok(Box::new(Log::tail(self, topics::CONTROL, PARTITION, from)?))
+    }
+
+    fn bounds(&self) -> BoxFuture<'_, Result<(i64, i64), JournalError>> {
+        async move { Ok(Log::bounds(self, topics::CONTROL, PARTITION).await?) }.boxed()
+    }
+}
+
+impl JournalTail for log::Tail {
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Entry>, JournalError>> {
+        async move {
+            let entry = |record: log::Record| Entry {
+                offset: record.offset,
+                record: Record {
+                    mac: record.header(MAC_HEADER).unwrap_or_default().to_vec(),
+                    key: record.key,
+                    payload: record.payload,
+                },
+            };
+            Ok(log::Tail::next(self).await?.into_iter().map(entry).collect())
+        }
+        .boxed()
+    }
+}
+
+impl From<LogError> for JournalError {
+    fn from(error: LogError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod memory {
     //! A control topic in memory, which can be cut off.
 
     use std::sync::Arc;
 
-    use futures_util::FutureExt;
     use tokio::sync::watch;
 
     use super::*;

@@ -53,6 +53,7 @@ pub enum Skip {
 
 /// The envelope in the schema's own terms.
 #[derive(Serialize, Deserialize)]
+#[serde(rename = "ControlCommand")]
 struct Wire {
     request_id: String,
     log_id: String,
@@ -65,6 +66,7 @@ struct Wire {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(rename = "By")]
 struct WireBy {
     who: String,
     tenant: Option<String>,

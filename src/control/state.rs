@@ -379,3 +379,6 @@ fn may_grant(envelope: &Envelope, roles: Roles) -> Result<(), Refusal> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fixture;

@@ -59,7 +59,8 @@ mod tests {
         fn what_was_sealed_opens(plain in proptest::collection::vec(any::<u8>(), 0..200), context: Vec<u8>) {
             let key = Key::random();
             let sealed = seal(&key, &context, &plain).unwrap();
-            prop_assert_eq!(unseal(&key, &context, &sealed).unwrap().expose_secret(), plain.as_slice());
+            let opened = unseal(&key, &context, &sealed).unwrap();
+            prop_assert_eq!(opened.expose_secret(), plain.as_slice());
         }
 
         #[test]
