@@ -1,0 +1,162 @@
+//! Making users, passwords and keys: what of a command is secret is hashed and sealed here, before it is written.
+
+use std::num::NonZeroU32;
+
+use uuid::Uuid;
+
+use super::{Auth, AuthError, Principal, apikey};
+use crate::clock::Timestamp;
+use crate::control::{Change, Command, ControlError, Kind, Outcome, Refusal, Roles};
+use crate::crypto::{self, ExposeSecret, SecretString};
+use crate::event::TenantId;
+use crate::event::draft::Problem;
+use crate::keyring::Sealed;
+
+/// A user to be made.
+#[derive(Debug)]
+pub struct NewUser {
+    /// Unique in the deployment.
+    pub name: String,
+    /// Where it belongs.
+    pub tenant: TenantId,
+    /// What it may do.
+    pub roles: Roles,
+    /// What it logs in with.
+    pub password: SecretString,
+}
+
+/// An API key to be made.
+#[derive(Debug)]
+pub struct NewKey {
+    /// For people.
+    pub name: String,
+    /// Where it belongs.
+    pub tenant: TenantId,
+    /// Its scope.
+    pub roles: Roles,
+    /// When it stops counting.
+    pub expires_at: Option<Timestamp>,
+    /// Events a second on each instance; `None`: as its tenant.
+    pub events_per_second: Option<NonZeroU32>,
+}
+
+/// Why something could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// Control state refused it: 404, 409 or 403, as the refusal says.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Control state could not be changed, or the wish makes no sense.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// No turn to hash a password.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+}
+
+impl Auth {
+    /// Makes a user; gives its id, the same for the same request. `by` must be allowed to: asked here is only
+    /// whether the walls hold.
+    pub async fn create_user(
+        &self,
+        by: &Principal,
+        request_id: Uuid,
+        new: NewUser,
+    ) -> Result<String, ManageError> {
+        let id = Uuid::new_v5(&request_id, b"user").to_string();
+        let password = self.sealed_password(&id, 1, new.password).await?;
+        let command = Command::CreateUser {
+            name: new.name,
+            tenant: new.tenant,
+            roles: new.roles,
+            password,
+        };
+        self.change(by, request_id, 0, &id, command).await?;
+        Ok(id)
+    }
+
+    /// Sets a user's password, which ends all its tokens; gives the user's new version.
+    pub async fn set_password(
+        &self,
+        by: &Principal,
+        request_id: Uuid,
+        (id, version): (&str, u64),
+        password: SecretString,
+    ) -> Result<u64, ManageError> {
+        let password = self.sealed_password(id, version + 1, password).await?;
+        self.change(by, request_id, version, id, Command::SetPassword { password })
+            .await
+    }
+
+    /// Makes an API key; gives its id, and its text, which nobody can show again: `None` when this request was made
+    /// before, and its first answer has shown it.
+    pub async fn create_key(
+        &self,
+        by: &Principal,
+        request_id: Uuid,
+        new: NewKey,
+    ) -> Result<(String, Option<SecretString>), ManageError> {
+        let fresh = apikey::fresh(request_id);
+        let command = Command::CreateKey {
+            name: new.name,
+            tenant: new.tenant,
+            roles: new.roles,
+            sha256: fresh.sha256,
+            expires_at: new.expires_at,
+            events_per_second: new.events_per_second,
+        };
+        self.change(by, request_id, 0, &fresh.id, command).await?;
+        let state = self.inner.control.state();
+        let is_new = state.key(&fresh.id).is_some_and(|key| key.sha256 == fresh.sha256);
+        Ok((fresh.id, is_new.then_some(fresh.text)))
+    }
+
+    /// Sends any other command on behalf of `by`; gives the entity's new version.
+    pub async fn change(
+        &self,
+        by: &Principal,
+        request_id: Uuid,
+        expected_version: u64,
+        id: &str,
+        command: Command,
+    ) -> Result<u64, ManageError> {
+        self.admit_write()?;
+        let change = Change {
+            request_id,
+            expected_version,
+            by: by.by(),
+            id: id.to_owned(),
+            command,
+        };
+        match self.inner.control.submit(change).await? {
+            Outcome::Accepted { version } => Ok(version),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn sealed_password(
+        &self,
+        id: &str,
+        version: u64,
+        password: SecretString,
+    ) -> Result<Sealed, ManageError> {
+        if let Some(problem) = crypto::password::problem(&password) {
+            let problem = Problem {
+                field: "/password".into(),
+                detail: problem.into(),
+            };
+            return Err(ControlError::Invalid(vec![problem]).into());
+        }
+        let hash = self
+            .inner
+            .attempts
+            .run(move || crypto::password::hash(&password))
+            .await?;
+        let hash = hash.map_err(|_| AuthError::Unavailable)?;
+        let sealed = self
+            .inner
+            .control
+            .seal(Kind::User, id, version, hash.expose_secret().as_bytes());
+        Ok(sealed.map_err(|_| AuthError::Unavailable)?)
+    }
+}

@@ -1,0 +1,153 @@
+//! Tokens: JWTs signed with HS256 under keys derived from the master keys, one for each use.
+//!
+//! The header's `kid` names a master key, and nothing else of it is believed: which algorithm and which key verify a
+//! token is pinned here. A token says who, when, and which epoch of the user; never a role or a tenant.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::control::User;
+use crate::crypto::SecretString;
+use crate::keyring::Keyring;
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The log whose users these are.
+    pub iss: String,
+    /// The user's id.
+    pub sub: String,
+    /// Names this token.
+    pub jti: Uuid,
+    /// The user's epoch when it was given out; another one now, and it counts no more.
+    pub epoch: u64,
+    /// When it was given out, in seconds since 1970.
+    pub iat: i64,
+    /// When it stops counting, in seconds since 1970.
+    pub exp: i64,
+}
+
+/// What a token is for. Each use has keys of its own, so that one never passes for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Use {
+    /// Sent with requests.
+    Access,
+    /// Changed for a new pair.
+    Refresh,
+}
+
+impl Use {
+    const fn purpose(self) -> &'static str {
+        match self {
+            Self::Access => "token access",
+            Self::Refresh => "token refresh",
+        }
+    }
+}
+
+/// Why a token does not count, or there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenError {
+    Invalid,
+    Expired,
+    Signing,
+}
+
+/// Signs and verifies tokens of one deployment.
+pub(super) struct Signer {
+    active: String,
+    issuer: String,
+    keys: HashMap<(Use, String), (EncodingKey, DecodingKey)>,
+    validation: Validation,
+}
+
+impl Signer {
+    /// With the keys of `keyring`, for the users of one log: a token of another deployment that happens to have the
+    /// same master key is not ours.
+    pub(super) fn new(keyring: &Keyring, log_id: Uuid) -> Self {
+        let mut keys = HashMap::new();
+        for (usage, id) in [Use::Access, Use::Refresh]
+            .into_iter()
+            .flat_map(|u| keyring.ids().map(move |id| (u, id)))
+        {
+            if let Some(key) = keyring.derive(usage.purpose(), id) {
+                let pair = (
+                    EncodingKey::from_secret(key.expose()),
+                    DecodingKey::from_secret(key.expose()),
+                );
+                keys.insert((usage, id.to_owned()), pair);
+            }
+        }
+        let issuer = format!("trailhouse:{log_id}");
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[&issuer]);
+        validation.set_required_spec_claims(&["iss", "sub", "exp"]);
+        // Expiry is checked below, on our clock.
+        validation.validate_exp = false;
+        Self {
+            active: keyring.active().to_owned(),
+            issuer,
+            keys,
+            validation,
+        }
+    }
+
+    /// A token for `user` that counts for `lifetime` from `now`.
+    pub(super) fn sign(
+        &self,
+        user: &User,
+        usage: Use,
+        jti: Uuid,
+        now: Timestamp,
+        lifetime: Duration,
+    ) -> Result<SecretString, TokenError> {
+        let (key, _) = self
+            .keys
+            .get(&(usage, self.active.clone()))
+            .ok_or(TokenError::Signing)?;
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            sub: user.id.to_string(),
+            jti,
+            epoch: user.epoch,
+            iat: seconds(now),
+            exp: seconds(now.plus(lifetime)),
+        };
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some(self.active.clone());
+        jsonwebtoken::encode(&header, &claims, key)
+            .map(Into::into)
+            .map_err(|_| TokenError::Signing)
+    }
+
+    /// What a genuine token of that use says, if it counts at `now`.
+    pub(super) fn verify(&self, token: &str, usage: Use, now: Timestamp) -> Result<Claims, TokenError> {
+        let kid = jsonwebtoken::decode_header(token)
+            .ok()
+            .and_then(|header| header.kid)
+            .ok_or(TokenError::Invalid)?;
+        let (_, key) = self.keys.get(&(usage, kid)).ok_or(TokenError::Invalid)?;
+        let token =
+            jsonwebtoken::decode::<Claims>(token, key, &self.validation).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::ExpiredSignature => TokenError::Expired,
+                    _ => TokenError::Invalid,
+                }
+            })?;
+        if seconds(now) < token.claims.exp {
+            Ok(token.claims)
+        } else {
+            Err(TokenError::Expired)
+        }
+    }
+}
+
+fn seconds(at: Timestamp) -> i64 {
+    at.millis().div_euclid(1_000)
+}

@@ -1,0 +1,267 @@
+//! The key file: `<data-dir>/keys`, readable by its owner alone, written on the first start.
+//!
+//! It is TOML, so that a person can see what it is and that it wants a backup. The first key is the active one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Keyring, KeyringError, Master, decode_key, encode_key};
+use crate::clock::{Clock, Timestamp};
+use crate::crypto::{ExposeSecret, Key, SecretString};
+
+/// A keyring, and whether its file was written just now: then say that it wants a backup.
+#[derive(Debug)]
+pub struct Opened {
+    /// The keys.
+    pub keyring: Keyring,
+    /// The file is new.
+    pub created: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    key: Vec<StoredKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredKey {
+    id: String,
+    created: Timestamp,
+    secret: String,
+}
+
+const PREAMBLE: &str = "\
+# The master keys of this Trailhouse. Back this file up and keep it secret: without it nobody can log in, stored
+# secrets can't be opened and the control log can't be verified; with it, anyone who may write to the log is an
+# operator. The first key is the active one; older ones are needed for what was written under them.
+
+";
+
+/// Takes the keys from `environment` ([`super::ENVIRONMENT`]) when that is given, else from the file at `path`, which
+/// is written with a fresh key when it does not exist.
+pub fn open(
+    path: &Path,
+    environment: Option<&SecretString>,
+    clock: &dyn Clock,
+) -> Result<Opened, KeyringError> {
+    if let Some(text) = environment.filter(|text| !text.expose_secret().is_empty()) {
+        return Ok(Opened {
+            keyring: Keyring::from_text(text)?,
+            created: false,
+        });
+    }
+    let created = match path.try_exists() {
+        Ok(true) => false,
+        Ok(false) => create(
+            path,
+            &Stored {
+                key: vec![fresh(clock)],
+            },
+        )
+        .map_err(failed(path))?,
+        Err(cause) => return Err(failed(path)(cause)),
+    };
+    let keyring = keyring(&read(path)?).map_err(malformed(path))?;
+    Ok(Opened { keyring, created })
+}
+
+/// Adds a fresh key to the file and makes it the active one. Instances use it from their next start; start them all
+/// with the new file before any writes under the new key, or the others skip what it writes.
+pub fn rotate(path: &Path, clock: &dyn Clock) -> Result<Keyring, KeyringError> {
+    let mut stored = read(path)?;
+    keyring(&stored).map_err(malformed(path))?;
+    stored.key.insert(0, fresh(clock));
+    let temporary = write_beside(path, &stored).map_err(failed(path))?;
+    fs::rename(&temporary, path)
+        .and_then(|()| sync_folder(path))
+        .map_err(failed(path))?;
+    keyring(&stored).map_err(malformed(path))
+}
+
+fn fresh(clock: &dyn Clock) -> StoredKey {
+    let master = Master::new(Key::random());
+    StoredKey {
+        id: master.id.to_string(),
+        created: clock.now(),
+        secret: encode_key(&master.key),
+    }
+}
+
+fn keyring(stored: &Stored) -> Result<Keyring, String> {
+    let mut keys = Vec::with_capacity(stored.key.len());
+    for entry in &stored.key {
+        let key = decode_key(&entry.secret)
+            .ok_or_else(|| format!("the secret of key {} is not base64 of 32 bytes", entry.id))?;
+        // The name follows from the key, so a slip in copying the file shows here and not as a broken log.
+        if *Master::new(key.clone()).id != *entry.id {
+            return Err(format!(
+                "the secret of key {} is damaged: it is not the one of that id",
+                entry.id
+            ));
+        }
+        keys.push(key);
+    }
+    Keyring::new(keys).ok_or_else(|| "it holds no key, or one twice".to_owned())
+}
+
+fn read(path: &Path) -> Result<Stored, KeyringError> {
+    let mode = fs::metadata(path).map_err(failed(path))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyringError::Permissions {
+            path: path.display().to_string(),
+            mode,
+        });
+    }
+    let text = fs::read_to_string(path).map_err(failed(path))?;
+    // The parser's own message quotes the line, which may hold a key.
+    toml::from_str(&text)
+        .map_err(|_| malformed(path)("it is not TOML of `[[key]]` with id, created and secret".into()))
+}
+
+/// Puts the whole file in place at once, unless there is one by now: `false` then. Another process that starts at
+/// the same time sees the whole file or none, and only one of them made it.
+fn create(path: &Path, stored: &Stored) -> io::Result<bool> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let temporary = write_beside(path, stored)?;
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
+    match linked {
+        Ok(()) => sync_folder(path).map(|()| true),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(cause) => Err(cause),
+    }
+}
+
+fn write_beside(path: &Path, stored: &Stored) -> io::Result<PathBuf> {
+    let temporary = path.with_extension(format!("new-{}", crate::crypto::token::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    let text = toml::to_string(stored).map_err(io::Error::other)?;
+    file.write_all(PREAMBLE.as_bytes())?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(temporary)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> KeyringError {
+    move |cause| KeyringError::File {
+        path: path.display().to_string(),
+        cause,
+    }
+}
+
+fn malformed(path: &Path) -> impl Fn(String) -> KeyringError {
+    move |reason| KeyringError::Malformed {
+        place: path.display().to_string(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::FixedClock;
+
+    fn clock() -> FixedClock {
+        FixedClock::at(Timestamp::from_millis(1_700_000_000_000))
+    }
+
+    #[test]
+    fn the_first_start_writes_a_file_for_its_owner_and_the_next_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data/keys");
+        let first = open(&path, None, &clock()).unwrap();
+        assert!(first.created);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let second = open(&path, None, &clock()).unwrap();
+        assert!(!second.created);
+        assert_eq!(first.keyring.active(), second.keyring.active());
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused_with_the_command_that_mends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        open(&path, None, &clock()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = open(&path, None, &clock()).unwrap_err().to_string();
+        assert!(
+            error.contains("mode 640") && error.contains("chmod 600"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn rotation_adds_a_key_in_front() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let old = open(&path, None, &clock()).unwrap().keyring;
+        let new = rotate(&path, &clock()).unwrap();
+        assert_ne!(new.active(), old.active());
+        assert_eq!(new.ids().nth(1), Some(old.active()));
+        let read = open(&path, None, &clock()).unwrap().keyring;
+        assert_eq!(read.ids().collect::<Vec<_>>(), new.ids().collect::<Vec<_>>());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_without_showing_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        open(&path, None, &clock()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let secret = text
+            .lines()
+            .find_map(|line| line.strip_prefix("secret = "))
+            .unwrap()
+            .trim_matches('"')
+            .to_owned();
+        let other = encode_key(&Key::random());
+        for broken in [
+            text.replace(&secret, &other),
+            text.replace(&secret, "abc"),
+            text.replace("id =", "name ="),
+            String::new(),
+        ] {
+            fs::write(&path, &broken).unwrap();
+            let error = open(&path, None, &clock()).unwrap_err().to_string();
+            assert!(!error.contains(&secret) && !error.contains(&other), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_comes_before_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let text = SecretString::from(encode_key(&Key::from_bytes([9; 32])));
+        let opened = open(&path, Some(&text), &clock()).unwrap();
+        assert!(!opened.created && !path.exists());
+        assert_eq!(
+            opened.keyring.active(),
+            Keyring::from_text(&text).unwrap().active()
+        );
+    }
+}
