@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["clock", "crypto", "meters"],
     &["event"],
-    &["log", "store"],
+    &["log"],
+    &["store"],
     &["keyring", "control"],
     &["auth", "limit"],
     &["ingest"],
