@@ -1,1 +1,302 @@
-//! (to be written)
+//! Assembly: builds every part from the configuration. The only file that knows every concrete type.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Auth;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::control::Control;
+use crate::control::first::FirstUser;
+use crate::engines::{self, DataDir, Engine};
+use crate::event::schema;
+use crate::gate::Gate;
+use crate::ingest::{Ingest, Parts};
+use crate::keyring::{self, Keyring};
+use crate::lifecycle::Lifecycle;
+use crate::limit::Limits;
+use crate::log::framing::Framing;
+use crate::log::registry::Registry;
+use crate::log::{Log, topics};
+use crate::meters;
+use crate::projections::decode::Decoder;
+use crate::projections::maintenance;
+use crate::projections::migrate;
+use crate::projections::projector::Projector;
+use crate::projections::writer::Writer;
+use crate::query::Queries;
+use crate::store::Store;
+use crate::store::progress::Progress;
+use crate::web::{self, AppState, Health};
+
+/// The embedded ClickHouse's password for the user `default`, in the data directory.
+pub const CLICKHOUSE_PASSWORD: &str = "clickhouse.password";
+
+/// What a server needs to be told beside its configuration.
+#[derive(Default)]
+pub struct Start {
+    /// Password of the first user; generated when there is none.
+    pub admin_password: Option<SecretString>,
+    /// Master keys from the environment.
+    pub master_key: Option<SecretString>,
+    /// How long work may take to end after a stop.
+    pub stop_within: Option<Duration>,
+}
+
+/// A server that answers.
+pub struct Running {
+    /// Its HTTP address.
+    pub web: SocketAddr,
+    /// The brokers it uses.
+    pub brokers: String,
+    /// The ClickHouse it uses.
+    pub clickhouse: String,
+    /// The first user, when it was made just now.
+    pub first_user: Option<FirstUser>,
+    /// The key file was made just now and should be backed up.
+    pub new_keys: Option<PathBuf>,
+    lifecycle: Lifecycle,
+}
+
+impl Running {
+    /// Works until a signal, then stops in order.
+    pub async fn until_stopped(self) -> anyhow::Result<()> {
+        Ok(self.lifecycle.run_until_stopped().await?)
+    }
+}
+
+/// The two connections that commands on the log and the table work with, as `serve` with the same configuration has
+/// them.
+pub struct Connections {
+    /// The log.
+    pub log: Log,
+    /// ClickHouse.
+    pub store: Store,
+    /// Schemas, where a registry is configured.
+    pub registry: Option<Arc<Registry>>,
+}
+
+impl Connections {
+    /// Connects to what the configuration names, the embedded engines of a running server included.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let brokers = match config.log.brokers.as_str() {
+            "" => config.engines.kafka_listen.to_string(),
+            brokers => brokers.to_owned(),
+        };
+        let clickhouse = match &config.clickhouse.url {
+            Some(url) => url.clone(),
+            None => format!("http://{}", config.engines.clickhouse_listen),
+        };
+        Self::to(config, brokers, clickhouse)
+    }
+
+    fn to(config: &Config, brokers: String, clickhouse: String) -> anyhow::Result<Self> {
+        let mut log = config.log.clone();
+        log.brokers = brokers;
+        let mut store = config.clickhouse.clone();
+        if store.url.is_none() {
+            store.password = Some(embedded_password(&config.data_dir)?);
+        }
+        store.url = Some(clickhouse);
+        let registry = Registry::new(&log)?.map(Arc::new);
+        Ok(Self { log: Log::new(&log, &member(&config.data_dir))?, store: Store::new(&store)?, registry })
+    }
+}
+
+fn embedded_password(data_dir: &Path) -> anyhow::Result<SecretString> {
+    let path = data_dir.join(CLICKHOUSE_PASSWORD);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("the embedded ClickHouse's password is not at {}: start `trailhouse serve` there first, or name its --data-dir", path.display())
+    })?;
+    Ok(text.trim().to_owned().into())
+}
+
+/// This instance's name in consumer groups: the same after a restart, because it comes from the data directory.
+fn member(data_dir: &Path) -> String {
+    let path = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let digest = crate::crypto::digest::sha256(format!("{}\0{}", host.display(), path.display()).as_bytes());
+    let short = digest.iter().take(8).fold(0u64, |name, byte| name << 8 | u64::from(*byte));
+    format!("trailhouse-{short:016x}")
+}
+
+/// How records are written: with the registry's id where there is one.
+pub async fn framing(registry: Option<&Registry>) -> anyhow::Result<Framing> {
+    Ok(match registry {
+        None => Framing::SingleObject(schema::fingerprint()),
+        Some(registry) => Framing::Confluent(registry.register(topics::EVENTS, schema::SCHEMA_JSON).await?),
+    })
+}
+
+/// The identity of the log, as control state has it.
+pub async fn log_id(config: &Config, log: &Log) -> anyhow::Result<uuid::Uuid> {
+    let from_env = std::env::var(keyring::ENVIRONMENT).ok().map(SecretString::from);
+    let (keyring, _) = keys(config, from_env.as_ref())?;
+    let stop = CancellationToken::new();
+    let _stopped = stop.clone().drop_guard();
+    let partitions = log.partitions(topics::EVENTS).await?.context("there is no topic audit.events: run `trailhouse migrate`")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let control = Control::start(Arc::new(log.clone()), keyring, clock, partitions.max(0) as u32, stop).await?;
+    Ok(control.log_id())
+}
+
+/// The keys of this instance; the path when the file was made just now.
+pub fn keys(config: &Config, from_env: Option<&SecretString>) -> anyhow::Result<(Keyring, Option<PathBuf>)> {
+    let path = config.data_dir.join("keys");
+    let opened = keyring::open(&path, from_env, &SystemClock)?;
+    Ok((opened.keyring, opened.created.then_some(path)))
+}
+
+/// Starts everything, and returns when it answers.
+pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
+    if let Some(problem) = config.web.problem() {
+        anyhow::bail!(problem);
+    }
+    let data = DataDir::open(&config.data_dir)?;
+    let metrics = PrometheusBuilder::new().install_recorder().ok();
+    meters::describe();
+    let mut lifecycle = Lifecycle::new(start.stop_within.unwrap_or(crate::lifecycle::DEADLINE));
+    let (http, readers, writing) = (lifecycle.stage("http"), lifecycle.stage("readers"), lifecycle.stage("log"));
+    let (engines, home) = (lifecycle.stage("engines"), lifecycle.stage("data directory"));
+
+    let (broker, clickhouse) = start_engines(&config, &data).await?;
+    let brokers = broker.as_ref().map_or_else(|| config.log.brokers.clone(), |engine| engine.listen().to_string());
+    let url = match (&clickhouse, &config.clickhouse.url) {
+        (Some(engine), _) => format!("http://{}", engine.listen()),
+        (None, Some(url)) => url.clone(),
+        (None, None) => unreachable!("without a URL the embedded one was started"),
+    };
+    let embedded = broker.is_some() || clickhouse.is_some();
+    for engine in [broker, clickhouse].into_iter().flatten() {
+        engines.at_stop("engine", move |_| async move {
+            engine.stop().await;
+            Ok(())
+        });
+    }
+
+    let Connections { log, store, registry } = Connections::to(&config, brokers.clone(), url.clone())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (keyring, new_keys) = keys(&config, start.master_key.as_ref())?;
+    let made = topics::ensure(&log).await.context("preparing the log's topics")?;
+    if !made.is_empty() {
+        tracing::info!(topics = ?made, "created");
+    }
+    migrate::migrate(&store).await.context("preparing ClickHouse's tables")?;
+
+    // Control state is followed until the very end: stopping workers still ask it.
+    let following = CancellationToken::new();
+    let partitions = log.partitions(topics::EVENTS).await?.unwrap_or(config.log.partitions);
+    let control =
+        Control::start(Arc::new(log.clone()), keyring.clone(), clock.clone(), partitions.max(0) as u32, following.clone())
+            .await?;
+    let first_user = control.first_start(start.admin_password).await?;
+    let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
+
+    let progress = Progress::default();
+    let ingest = Ingest::new(Parts {
+        log: log.clone(),
+        store: store.clone(),
+        limits: Limits::new(&config.limits),
+        control: control.clone(),
+        clock: clock.clone(),
+        framing: framing(registry.as_deref()).await?,
+        progress: progress.clone(),
+    });
+    let log_id = control.log_id();
+    let (hard, decoder) = (CancellationToken::new(), Decoder::new(registry.clone()));
+    let writer = Writer::new(store.clone(), log_id, clock.clone(), hard.clone());
+    let projector = Projector::new(log.clone(), writer, decoder, progress.clone(), config.projector.clone());
+    readers.spawn("projector", |stop| async move {
+        let letting_go = hard.clone();
+        let token = stop.hard_token();
+        tokio::spawn(async move {
+            token.cancelled().await;
+            letting_go.cancel();
+        });
+        Ok(projector.run(stop.soft_token()).await?)
+    });
+    let gate = Gate::new(log.clone(), ingest.clone(), registry, &config.gate)?;
+    readers.spawn("gate", |stop| async move { Ok(gate.run(stop.soft_token()).await?) });
+    let (cleaned, watched) = (store.clone(), log.clone());
+    readers.spawn("maintenance", |stop| async move {
+        maintenance::run(cleaned, watched, progress, stop.soft_token()).await;
+        Ok(())
+    });
+    let flushed = log.clone();
+    writing.at_stop("producer", move |_| async move {
+        tokio::task::spawn_blocking(move || flushed.flush(Duration::from_secs(10))).await?;
+        following.cancel();
+        Ok(())
+    });
+
+    let cursor_key = keyring
+        .derive("cursor", keyring.active())
+        .context("the keyring has no active key")?;
+    let state = AppState {
+        ingest,
+        queries: Queries::new(store.clone(), cursor_key, clock.clone()),
+        auth,
+        control,
+        clock,
+        health: Arc::new(Health {
+            log,
+            store,
+            metrics,
+            data_dir: embedded.then(|| data.path().to_owned()),
+            free_percent: engines::disk::free_percent,
+        }),
+        config: Arc::new(config.web.clone()),
+    };
+    // The lock on the data directory goes last.
+    home.at_stop("lock", move |_| async move {
+        drop(data);
+        Ok(())
+    });
+    let listener = listen(config.web.listen).await?;
+    let web = listener.local_addr()?;
+    http.spawn("http", move |stop| async move {
+        let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, service).with_graceful_shutdown(stop.soft_token().cancelled_owned());
+        tokio::select! {
+            served = served => served?,
+            () = stop.hard_token().cancelled_owned() => {}
+        }
+        Ok(())
+    });
+    Ok(Running { web, brokers, clickhouse: url, first_user, new_keys, lifecycle })
+}
+
+async fn start_engines(config: &Config, data: &DataDir) -> anyhow::Result<(Option<Engine>, Option<Engine>)> {
+    let broker = async {
+        match config.log.brokers.as_str() {
+            "" => engines::broker::start(&config.engines, data).await.map(Some),
+            _ => Ok(None),
+        }
+    };
+    let clickhouse = async {
+        match config.clickhouse.url {
+            None => {
+                let password = data.path().join(CLICKHOUSE_PASSWORD);
+                let arguments = vec!["--password-file".into(), password.into_os_string()];
+                let child = engines::clickhouse::Child { program: None, arguments };
+                engines::clickhouse::start(&config.engines, data, child).await.map(Some)
+            }
+            Some(_) => Ok(None),
+        }
+    };
+    Ok(tokio::try_join!(broker, clickhouse)?)
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen for HTTP on {address}: free the port, or choose another with --listen"))
+}

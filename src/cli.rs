@@ -1,1 +1,128 @@
-//! (to be written)
+//! The command line: one file per command; each calls what HTTP calls too.
+
+mod clickhouse;
+mod config;
+mod connect;
+mod migrate;
+mod rebuild;
+mod rejected;
+mod serve;
+mod token;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use toml::{Table, Value};
+
+use crate::config::{Config, ConfigError};
+use crate::telemetry;
+
+/// An audit-log platform: who did what, when and from where, kept in a Kafka log and searchable in ClickHouse.
+#[derive(Parser)]
+#[command(name = "trailhouse", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Args)]
+pub(crate) struct Global {
+    /// TOML file with settings; `trailhouse config` prints one with all of them
+    #[arg(long, global = true, env = "TRAILHOUSE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory for keys and the embedded engines' data [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server; with no configuration, everything it needs on this machine
+    Serve(serve::Serve),
+    /// Log in and print a token for other commands and for curl
+    Token(token::Token),
+    /// Create the log's topics and ClickHouse's tables, where they are missing
+    Migrate,
+    /// Fill ClickHouse anew from the log, beside the serving table
+    Rebuild(rebuild::Rebuild),
+    /// Compare ClickHouse with the log: every event once, and nothing else
+    Verify,
+    /// What could not be taken: list it, try it again
+    #[command(subcommand)]
+    Rejected(rejected::Rejected),
+    /// Print all settings with their defaults and what they mean
+    Config,
+    /// Run the embedded ClickHouse alone
+    Clickhouse(clickhouse::Clickhouse),
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("trailhouse: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Config => config::print(),
+        Command::Clickhouse(command) => on_runtime(command.run()),
+        Command::Serve(command) => {
+            let config = global.load(command.flags())?;
+            telemetry::init(&config.telemetry)?;
+            on_runtime(command.run(config))
+        }
+        Command::Token(command) => on_runtime(command.run()),
+        Command::Migrate => on_runtime(migrate::run(global.quietly()?)),
+        Command::Rebuild(command) => on_runtime(command.run(global.quietly()?)),
+        Command::Verify => on_runtime(verify::run(global.quietly()?)),
+        Command::Rejected(command) => on_runtime(command.run(global.quietly()?)),
+    }
+}
+
+fn on_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+impl Global {
+    /// The configuration, with a command's own flags on top.
+    fn load(&self, mut flags: Table) -> Result<Config, ConfigError> {
+        if let Some(dir) = &self.data_dir {
+            flags.insert("data_dir".into(), Value::String(dir.display().to_string()));
+        }
+        Config::load(self.config.as_deref(), std::env::vars(), flags)
+    }
+
+    /// The same, for commands whose output is an answer: they log warnings only.
+    fn quietly(&self) -> anyhow::Result<Config> {
+        let mut config = self.load(Table::new())?;
+        if config.telemetry.filter == "info" {
+            config.telemetry.filter = "warn".into();
+        }
+        telemetry::init(&config.telemetry)?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

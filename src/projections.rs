@@ -9,6 +9,7 @@
 
 pub mod batch;
 pub mod decode;
+pub mod maintenance;
 pub mod migrate;
 pub mod projector;
 pub mod rebuild;

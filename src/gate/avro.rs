@@ -1,13 +1,17 @@
 //! Avro of any schema as JSON, so that a producer's own record goes through the same shapes as everybody's.
 
 use apache_avro::types::Value;
-use apache_avro::{Schema, from_avro_datum};
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
 use serde_json::{Map, Number, Value as Json};
 
 /// What a datum says, as JSON text. `Err` says why it can't be read.
 pub(super) fn to_json(schema: &Schema, datum: &[u8]) -> Result<Vec<u8>, String> {
     let mut rest = datum;
-    let value = from_avro_datum(schema, &mut rest, None).map_err(|error| format!("unreadable Avro: {error}"))?;
+    let value = GenericDatumReader::builder(schema)
+        .build()
+        .and_then(|reader| reader.read_value(&mut rest))
+        .map_err(|error| format!("unreadable Avro: {error}"))?;
     if !rest.is_empty() {
         return Err(format!("{} bytes are left over after the Avro record", rest.len()));
     }

@@ -70,14 +70,14 @@ pub(super) async fn revoke(
     let control = state.control.state();
     let key = control.key(&id).filter(|key| principal.can_in(&key.tenant, Permission::Manage));
     let version = key.map(|key| key.version).ok_or_else(|| ApiError::not_found("There is no such key."))?;
-    state.auth.change(&principal, state.clock.fresh_id(), version, &id, Command::RevokeKey).await?;
+    state.auth.change(&principal, state.clock.fresh_id(), version, &id, Command::RevokeKey {}).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn shown(key: &ApiKey) -> Value {
     json!({
-        "id": key.id,
-        "name": key.name,
+        "id": &*key.id,
+        "name": &*key.name,
         "tenant_id": key.tenant,
         "roles": key.roles,
         "expires_at": key.expires_at,

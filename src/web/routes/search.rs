@@ -19,7 +19,7 @@ pub(super) async fn page(
 ) -> Result<Response, ApiError> {
     let search = query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
     let page = state.queries.page(&principal, &search).await?;
-    let data: Vec<_> = page.events.iter().map(|event| view::to_json(event).without_raw()).collect();
+    let data: Vec<_> = page.events.iter().map(|event| view::to_json(event).without_raw_bytes()).collect();
     let mut body = json!({
         "data": data,
         "next_cursor": page.next_cursor,

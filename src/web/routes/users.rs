@@ -51,8 +51,8 @@ pub(super) async fn create(
 
 fn shown(user: &User) -> Value {
     json!({
-        "id": user.id,
-        "name": user.name,
+        "id": &*user.id,
+        "name": &*user.name,
         "tenant_id": user.tenant,
         "roles": user.roles,
         "version": user.version,

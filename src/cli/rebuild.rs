@@ -1,0 +1,73 @@
+//! `trailhouse rebuild`
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::app::{self, Connections};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::projections;
+use crate::projections::decode::Decoder;
+use crate::projections::writer::Writer;
+
+#[derive(Args)]
+pub(crate) struct Rebuild {
+    /// Go on although rows of other logs would be lost
+    #[arg(long)]
+    discard_other_logs: bool,
+}
+
+impl Rebuild {
+    pub(crate) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let Connections { log, store, registry } = Connections::open(&config)?;
+        let log_id = app::log_id(&config, &log).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let stop = CancellationToken::new();
+        let writer = Writer::new(store.clone(), log_id, clock.clone(), stop.clone());
+        let decoder = Decoder::new(registry);
+        let rebuild = projections::rebuild::Rebuild {
+            log,
+            store,
+            writer,
+            decoder,
+            log_id,
+            clock,
+            discard_other_logs: self.discard_other_logs,
+        };
+        let bar = bar("reading the log");
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stop.cancel();
+            }
+        });
+        let done = rebuild
+            .run(&|read, total| {
+                bar.set_length(total);
+                bar.set_position(read);
+            })
+            .await;
+        bar.finish_and_clear();
+        let done = done?;
+        println!("{} rows serve now; {} records are in audit.rejected because ClickHouse refuses them", done.rows, done.refused);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A progress bar for records.
+pub(crate) fn bar(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(0).with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Names a log in outputs.
+pub(crate) fn short(log_id: Uuid) -> String {
+    log_id.to_string()
+}

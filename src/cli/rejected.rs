@@ -1,0 +1,120 @@
+//! `trailhouse rejected list|replay`
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::app::Connections;
+use crate::config::Config;
+use crate::log::rejected::{self as dead, Reason};
+use crate::log::{Log, LogError, NewRecord, topics};
+
+#[derive(Subcommand)]
+pub(crate) enum Rejected {
+    /// List them, oldest first, one JSON object a line
+    List(Which),
+    /// Put them back into the inbox, so that the gate looks at them again
+    Replay(Which),
+}
+
+#[derive(Args)]
+pub(crate) struct Which {
+    /// Only this one, by its offset in audit.rejected
+    #[arg(long)]
+    offset: Option<i64>,
+    /// Only those rejected for this reason, such as `invalid` or `id_conflict`
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only this tenant's
+    #[arg(long)]
+    tenant: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+}
+
+impl Rejected {
+    pub(crate) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let Connections { log, .. } = Connections::open(&config)?;
+        match self {
+            Self::List(which) => list(&which.find(&log).await?)?,
+            Self::Replay(which) => replay(&log, which.find(&log).await?).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Which {
+    fn fits(&self, rejected: &dead::Rejected) -> bool {
+        self.offset.is_none_or(|offset| rejected.record.offset == offset)
+            && self.reason.as_ref().is_none_or(|reason| rejected.reason == *reason)
+            && self.tenant.as_ref().is_none_or(|tenant| rejected.tenant.as_ref() == Some(tenant))
+    }
+
+    async fn find(&self, log: &Log) -> Result<Vec<dead::Rejected>, LogError> {
+        let (low, end) = log.bounds(topics::REJECTED, 0).await?;
+        let mut next = self.offset.unwrap_or(low).max(low);
+        let mut found = Vec::new();
+        if next >= end {
+            return Ok(found);
+        }
+        let mut tail = log.tail(topics::REJECTED, 0, next)?;
+        while next < end && found.len() < self.limit {
+            for record in tail.next().await? {
+                next = record.offset + 1;
+                let rejected = dead::Rejected::read(record);
+                if self.fits(&rejected) && found.len() < self.limit {
+                    found.push(rejected);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn list(found: &[dead::Rejected]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for rejected in found {
+        let record = &rejected.record;
+        let line = json!({
+            "offset": record.offset,
+            "rejected_at": record.appended_at,
+            "reason": rejected.reason,
+            "detail": rejected.detail,
+            "origin": rejected.origin,
+            "tenant": rejected.tenant,
+            "payload": String::from_utf8_lossy(&record.payload),
+        });
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+async fn replay(log: &Log, found: Vec<dead::Rejected>) -> anyhow::Result<()> {
+    let (mut done, mut left) = (0, 0);
+    for rejected in found {
+        if rejected.reason == Reason::Unstorable.as_str() {
+            // Its record stands in audit.events already; only the table lacks it.
+            left += 1;
+            continue;
+        }
+        let record = &rejected.record;
+        let mut headers: Vec<(&str, &[u8])> =
+            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        if let Some(tenant) = &rejected.tenant
+            && record.header("tenant").is_none()
+        {
+            headers.push(("tenant", tenant.as_bytes()));
+        }
+        let (key, payload) = (record.key.as_slice(), record.payload.as_slice());
+        log.append(NewRecord { topic: topics::INBOX, partition: None, key, payload, headers: &headers }).await?;
+        done += 1;
+    }
+    println!("{done} records are in the inbox again");
+    if left > 0 {
+        println!("{left} records that ClickHouse refused stay: mend the cause, then `trailhouse rebuild`");
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! `trailhouse token`
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::connect::Remote;
+
+#[derive(Args)]
+pub(crate) struct Token {
+    /// Who logs in
+    #[arg(long, default_value = "admin")]
+    user: String,
+    /// Its password; better given by the environment
+    #[arg(long, env = "TRAILHOUSE_PASSWORD", hide_env_values = true)]
+    password: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    detail: Option<String>,
+}
+
+impl Token {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let body = json!({"username": self.user, "password": self.password});
+        let request = reqwest::Client::new().post(self.remote.at("/login")).json(&body);
+        let answer = request.send().await.with_context(|| self.remote.unreachable())?;
+        let answer: Answer = answer.json().await.context("the server's answer is no JSON")?;
+        match answer.token {
+            Some(token) => println!("{token}"),
+            None => bail!(answer.detail.unwrap_or_else(|| "the server gave no token".into())),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

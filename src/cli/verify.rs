@@ -1,0 +1,49 @@
+//! `trailhouse verify`
+
+use std::collections::HashSet;
+use std::process::ExitCode;
+
+use super::rebuild::{bar, short};
+use crate::app::{self, Connections};
+use crate::config::Config;
+use crate::log::topics;
+use crate::projections::decode::Decoder;
+use crate::projections::verify::{Report, unstorable, verify};
+use crate::projections::{self};
+
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let Connections { log, store, registry } = Connections::open(&config)?;
+    let log_id = app::log_id(&config, &log).await?;
+    let rejected = unstorable(&log).await?;
+    let partitions = log.partitions(topics::EVENTS).await?.unwrap_or_default();
+    println!("log {}: {partitions} partitions", short(log_id));
+    let mut reports = Vec::new();
+    for partition in 0..partitions {
+        // What is not committed yet may not be in the table yet.
+        let end = log.committed(projections::GROUP, topics::EVENTS, partition).await?.unwrap_or_default();
+        let bar = bar("comparing");
+        bar.set_length(end.max(0) as u64);
+        let none = HashSet::new();
+        let refused = rejected.get(&partition).unwrap_or(&none);
+        let decoder = Decoder::new(registry.clone());
+        let progress = |records| bar.set_position(records);
+        let report = verify(&log, &store, decoder, log_id, partition, end, refused, &progress).await?;
+        bar.finish_and_clear();
+        println!("{}", line(&report));
+        reports.push(report);
+    }
+    let holds = reports.iter().all(Report::holds);
+    println!("{}", if holds { "The table says what the log says." } else { "They differ: `trailhouse rebuild` fills the table anew." });
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn line(report: &Report) -> String {
+    let mut line = format!(
+        "partition {}: {} records, {} events; missing {}, unexplained {}, held twice {}",
+        report.partition, report.records, report.firsts, report.missing, report.unexplained, report.repeated
+    );
+    if !report.examples.is_empty() {
+        line += &format!("; missing offsets: {:?}", report.examples);
+    }
+    line
+}

@@ -1,0 +1,49 @@
+//! What is done to the table now and then: dirty months are merged clean, and the lag is measured.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::log::{Log, topics};
+use crate::meters;
+use crate::store::progress::Progress;
+use crate::store::{Store, StoreError};
+
+/// How often months are cleaned; one merge may take minutes.
+const CLEAN_EVERY: Duration = Duration::from_secs(60);
+/// How often the lag is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
+
+/// Works until `stop`.
+pub async fn run(store: Store, log: Log, progress: Progress, stop: CancellationToken) {
+    let mut clean = tokio::time::interval(CLEAN_EVERY);
+    let mut measure = tokio::time::interval(MEASURE_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = clean.tick() => {
+                if let Err(error) = clean_months(&store).await {
+                    tracing::debug!(%error, "dirty months stay for now");
+                }
+            }
+            _ = measure.tick() => lag(&log, &progress).await,
+        }
+    }
+}
+
+/// Merges every dirty month down to one copy of each record.
+pub async fn clean_months(store: &Store) -> Result<(), StoreError> {
+    for month in store.dirty_months().await? {
+        store.clean_month(month).await?;
+        tracing::info!(month, "merged clean");
+    }
+    Ok(())
+}
+
+async fn lag(log: &Log, progress: &Progress) {
+    for (partition, next) in progress.all() {
+        if let Ok((_, end)) = log.bounds(topics::EVENTS, partition).await {
+            metrics::gauge!(meters::LAG, "partition" => partition.to_string()).set((end - next).max(0) as f64);
+        }
+    }
+}
