@@ -72,6 +72,27 @@ fn is_record(record: &Record<'_>) -> bool {
     record.has("eventVersion")
         && record.has("awsRegion")
         && (record.has("userIdentity") || record.has("insightDetails") || record.has("eventSource"))
+        && !is_notification(record)
+}
+
+/// S3's notifications look much like records; `eventSource` is `aws:s3`.
+fn is_notification(record: &Record<'_>) -> bool {
+    record.has("s3")
+        && record
+            .text("eventSource")
+            .is_some_and(|source| source.starts_with("aws:"))
+}
+
+/// What an item of a file is when it is one of those that lie beside CloudTrail's logs and hold no events.
+pub fn beside_logs(item: &[u8]) -> Option<&'static str> {
+    let record = Record::read(std::str::from_utf8(item).ok()?)?;
+    if record.has("digestStartTime") && record.has("logFiles") {
+        Some("a digest of CloudTrail")
+    } else if is_notification(&record) {
+        Some("a notification of S3")
+    } else {
+        None
+    }
 }
 
 /// Turns a recognised item into an event. `from` is added to its provenance: the file, the page, the window.

@@ -3,7 +3,8 @@
 //! CloudTrail hides most secrets itself, but answers of STS carry session tokens, and service authors forget.
 
 use crate::event::json::Value;
-use crate::event::json::scan::{self, Limits, push_step};
+use crate::event::json::pointer::push_step;
+use crate::event::json::scan::{self, Limits};
 
 /// What stands in a secret's place.
 const REDACTED: &str = "\"REDACTED\"";
