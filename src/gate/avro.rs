@@ -7,9 +7,13 @@ use serde_json::{Map, Number, Value as Json};
 /// What a datum says, as JSON text. `Err` says why it can't be read.
 pub(super) fn to_json(schema: &Schema, datum: &[u8]) -> Result<Vec<u8>, String> {
     let mut rest = datum;
-    let value = from_avro_datum(schema, &mut rest, None).map_err(|error| format!("unreadable Avro: {error}"))?;
+    let value =
+        from_avro_datum(schema, &mut rest, None).map_err(|error| format!("unreadable Avro: {error}"))?;
     if !rest.is_empty() {
-        return Err(format!("{} bytes are left over after the Avro record", rest.len()));
+        return Err(format!(
+            "{} bytes are left over after the Avro record",
+            rest.len()
+        ));
     }
     let json = json_of(value)?;
     serde_json::to_vec(&json).map_err(|error| error.to_string())
@@ -37,7 +41,8 @@ fn json_of(value: Value) -> Result<Json, String> {
         Value::Map(entries) => object(entries)?,
         Value::Record(fields) => object(fields)?,
         Value::Bytes(bytes) | Value::Fixed(_, bytes) => Json::String(
-            String::from_utf8(bytes).map_err(|_| "bytes that are no UTF-8 can't be part of an event".to_owned())?,
+            String::from_utf8(bytes)
+                .map_err(|_| "bytes that are no UTF-8 can't be part of an event".to_owned())?,
         ),
         other => return Err(format!("Avro {other:?} can't be part of an event")),
     })
@@ -81,7 +86,10 @@ mod tests {
         record.put("note", Value::Union(0, Box::new(Value::Null)));
         let datum = apache_avro::to_avro_datum(&schema, record).unwrap();
         let json = to_json(&schema, &datum).unwrap();
-        assert_eq!(String::from_utf8(json).unwrap(), r#"{"timestamp":1700000000000,"user_id":"ada"}"#);
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            r#"{"timestamp":1700000000000,"user_id":"ada"}"#
+        );
         assert!(to_json(&schema, &datum[..3]).is_err());
     }
 }

@@ -23,8 +23,16 @@ pub(super) struct Unread {
 }
 
 /// Reads the payload. `Err` when the registry can't be asked now.
-pub(super) async fn body(record: &Record, registry: Option<&Registry>) -> Result<Result<Body, Unread>, LogError> {
-    let unread = |detail: String| Ok(Err(Unread { reason: Reason::Unreadable, detail }));
+pub(super) async fn body(
+    record: &Record,
+    registry: Option<&Registry>,
+) -> Result<Result<Body, Unread>, LogError> {
+    let unread = |detail: String| {
+        Ok(Err(Unread {
+            reason: Reason::Unreadable,
+            detail,
+        }))
+    };
     match (unframe(&record.payload), registry) {
         (Framed::Bare(_), _) => Ok(Ok(Body::AsIs)),
         (Framed::SingleObject(fingerprint, datum), _) if fingerprint == schema::fingerprint() => {
@@ -34,9 +42,9 @@ pub(super) async fn body(record: &Record, registry: Option<&Registry>) -> Result
                 None => unread("the event's own schema is not readable".into()),
             }
         }
-        (Framed::SingleObject(fingerprint, _), _) => {
-            unread(format!("Avro schema {fingerprint:016x} is not known: write JSON, or use a schema registry"))
-        }
+        (Framed::SingleObject(fingerprint, _), _) => unread(format!(
+            "Avro schema {fingerprint:016x} is not known: write JSON, or use a schema registry"
+        )),
         (Framed::Confluent(id, _), None) => unread(format!(
             "the record names schema {id} of a registry, and log.schema_registry is not set"
         )),
@@ -53,7 +61,11 @@ pub(super) async fn body(record: &Record, registry: Option<&Registry>) -> Result
 
 /// The headers of a record, borrowed.
 pub(super) fn headers(record: &Record) -> Vec<(&str, &[u8])> {
-    record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+    record
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_slice()))
+        .collect()
 }
 
 /// The item a record becomes. CloudEvents in binary mode have their attributes in headers `ce_…` (Kafka protocol
@@ -64,8 +76,14 @@ pub(super) fn form<'a>(record: &'a Record, body: &'a Body, headers: &'a [(&'a st
         Body::Json(json) => json.as_slice(),
     };
     if headers.iter().any(|(name, _)| *name == "ce_specversion") {
-        let content_type = record.header("content-type").and_then(|value| std::str::from_utf8(value).ok());
-        return Form::CloudEvent { headers, content_type, body };
+        let content_type = record
+            .header("content-type")
+            .and_then(|value| std::str::from_utf8(value).ok());
+        return Form::CloudEvent {
+            headers,
+            content_type,
+            body,
+        };
     }
     Form::Event(body)
 }

@@ -60,7 +60,7 @@ fn mapped_samples_become_their_events() {
     for path in files("mapped", ".record.json") {
         let accepted = mapped(fs::read_to_string(&path).unwrap().trim_end().as_bytes()).unwrap();
         let seen =
-            serde_json::to_string_pretty(&to_json(&accepted.event).without_raw_bytes()).unwrap() + "\n";
+            serde_json::to_string_pretty(&to_json(&accepted.event).without_raw()).unwrap() + "\n";
         let file = PathBuf::from(path.to_str().unwrap().replace(".record.json", ".event.json"));
         if std::env::var_os("TRAILHOUSE_BLESS").is_some() {
             fs::write(&file, &seen).unwrap();
