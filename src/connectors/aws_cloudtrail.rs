@@ -95,11 +95,16 @@ pub fn beside_logs(item: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Turns a recognised item into an event. `from` is added to its provenance: the file, the page, the window.
+/// Turns a recognised item into an event.
 ///
 /// Refused are items that are no CloudTrail record or no JSON, that are larger than an event may be, or that have no
 /// readable time.
-pub fn map(item: &[u8], intake: &Intake<'_>, from: &[(&str, &str)]) -> Result<Accepted, Refusal> {
+pub fn map(item: &[u8], intake: &Intake<'_>) -> Result<Accepted, Refusal> {
+    map_from(item, intake, &[])
+}
+
+/// As [`map`], with what is known about the item's origin added to its provenance: the file, the page, the window.
+pub fn map_from(item: &[u8], intake: &Intake<'_>, from: &[(&str, &str)]) -> Result<Accepted, Refusal> {
     if item.len() > EVENT_BYTES_MAX {
         return Err(Refusal::TooLarge {
             bytes: item.len(),

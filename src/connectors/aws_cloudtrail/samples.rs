@@ -46,7 +46,7 @@ fn mapped(item: &[u8]) -> Result<Accepted, Refusal> {
         fallback: FallbackId::Mint(&clock),
         actor: None,
     };
-    map(item, &intake, &[("file", "sample.json")])
+    map_from(item, &intake, &[("file", "sample.json")])
 }
 
 fn event_of(item: &str) -> Event {
@@ -59,8 +59,7 @@ fn event_of(item: &str) -> Event {
 fn mapped_samples_become_their_events() {
     for path in files("mapped", ".record.json") {
         let accepted = mapped(fs::read_to_string(&path).unwrap().trim_end().as_bytes()).unwrap();
-        let seen =
-            serde_json::to_string_pretty(&to_json(&accepted.event).without_raw()).unwrap() + "\n";
+        let seen = serde_json::to_string_pretty(&to_json(&accepted.event).without_raw()).unwrap() + "\n";
         let file = PathBuf::from(path.to_str().unwrap().replace(".record.json", ".event.json"));
         if std::env::var_os("TRAILHOUSE_BLESS").is_some() {
             fs::write(&file, &seen).unwrap();
