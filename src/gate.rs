@@ -51,13 +51,25 @@ pub struct Gate {
 
 impl Gate {
     /// A gate before this door. [`LogError::Misconfigured`] when a configured tenant can't be one.
-    pub fn new(log: Log, ingest: Ingest, registry: Option<Arc<Registry>>, config: &Config) -> Result<Self, LogError> {
+    pub fn new(
+        log: Log,
+        ingest: Ingest,
+        registry: Option<Arc<Registry>>,
+        config: &Config,
+    ) -> Result<Self, LogError> {
         let parse = |name: &String| {
-            TenantId::parse(name)
-                .ok_or_else(|| LogError::Misconfigured(format!("gate: {name:?} can't be the name of a tenant")))
+            TenantId::parse(name).ok_or_else(|| {
+                LogError::Misconfigured(format!("gate: {name:?} can't be the name of a tenant"))
+            })
         };
         let allowed = config.allow_tenants.iter().map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { log, ingest, registry, tenant: parse(&config.tenant)?, allowed })
+        Ok(Self {
+            log,
+            ingest,
+            registry,
+            tenant: parse(&config.tenant)?,
+            allowed,
+        })
     }
 
     /// Works until `stop`.
@@ -101,7 +113,10 @@ impl Gate {
         let mut bodies: BTreeMap<TenantId, Vec<(Record, Body)>> = BTreeMap::new();
         for record in records {
             let read = match self.tenant_of(&record) {
-                Ok(tenant) => self.read(&record, stop).await.map(|body| body.map(|body| (tenant, body))),
+                Ok(tenant) => self
+                    .read(&record, stop)
+                    .await
+                    .map(|body| body.map(|body| (tenant, body))),
                 Err(unread) => Some(Err(unread)),
             };
             match read {
@@ -124,7 +139,9 @@ impl Gate {
 
     /// Whose a record is: the topic's, or the one it names where that is allowed.
     fn tenant_of(&self, record: &Record) -> Result<TenantId, Unread> {
-        let Some(named) = record.header("tenant") else { return Ok(self.tenant.clone()) };
+        let Some(named) = record.header("tenant") else {
+            return Ok(self.tenant.clone());
+        };
         let named = std::str::from_utf8(named).ok().and_then(TenantId::parse);
         match named {
             Some(tenant) if tenant == self.tenant || self.allowed.contains(&tenant) => Ok(tenant),
@@ -164,7 +181,17 @@ impl Gate {
                     place: Some(place),
                 })
                 .collect();
-            let outcomes = self.ingest.take(&principal, Origin { kind: "kafka", id: None }, &items).await;
+            let outcomes = self
+                .ingest
+                .take(
+                    &principal,
+                    Origin {
+                        kind: "kafka",
+                        id: None,
+                    },
+                    &items,
+                )
+                .await;
             let outcomes = match outcomes {
                 Ok(outcomes) => outcomes,
                 Err(IngestError::Limited(limited)) => {
@@ -205,7 +232,10 @@ impl Gate {
             // The door has kept the copy.
             Err(ItemError::Conflict { .. }) => "conflict",
             Err(ItemError::Log(LogError::Refused(why))) => {
-                if !self.reject(&record, Reason::TooLarge, &why, Some(tenant), stop).await {
+                if !self
+                    .reject(&record, Reason::TooLarge, &why, Some(tenant), stop)
+                    .await
+                {
                     return Settled::Stopped;
                 }
                 "rejected"
@@ -213,7 +243,10 @@ impl Gate {
             Err(ItemError::Log(_)) => return Settled::Again(Box::new(record)),
             Err(ItemError::Refused(refusal)) => {
                 let reason = ingest::reason(&refusal);
-                if !self.reject(&record, reason, &refusal.to_string(), Some(tenant), stop).await {
+                if !self
+                    .reject(&record, reason, &refusal.to_string(), Some(tenant), stop)
+                    .await
+                {
                     return Settled::Stopped;
                 }
                 "rejected"

@@ -28,7 +28,7 @@ use crate::meters;
 use crate::store::Store;
 use crate::store::progress::Progress;
 
-pub use receipt::{IngestError, Item, ItemError, Form, Origin, Receipt};
+pub use receipt::{Form, IngestError, Item, ItemError, Origin, Receipt};
 
 /// Header of a record whose copies could not be looked for: readers that must not repeat an effect look again.
 pub const UNCHECKED: &str = "unchecked";
@@ -67,13 +67,21 @@ struct Inner {
 enum Checked {
     Refused(ItemError),
     Held(Box<Accepted>),
-    New { accepted: Box<Accepted>, unchecked: bool },
+    New {
+        accepted: Box<Accepted>,
+        unchecked: bool,
+    },
 }
 
 impl Ingest {
     /// A door over these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { inner: Arc::new(Inner { parts, ends: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                parts,
+                ends: Mutex::default(),
+            }),
+        }
     }
 
     /// Takes a batch of items. The answer has one entry an item, in order; an `Err` for the whole means that nothing
@@ -87,7 +95,12 @@ impl Ingest {
         let parts = &self.inner.parts;
         parts
             .limits
-            .admit(&parts.control.state(), principal.tenant(), principal.key_id(), items.len())
+            .admit(
+                &parts.control.state(),
+                principal.tenant(),
+                principal.key_id(),
+                items.len(),
+            )
             .inspect_err(|limited| {
                 metrics::counter!(meters::LIMITED, "what" => limited.what.to_string()).increment(1);
             })?;
@@ -119,18 +132,25 @@ impl Ingest {
                 source_kind: origin.kind,
                 source_id: origin.id,
                 client_id: item.client_id,
-                fallback: item.place.map_or(FallbackId::Mint(&*parts.clock), FallbackId::Derived),
+                fallback: item
+                    .place
+                    .map_or(FallbackId::Mint(&*parts.clock), FallbackId::Derived),
                 actor: own.then(|| principal.actor_id()),
             };
             let accepted = match item.form {
                 Form::Event(body) => draft::accept(body, &intake),
-                Form::CloudEvent { headers, content_type, body } => {
-                    draft::accept_cloudevent_binary(headers, content_type, body, &intake)
-                }
+                Form::CloudEvent {
+                    headers,
+                    content_type,
+                    body,
+                } => draft::accept_cloudevent_binary(headers, content_type, body, &intake),
                 Form::Mapped { record, map } => map(record, &intake),
             };
             checked.push(match accepted {
-                Ok(accepted) => Checked::New { accepted: Box::new(accepted), unchecked: false },
+                Ok(accepted) => Checked::New {
+                    accepted: Box::new(accepted),
+                    unchecked: false,
+                },
                 Err(refusal) => Checked::Refused(ItemError::Refused(refusal)),
             });
         }

@@ -57,14 +57,23 @@ pub fn describe() {
         describe_counter!(name, Unit::Count, text);
     }
     for (name, text) in [
-        (LAG, "Records between the projector and the end of the log, by partition"),
-        (CONTROL_AGE, "Seconds since the control state was known to be complete"),
+        (
+            LAG,
+            "Records between the projector and the end of the log, by partition",
+        ),
+        (
+            CONTROL_AGE,
+            "Seconds since the control state was known to be complete",
+        ),
         (ENGINE_UP, "1 while an engine this process started answers"),
     ] {
         describe_gauge!(name, text);
     }
     for (name, text) in [
-        (APPEND_SECONDS, "Seconds from handing events to the log until it had them"),
+        (
+            APPEND_SECONDS,
+            "Seconds from handing events to the log until it had them",
+        ),
         (BATCH_SECONDS, "Seconds to write a batch"),
         (HTTP_SECONDS, "Seconds until an HTTP answer, by method and route"),
     ] {

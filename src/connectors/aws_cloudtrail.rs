@@ -72,13 +72,39 @@ fn is_record(record: &Record<'_>) -> bool {
     record.has("eventVersion")
         && record.has("awsRegion")
         && (record.has("userIdentity") || record.has("insightDetails") || record.has("eventSource"))
+        && !is_notification(record)
 }
 
-/// Turns a recognised item into an event. `from` is added to its provenance: the file, the page, the window.
+/// S3's notifications look much like records; `eventSource` is `aws:s3`.
+fn is_notification(record: &Record<'_>) -> bool {
+    record.has("s3")
+        && record
+            .text("eventSource")
+            .is_some_and(|source| source.starts_with("aws:"))
+}
+
+/// What an item of a file is when it is one of those that lie beside CloudTrail's logs and hold no events.
+pub fn beside_logs(item: &[u8]) -> Option<&'static str> {
+    let record = Record::read(std::str::from_utf8(item).ok()?)?;
+    if record.has("digestStartTime") && record.has("logFiles") {
+        Some("a digest of CloudTrail")
+    } else if is_notification(&record) {
+        Some("a notification of S3")
+    } else {
+        None
+    }
+}
+
+/// Turns a recognised item into an event.
 ///
 /// Refused are items that are no CloudTrail record or no JSON, that are larger than an event may be, or that have no
 /// readable time.
-pub fn map(item: &[u8], intake: &Intake<'_>, from: &[(&str, &str)]) -> Result<Accepted, Refusal> {
+pub fn map(item: &[u8], intake: &Intake<'_>) -> Result<Accepted, Refusal> {
+    map_from(item, intake, &[])
+}
+
+/// As [`map`], with what is known about the item's origin added to its provenance: the file, the page, the window.
+pub fn map_from(item: &[u8], intake: &Intake<'_>, from: &[(&str, &str)]) -> Result<Accepted, Refusal> {
     if item.len() > EVENT_BYTES_MAX {
         return Err(Refusal::TooLarge {
             bytes: item.len(),

@@ -3,7 +3,7 @@
 //! Only the frame is read here: the brackets of an array, the lines of NDJSON. What is between them is handed out as
 //! slices of the body, so one bad event is that item's problem and not its neighbours'.
 
-use super::json::scan::line_and_column;
+use super::json::pointer::line_and_column;
 
 /// The most events in one body that a client posts. Ten MiB hold fewer events of any sense.
 pub const ITEMS_MAX: usize = 100_000;

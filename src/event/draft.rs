@@ -8,6 +8,7 @@ mod avro;
 mod check;
 #[cfg(test)]
 mod examples;
+mod fields;
 #[cfg(test)]
 mod rules;
 
@@ -17,7 +18,8 @@ pub use check::{AHEAD_MAX, UNSPECIFIED};
 use uuid::Uuid;
 
 use super::id::IdOrigin;
-use super::json::scan::{self, Limits, line_and_column, pointer_at};
+use super::json::pointer::{line_and_column, pointer_at};
+use super::json::scan::{self, Limits};
 pub use super::problem::{EVENT_BYTES_MAX, Problem};
 use super::shapes::{Draft, Reading, cloudevent};
 use super::{Event, TenantId};

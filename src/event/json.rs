@@ -1,10 +1,13 @@
 //! JSON inside an event: `details`, `before`, `after` and provenance.
 //!
 //! It is kept as text, in the client's order of keys and with numbers as they were written, so that nothing is lost
-//! to a float; only blanks and needless escapes are gone. [`scan`] checks text and takes it apart.
+//! to a float; only blanks and needless escapes are gone. [`scan`] checks text and takes it apart, [`pointer`] names
+//! places in it.
 
+pub mod pointer;
 pub mod scan;
 pub mod text;
+mod walk;
 
 use std::fmt;
 

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::json::scan::{Fault, FaultKind, Limits, line_and_column, pointer_at};
+use super::json::pointer::{line_and_column, pointer_at};
+use super::json::scan::{Fault, FaultKind, Limits};
 
 /// The largest event, in bytes as it came.
 pub const EVENT_BYTES_MAX: usize = 256 * 1024;
@@ -50,6 +51,15 @@ impl Problem {
             FaultKind::Surrogate => "half of a surrogate pair is no character".to_owned(),
             FaultKind::Twice => "this key stands twice in its object".to_owned(),
         };
-        Self::new(pointer_at(text, fault.at), detail)
+        let mut field = pointer_at(text, fault.at);
+        if field.len() > NAME_MAX {
+            let end = (0..=NAME_MAX)
+                .rev()
+                .find(|&end| field.is_char_boundary(end))
+                .unwrap_or_default();
+            field.truncate(end);
+            field.push('…');
+        }
+        Self::new(field, detail)
     }
 }

@@ -1,113 +1,23 @@
 //! The accepted shapes of one event, and how each becomes a [`Draft`].
 //!
 //! The nested form, the flat form, the `{event_id, event_type, timestamp, user_id, event_details}` form and a bare
-//! object differ only in the names of their keys, so one table ([`known`]) reads them all, and a client may mix them.
+//! object differ only in the names of their keys, so one table ([`names`]) reads them all, and a client may mix them.
 //! What the table does not know goes to the details, and a warning names it. CloudEvents have their own reader,
 //! [`cloudevent`], which uses the same table for what an event's `data` holds.
 
 pub mod cloudevent;
+mod names;
 
 use std::borrow::Cow;
 
-use super::json::scan::{self, Member, push_step};
+use super::json::pointer::push_step;
+use super::json::scan::{self, Member};
 use super::json::text::quote_into;
 use super::json::{Json, Span, Value};
 use super::moment;
 use super::problem::{MESSAGE_MAX, NAME_MAX, Problem};
-
-/// The fields of an event that a client can fill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // each is the field of `Event` with that name
-pub enum Slot {
-    Id,
-    Tenant,
-    Time,
-    Type,
-    Action,
-    Severity,
-    Outcome,
-    ActorId,
-    ActorKind,
-    ActorName,
-    ActorEmail,
-    Session,
-    Ip,
-    UserAgent,
-    ResourceKind,
-    ResourceId,
-    ResourceName,
-    Message,
-    Before,
-    After,
-    Details,
-    Request,
-    Trace,
-    Tags,
-}
-
-const SLOTS: usize = Slot::Tags as usize + 1;
-
-/// What a key at the outermost level means.
-enum Known {
-    Slot(Slot),
-    Actor,
-    Resource,
-}
-
-/// The table of names at the outermost level, each with its camelCase twin.
-fn known(key: &str) -> Option<Known> {
-    Some(Known::Slot(match key {
-        "event_id" | "eventId" => Slot::Id,
-        "tenant_id" | "tenantId" => Slot::Tenant,
-        "time" | "timestamp" | "event_time" | "eventTime" => Slot::Time,
-        "event_type" | "eventType" => Slot::Type,
-        "action" => Slot::Action,
-        "severity" => Slot::Severity,
-        "outcome" => Slot::Outcome,
-        "user_id" | "userId" | "actor_id" | "actorId" => Slot::ActorId,
-        "actor_type" | "actorType" => Slot::ActorKind,
-        "user_name" | "userName" | "actor_name" | "actorName" => Slot::ActorName,
-        "user_email" | "userEmail" | "actor_email" | "actorEmail" => Slot::ActorEmail,
-        "session_id" | "sessionId" => Slot::Session,
-        "ip_address" | "ipAddress" | "ip" => Slot::Ip,
-        "user_agent" | "userAgent" => Slot::UserAgent,
-        "resource_type" | "resourceType" => Slot::ResourceKind,
-        "resource_id" | "resourceId" => Slot::ResourceId,
-        "resource_name" | "resourceName" => Slot::ResourceName,
-        "message" => Slot::Message,
-        "before" => Slot::Before,
-        "after" => Slot::After,
-        "details" | "metadata" | "event_details" | "eventDetails" => Slot::Details,
-        "request_id" | "requestId" => Slot::Request,
-        "trace_id" | "traceId" => Slot::Trace,
-        "tags" => Slot::Tags,
-        "actor" => return Some(Known::Actor),
-        "resource" => return Some(Known::Resource),
-        _ => return None,
-    }))
-}
-
-fn known_of_actor(key: &str) -> Option<Slot> {
-    Some(match key {
-        "id" => Slot::ActorId,
-        "type" => Slot::ActorKind,
-        "name" => Slot::ActorName,
-        "email" => Slot::ActorEmail,
-        "session_id" | "sessionId" => Slot::Session,
-        "ip" | "ip_address" | "ipAddress" => Slot::Ip,
-        "user_agent" | "userAgent" => Slot::UserAgent,
-        _ => return None,
-    })
-}
-
-fn known_of_resource(key: &str) -> Option<Slot> {
-    Some(match key {
-        "type" => Slot::ResourceKind,
-        "id" => Slot::ResourceId,
-        "name" => Slot::ResourceName,
-        _ => return None,
-    })
-}
+pub use names::Slot;
+use names::{Known, SLOTS, known, known_of_actor, known_of_resource};
 
 /// Where a value stood: a fixed path and a key.
 #[derive(Clone, Debug)]

@@ -150,7 +150,7 @@ pub fn to_json_with_changes(event: &Event) -> View<'_> {
 impl View<'_> {
     /// Without the bytes of the original, which can be more than everything else together; its hash stays.
     #[must_use]
-    pub fn without_raw_bytes(self) -> Self {
+    pub fn without_raw(self) -> Self {
         Self {
             raw: self.raw.map(|raw| RawView {
                 text: None,

@@ -88,14 +88,21 @@ impl Ingest {
 
     /// While no partition is longer than the window, readers see every copy themselves.
     fn window_holds_all(&self) -> bool {
-        self.inner.parts.progress.all().values().all(|next| *next < WINDOW) && !self.inner.parts.progress.all().is_empty()
+        self.inner
+            .parts
+            .progress
+            .all()
+            .values()
+            .all(|next| *next < WINDOW)
+            && !self.inner.parts.progress.all().is_empty()
     }
 
     /// Whether the table may lack copies that the window no longer reaches.
     fn is_behind(&self) -> bool {
         let reached = self.inner.parts.progress.all();
         let ends = self.inner.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.iter().any(|(partition, end)| reached.get(partition).is_some_and(|next| end - next > WINDOW))
+        ends.iter()
+            .any(|(partition, end)| reached.get(partition).is_some_and(|next| end - next > WINDOW))
     }
 }
 
@@ -108,14 +115,20 @@ fn mark(checked: &mut [Checked]) {
 }
 
 fn settle(checked: &mut Checked, held: &HashMap<Uuid, Event>) {
-    let Checked::New { accepted, .. } = checked else { return };
+    let Checked::New { accepted, .. } = checked else {
+        return;
+    };
     if !may_be_old(accepted) {
         return;
     }
-    let Some(first) = held.get(&accepted.event.event_id) else { return };
+    let Some(first) = held.get(&accepted.event.event_id) else {
+        return;
+    };
     *checked = if first.content().agrees_with(&accepted.event.content()) {
         Checked::Held(accepted.clone())
     } else {
-        Checked::Refused(ItemError::Conflict { event_id: accepted.event.event_id })
+        Checked::Refused(ItemError::Conflict {
+            event_id: accepted.event.event_id,
+        })
     };
 }

@@ -76,11 +76,19 @@ pub struct Receipt {
 
 impl Receipt {
     pub(super) fn pending(accepted: Accepted) -> Self {
-        Self { event_id: accepted.event.event_id, warnings: accepted.warnings, duplicate: false, position: None }
+        Self {
+            event_id: accepted.event.event_id,
+            warnings: accepted.warnings,
+            duplicate: false,
+            position: None,
+        }
     }
 
     pub(super) fn held(accepted: Accepted) -> Self {
-        Self { duplicate: true, ..Self::pending(accepted) }
+        Self {
+            duplicate: true,
+            ..Self::pending(accepted)
+        }
     }
 }
 

@@ -39,7 +39,9 @@ impl Decoder {
         let datum = match unframe(&record.payload) {
             Framed::SingleObject(fingerprint, datum) if fingerprint == schema::fingerprint() => datum,
             Framed::SingleObject(fingerprint, _) => {
-                return Err(DecodeError::Unreadable(format!("schema {fingerprint:016x} is none of ours")));
+                return Err(DecodeError::Unreadable(format!(
+                    "schema {fingerprint:016x} is none of ours"
+                )));
             }
             Framed::Confluent(id, datum) => {
                 self.check_schema(id).await?;
@@ -66,7 +68,9 @@ impl Decoder {
         if print.bytes == schema::fingerprint().to_le_bytes() {
             return Ok(());
         }
-        Err(DecodeError::Unreadable(format!("schema {id} of the registry is not the event's")))
+        Err(DecodeError::Unreadable(format!(
+            "schema {id} of the registry is not the event's"
+        )))
     }
 }
 

@@ -16,8 +16,14 @@ pub struct Migration {
 
 /// All of them, in order.
 pub const ALL: [Migration; 2] = [
-    Migration { name: "0001_events.sql", sql: include_str!("../../projections/0001_events.sql") },
-    Migration { name: "0002_dirty_months.sql", sql: include_str!("../../projections/0002_dirty_months.sql") },
+    Migration {
+        name: "0001_events.sql",
+        sql: include_str!("../../projections/0001_events.sql"),
+    },
+    Migration {
+        name: "0002_dirty_months.sql",
+        sql: include_str!("../../projections/0002_dirty_months.sql"),
+    },
 ];
 
 /// Creates the database and what is missing in it.

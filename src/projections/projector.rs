@@ -85,7 +85,9 @@ impl Projector {
 
     /// When the batch is due: at once when it is full or the last write is long ago, else at the next beat.
     fn flush_at(&self) -> Instant {
-        let Some(since) = self.since else { return Instant::now() };
+        let Some(since) = self.since else {
+            return Instant::now();
+        };
         if self.batch.rows() >= self.config.batch_rows {
             return Instant::now();
         }
@@ -94,7 +96,12 @@ impl Projector {
         beat.max(since + Duration::from_millis(20))
     }
 
-    async fn on(&mut self, event: GroupEvent, group: &Group, stop: &CancellationToken) -> Result<(), LogError> {
+    async fn on(
+        &mut self,
+        event: GroupEvent,
+        group: &Group,
+        stop: &CancellationToken,
+    ) -> Result<(), LogError> {
         match event {
             GroupEvent::Records(records) => self.take(records, stop).await,
             GroupEvent::Assigned(assignments) => {
@@ -123,20 +130,44 @@ impl Projector {
     }
 
     async fn assign(&mut self, assignment: Assignment) {
-        let Assignment { partition, next, from } = assignment;
+        let Assignment {
+            partition,
+            next,
+            from,
+        } = assignment;
         // An error means that the process stops: nothing will be read any more.
         let held = self.writer.held(partition, next).await.unwrap_or_default();
-        tracing::info!(partition, next, look_back = next - from, held = held.len(), "projecting a partition");
-        self.partitions.insert(partition, Partition { seen: Seen::default(), next, held });
+        tracing::info!(
+            partition,
+            next,
+            look_back = next - from,
+            held = held.len(),
+            "projecting a partition"
+        );
+        self.partitions.insert(
+            partition,
+            Partition {
+                seen: Seen::default(),
+                next,
+                held,
+            },
+        );
         self.progress.reached(partition, next);
     }
 
     async fn take(&mut self, records: Vec<Record>, stop: &CancellationToken) -> Result<(), LogError> {
         self.since.get_or_insert_with(Instant::now);
         for record in records {
-            let at = Position { partition: record.partition, offset: record.offset };
-            let Some(decoded) = self.decode(&record, stop).await else { return Ok(()) };
-            let Some(partition) = self.partitions.get_mut(&at.partition) else { continue };
+            let at = Position {
+                partition: record.partition,
+                offset: record.offset,
+            };
+            let Some(decoded) = self.decode(&record, stop).await else {
+                return Ok(());
+            };
+            let Some(partition) = self.partitions.get_mut(&at.partition) else {
+                continue;
+            };
             let look_back = at.offset < partition.next;
             match decoded {
                 Err(why) if !look_back => {
@@ -153,7 +184,10 @@ impl Projector {
                         self.batch.done(at);
                     }
                     Verdict::Conflict { first } => {
-                        let why = format!("event {} stands at offset {first} with other content", event.event_id);
+                        let why = format!(
+                            "event {} stands at offset {first} with other content",
+                            event.event_id
+                        );
                         self.reject(&record, Reason::IdConflict, &why, stop).await;
                         self.batch.done(at);
                     }
@@ -167,7 +201,11 @@ impl Projector {
     }
 
     /// The event; `Err` when there will never be one, `None` when the process stops first.
-    async fn decode(&self, record: &Record, stop: &CancellationToken) -> Option<Result<crate::event::Event, String>> {
+    async fn decode(
+        &self,
+        record: &Record,
+        stop: &CancellationToken,
+    ) -> Option<Result<crate::event::Event, String>> {
         loop {
             match self.decoder.decode(record).await {
                 Ok(event) => return Some(Ok(event)),

@@ -36,10 +36,14 @@ pub enum RebuildError {
     #[error("stopped; the serving table is as it was")]
     Stopped,
     /// The serving table has rows that this log can't give back.
-    #[error("{0} rows of table events come from another log and would be lost; say --discard-other-logs if that is meant")]
+    #[error(
+        "{0} rows of table events come from another log and would be lost; say --discard-other-logs if that is meant"
+    )]
     OtherLogs(u64),
     /// The new table does not hold what the log does.
-    #[error("the new table holds {found} rows, the log {expected} first copies; the serving table is as it was")]
+    #[error(
+        "the new table holds {found} rows, the log {expected} first copies; the serving table is as it was"
+    )]
     Differs {
         /// First copies in the log that ClickHouse took.
         expected: u64,
@@ -96,17 +100,26 @@ impl Rebuild {
         let mut done = Rebuilt { rows: 0, refused: 0 };
         let ends = self.ends(&replays).await?;
         for (replay, end) in replays.iter_mut().zip(&ends) {
-            self.fill(replay, *end, &writer, false, &mut done, &|at| progress(at, total(&ends))).await?;
+            self.fill(replay, *end, &writer, false, &mut done, &|at| {
+                progress(at, total(&ends))
+            })
+            .await?;
         }
         let found = self.store.count(BESIDE, self.log_id).await?;
         if found != done.rows {
-            return Err(RebuildError::Differs { expected: done.rows, found });
+            return Err(RebuildError::Differs {
+                expected: done.rows,
+                found,
+            });
         }
         self.store.exchange(EVENTS, BESIDE).await?;
         // The old table may have got rows since; from here on the projector writes into the new one as well.
         let ends = self.ends(&replays).await?;
         for (replay, end) in replays.iter_mut().zip(&ends) {
-            self.fill(replay, *end, &self.writer, true, &mut done, &|at| progress(at, total(&ends))).await?;
+            self.fill(replay, *end, &self.writer, true, &mut done, &|at| {
+                progress(at, total(&ends))
+            })
+            .await?;
         }
         self.store.drop_table(BESIDE).await?;
         Ok(done)

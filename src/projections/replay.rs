@@ -22,7 +22,15 @@ impl Replay {
     pub async fn start(log: &Log, decoder: Decoder, partition: i32) -> Result<Self, LogError> {
         let (low, _) = log.bounds(topics::EVENTS, partition).await?;
         let waiting = Vec::new().into_iter();
-        Ok(Self { tail: None, decoder, seen: Seen::default(), next: low, log: log.clone(), partition, waiting })
+        Ok(Self {
+            tail: None,
+            decoder,
+            seen: Seen::default(),
+            next: low,
+            log: log.clone(),
+            partition,
+            waiting,
+        })
     }
 
     /// The first copies up to `end` (exclusive), at most about `most` of them at once; empty when `end` is reached.
@@ -37,7 +45,13 @@ impl Replay {
             if let Some(event) = self.decode(&record).await?
                 && self.seen.show(record.offset, print(&event)) == Verdict::First
             {
-                rows.push(Row { at: Position { partition: record.partition, offset: record.offset }, event });
+                rows.push(Row {
+                    at: Position {
+                        partition: record.partition,
+                        offset: record.offset,
+                    },
+                    event,
+                });
             }
         }
         Ok(rows)
@@ -46,7 +60,9 @@ impl Replay {
     async fn read(&mut self) -> Result<Vec<Record>, LogError> {
         let tail = match &mut self.tail {
             Some(tail) => tail,
-            None => self.tail.insert(self.log.tail(topics::EVENTS, self.partition, self.next)?),
+            None => self
+                .tail
+                .insert(self.log.tail(topics::EVENTS, self.partition, self.next)?),
         };
         tail.next().await
     }

@@ -65,12 +65,19 @@ pub async fn verify(
 ) -> Result<Report, VerifyError> {
     let mut replay = Replay::start(log, decoder, partition).await?;
     let first = replay.next;
-    let mut report = Report { partition, ..Report::default() };
+    let mut report = Report {
+        partition,
+        ..Report::default()
+    };
     while replay.next < end {
         let low = replay.next;
         let firsts = replay.firsts(end, CHUNK).await?;
         let expected: HashSet<i64> = firsts.iter().map(|row| row.at.offset).collect();
-        let high = if replay.next >= end { end - 1 } else { replay.next - 1 };
+        let high = if replay.next >= end {
+            end - 1
+        } else {
+            replay.next - 1
+        };
         let held = store.copies(log_id, partition, low, high).await?;
         compare(&expected, &held, rejected, &mut report);
         report.records = (replay.next - first).max(0) as u64;
@@ -81,8 +88,11 @@ pub async fn verify(
 
 fn compare(expected: &HashSet<i64>, held: &BTreeMap<i64, u64>, rejected: &HashSet<i64>, report: &mut Report) {
     report.firsts += expected.len() as u64;
-    let mut missing: Vec<i64> =
-        expected.iter().filter(|offset| !held.contains_key(offset) && !rejected.contains(offset)).copied().collect();
+    let mut missing: Vec<i64> = expected
+        .iter()
+        .filter(|offset| !held.contains_key(offset) && !rejected.contains(offset))
+        .copied()
+        .collect();
     missing.sort_unstable();
     report.missing += missing.len() as u64;
     let room = NAMED.saturating_sub(report.examples.len());
@@ -115,7 +125,10 @@ pub async fn unstorable(log: &Log) -> Result<BTreeMap<i32, HashSet<i64>>, LogErr
 }
 
 fn position(origin: &str) -> Option<(i32, i64)> {
-    let (partition, offset) = origin.strip_prefix(topics::EVENTS)?.strip_prefix('/')?.split_once('/')?;
+    let (partition, offset) = origin
+        .strip_prefix(topics::EVENTS)?
+        .strip_prefix('/')?
+        .split_once('/')?;
     Some((partition.parse().ok()?, offset.parse().ok()?))
 }
 

@@ -46,7 +46,13 @@ pub struct Stopped;
 impl Writer {
     /// A writer into the serving table.
     pub fn new(store: Store, log_id: Uuid, clock: Arc<dyn Clock>, stop: CancellationToken) -> Self {
-        Self { store, table: EVENTS, log_id, clock, stop }
+        Self {
+            store,
+            table: EVENTS,
+            log_id,
+            clock,
+            stop,
+        }
     }
 
     /// The same, into another table.
@@ -65,7 +71,10 @@ impl Writer {
             match self.insert(rows, &indexes).await {
                 Ok(()) => attempt = 0,
                 Err(error) if blames_data(&error, attempt) => match indexes.as_slice() {
-                    [index] => refused.push(Refused { index: *index, reason: error.to_string() }),
+                    [index] => refused.push(Refused {
+                        index: *index,
+                        reason: error.to_string(),
+                    }),
                     _ => {
                         let (left, right) = indexes.split_at(indexes.len() / 2);
                         open.push(right.to_vec());
@@ -109,7 +118,9 @@ impl Writer {
             let row = &rows[*index];
             let version = version_at(row.at.offset.max(0) as u64);
             let partition = partition_column(row.at.partition);
-            insert.write(&EventRow::from_event(&row.event, self.log_id, partition, version)).await?;
+            insert
+                .write(&EventRow::from_event(&row.event, self.log_id, partition, version))
+                .await?;
         }
         Ok(insert.end().await?)
     }
@@ -117,11 +128,20 @@ impl Writer {
     /// After an insert of unknown outcome: which of its rows are not in the table.
     async fn missing(&self, month: u32, rows: &[Row], indexes: Vec<usize>) -> Result<Vec<usize>, Stopped> {
         let partitions = partitions_of(rows, &indexes);
-        let from = indexes.iter().map(|index| rows[*index].at.offset).min().unwrap_or_default();
+        let from = indexes
+            .iter()
+            .map(|index| rows[*index].at.offset)
+            .min()
+            .unwrap_or_default();
         let mut attempt = 0;
         loop {
             match self.settle_and_ask(&partitions, Some(month), from).await {
-                Ok(held) => return Ok(indexes.into_iter().filter(|index| !held.contains(&rows[*index].at)).collect()),
+                Ok(held) => {
+                    return Ok(indexes
+                        .into_iter()
+                        .filter(|index| !held.contains(&rows[*index].at))
+                        .collect());
+                }
                 Err(error) => {
                     tracing::debug!(%error, "ClickHouse is still away");
                     attempt += 1;
@@ -151,8 +171,17 @@ impl Writer {
     /// The positions of a partition, from an offset on, that the table holds now.
     pub async fn ask(&self, partition: i32, from: i64) -> Result<HashSet<Position>, StoreError> {
         let (of, offset) = (partition_column(partition), from.max(0) as u64);
-        let held = self.store.held_offsets(self.table, self.log_id, of, offset).await?;
-        Ok(held.into_iter().map(|(offset, _)| Position { partition, offset: offset as i64 }).collect())
+        let held = self
+            .store
+            .held_offsets(self.table, self.log_id, of, offset)
+            .await?;
+        Ok(held
+            .into_iter()
+            .map(|(offset, _)| Position {
+                partition,
+                offset: offset as i64,
+            })
+            .collect())
     }
 
     async fn pause(&self, attempt: u32) -> Result<(), Stopped> {
@@ -166,7 +195,10 @@ impl Writer {
 
 /// Names an insert by the partitions it holds, so that their next owner can end it.
 fn comment(partitions: &[i32]) -> String {
-    let list: String = partitions.iter().map(|partition| format!("p{partition} ")).collect();
+    let list: String = partitions
+        .iter()
+        .map(|partition| format!("p{partition} "))
+        .collect();
     format!("trailhouse-projector {list}")
 }
 
@@ -183,11 +215,13 @@ fn partitions_of(rows: &[Row], indexes: &[usize]) -> Vec<i32> {
 }
 
 /// Codes that speak of the rows and not of the server: parse errors, values out of range, violated constraints.
-const DATA_CODES: [u32; 22] =
-    [6, 26, 27, 33, 36, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 441, 469, 675, 691];
+const DATA_CODES: [u32; 22] = [
+    6, 26, 27, 33, 36, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 441, 469, 675, 691,
+];
 /// Codes that speak of the server: memory, disk, too many parts, time, rights. Their rows are never to blame.
-const SERVER_CODES: [u32; 18] =
-    [60, 81, 159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 394, 497, 516, 999];
+const SERVER_CODES: [u32; 18] = [
+    60, 81, 159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 394, 497, 516, 999,
+];
 /// After so many refusals in words we don't know, the rows are looked at one by one.
 const UNKNOWN_CODE_ATTEMPTS: u32 = 5;
 
@@ -206,7 +240,10 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_not_the_rows_fault() {
-        let refused = |code| StoreError::Refused { code, message: String::new() };
+        let refused = |code| StoreError::Refused {
+            code,
+            message: String::new(),
+        };
         assert!(blames_data(&refused(469), 0));
         assert!(!blames_data(&refused(243), 100));
         assert!(!blames_data(&refused(12345), 0));

@@ -195,7 +195,20 @@ mod tests {
         for text in ["0", "-1", "1.50", "1e5", "-2.5E-3", "007"] {
             assert!(is_number(text), "{text}");
         }
-        for text in ["", "-", "+1", ".5", "1.", "1e", "0x10", "inf", "NaN", " 1", "1_000", "2026-01-01"] {
+        for text in [
+            "",
+            "-",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "0x10",
+            "inf",
+            "NaN",
+            " 1",
+            "1_000",
+            "2026-01-01",
+        ] {
             assert!(!is_number(text), "{text}");
         }
         assert_eq!(Operand::parse("1e999"), Operand::Text("1e999".to_owned()));
@@ -209,8 +222,26 @@ mod tests {
             negated,
         };
         assert!(Filter::default().hides_system());
-        assert!(Filter { conditions: vec![asking(true)], ..Filter::default() }.hides_system());
-        assert!(!Filter { conditions: vec![asking(false)], ..Filter::default() }.hides_system());
-        assert!(!Filter { system: true, ..Filter::default() }.hides_system());
+        assert!(
+            Filter {
+                conditions: vec![asking(true)],
+                ..Filter::default()
+            }
+            .hides_system()
+        );
+        assert!(
+            !Filter {
+                conditions: vec![asking(false)],
+                ..Filter::default()
+            }
+            .hides_system()
+        );
+        assert!(
+            !Filter {
+                system: true,
+                ..Filter::default()
+            }
+            .hides_system()
+        );
     }
 }

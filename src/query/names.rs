@@ -125,7 +125,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// The meaning of a name.
 pub fn known(name: &str) -> Option<Known> {
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, meaning)| *meaning)
 }
 
 /// What somebody who wrote `name` may have meant, where it is so near a known name that a detail of that name is
@@ -198,7 +201,17 @@ mod tests {
         ] {
             assert_eq!(guess(name), Some(meant), "{name}");
         }
-        for name in ["amount", "channel", "department", "region", "option", "x", "id", "status", "order_number"] {
+        for name in [
+            "amount",
+            "channel",
+            "department",
+            "region",
+            "option",
+            "x",
+            "id",
+            "status",
+            "order_number",
+        ] {
             assert_eq!(guess(name), None, "{name}");
         }
     }

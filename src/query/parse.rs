@@ -117,7 +117,11 @@ impl Reader {
             }
             Some(Known::MinSeverity) if operator == Operator::Equal && !negated => {
                 let test = Test::AtLeast(severity(value)?);
-                self.search.filter.conditions.push(Condition { field: Field::Severity, test, negated });
+                self.search.filter.conditions.push(Condition {
+                    field: Field::Severity,
+                    test,
+                    negated,
+                });
                 return Ok(());
             }
             Some(Known::Control(_) | Known::MinSeverity) => {
@@ -132,8 +136,10 @@ impl Reader {
             None => Field::Details(path(name)?),
         };
         check_operator(&field, operator)?;
-        let (_, values) =
-            self.grouped.entry((field, operator, negated)).or_insert_with(|| (whole.to_owned(), Vec::new()));
+        let (_, values) = self
+            .grouped
+            .entry((field, operator, negated))
+            .or_insert_with(|| (whole.to_owned(), Vec::new()));
         values.push(value.to_owned());
         Ok(())
     }
@@ -181,16 +187,28 @@ impl Reader {
             values.sort_unstable();
             values.dedup();
             match test(&field, operator, &values) {
-                Ok(test) => self.search.filter.conditions.push(Condition { field, test, negated }),
+                Ok(test) => self
+                    .search
+                    .filter
+                    .conditions
+                    .push(Condition { field, test, negated }),
                 Err(detail) => self.problems.push(Problem::new(name, detail)),
             }
         }
-        for (range, name) in [(self.search.filter.time, "to"), (self.search.filter.received, "received_to")] {
+        for (range, name) in [
+            (self.search.filter.time, "to"),
+            (self.search.filter.received, "received_to"),
+        ] {
             if is_backwards(range) {
-                self.problems.push(Problem::new(name, "the range ends before it begins"));
+                self.problems
+                    .push(Problem::new(name, "the range ends before it begins"));
             }
         }
-        if self.problems.is_empty() { Ok(self.search) } else { Err(self.problems) }
+        if self.problems.is_empty() {
+            Ok(self.search)
+        } else {
+            Err(self.problems)
+        }
     }
 }
 
@@ -200,7 +218,9 @@ fn is_backwards(range: Range) -> bool {
 
 /// Name, operator and whether there is a `!`.
 fn split(whole: &str) -> Result<(&str, Operator, bool), String> {
-    let (name, negated) = whole.strip_suffix('!').map_or((whole, false), |name| (name, true));
+    let (name, negated) = whole
+        .strip_suffix('!')
+        .map_or((whole, false), |name| (name, true));
     let (name, operator) = match name.rsplit_once('[') {
         Some((name, rest)) if rest.ends_with(']') && !name.ends_with('\\') => {
             let word = rest.trim_end_matches(']');
@@ -230,7 +250,9 @@ fn check_operator(field: &Field, operator: Operator) -> Result<(), String> {
     match (field, operator) {
         (_, Operator::Equal) | (Field::Details(_), _) | (Field::Text(_), Operator::Prefix) => Ok(()),
         (Field::Severity, Operator::Compare(_)) => Err("use `min_severity`".to_owned()),
-        (_, Operator::Compare(_)) => Err("only details can be compared; for times there are `from` and `to`".to_owned()),
+        (_, Operator::Compare(_)) => {
+            Err("only details can be compared; for times there are `from` and `to`".to_owned())
+        }
         (_, Operator::Prefix) => Err("a prefix makes sense for texts only".to_owned()),
     }
 }
@@ -246,8 +268,13 @@ fn path(name: &str) -> Result<String, String> {
                     "unknown parameter; did you mean `{meant}`? For a detail of this name write `details.{name}`"
                 ));
             }
-            if ["actor.", "resource.", "source."].iter().any(|part| name.starts_with(part)) {
-                return Err(format!("events have no such field; for a detail of this name write `details.{name}`"));
+            if ["actor.", "resource.", "source."]
+                .iter()
+                .any(|part| name.starts_with(part))
+            {
+                return Err(format!(
+                    "events have no such field; for a detail of this name write `details.{name}`"
+                ));
             }
             name
         }
@@ -282,7 +309,8 @@ fn test(field: &Field, operator: Operator, values: &[String]) -> Result<Test, St
         (Operator::Compare(how), _) => Test::Compare(how, values.iter().map(|v| Operand::parse(v)).collect()),
         (Operator::Equal, Field::Text(_) | Field::Tag | Field::Details(_)) => Test::OneOf(all()),
         (Operator::Equal, Field::EventId) => Test::Ids(each(values, |value| {
-            Uuid::try_parse(value).map_err(|_| "an event id is a UUID; for the client's own id there is `source_event_id`")
+            Uuid::try_parse(value)
+                .map_err(|_| "an event id is a UUID; for the client's own id there is `source_event_id`")
         })?),
         (Operator::Equal, Field::Severity) => Test::Severities(each(values, severity)?),
         (Operator::Equal, Field::Outcome) => Test::Outcomes(each(values, |value| {
@@ -292,8 +320,14 @@ fn test(field: &Field, operator: Operator, values: &[String]) -> Result<Test, St
     })
 }
 
-fn each<T, E: Into<String>>(values: &[String], read: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, String> {
-    values.iter().map(|value| read(value).map_err(Into::into)).collect()
+fn each<T, E: Into<String>>(
+    values: &[String],
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, String> {
+    values
+        .iter()
+        .map(|value| read(value).map_err(Into::into))
+        .collect()
 }
 
 fn severity(text: &str) -> Result<Severity, String> {
@@ -303,15 +337,24 @@ fn severity(text: &str) -> Result<Severity, String> {
 /// Nothing said is `::`, which is how the table has it.
 fn network(text: &str) -> Result<IpNet, &'static str> {
     let text = if text.is_empty() { "::" } else { text };
-    let address = |text: &str| text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()));
-    text.parse::<IpNet>().ok().or_else(|| address(text)).map(|net| net.trunc()).ok_or(
-        "expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32",
-    )
+    let address = |text: &str| {
+        text.parse::<IpAddr>()
+            .ok()
+            .map(|ip| IpNet::from(ip.to_canonical()))
+    };
+    text.parse::<IpNet>()
+        .ok()
+        .or_else(|| address(text))
+        .map(|net| net.trunc())
+        .ok_or("expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32")
 }
 
 fn moment_of(text: &str) -> Result<Timestamp, String> {
     // A `+` that was not encoded arrives as a blank: 2026-11-20T09:00:00 01:00.
-    let with_plus = || text.rsplit_once(' ').and_then(|(date, offset)| moment::parse(&format!("{date}+{offset}")));
+    let with_plus = || {
+        text.rsplit_once(' ')
+            .and_then(|(date, offset)| moment::parse(&format!("{date}+{offset}")))
+    };
     let moment = moment::parse(text).or_else(with_plus);
     moment.map(|moment| moment.at).ok_or_else(|| {
         "expected a date such as 2026-11-20 or 2026-11-20T09:00:00Z, or a number since 1970".to_owned()

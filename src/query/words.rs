@@ -77,7 +77,9 @@ impl Words {
         }
         let words = tokens(text);
         let found = |term: &Term| words.windows(term.words.len()).any(|window| window == term.words);
-        self.groups.iter().all(|group| group.iter().any(|term| found(term) != term.negated))
+        self.groups
+            .iter()
+            .all(|group| group.iter().any(|term| found(term) != term.negated))
     }
 }
 
@@ -105,11 +107,17 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
         };
         let (word, after) = match body.strip_prefix('"') {
             Some(quoted) => quoted.split_once('"').ok_or("a phrase lacks its closing quote")?,
-            None => body.split_at(body.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(body.len())),
+            None => body.split_at(
+                body.find(|c: char| c.is_whitespace() || c == '"')
+                    .unwrap_or(body.len()),
+            ),
         };
         pieces.push(match (word, negated, body.starts_with('"')) {
             ("OR", false, false) => Piece::Or,
-            _ => Piece::Term { text: word.to_owned(), negated },
+            _ => Piece::Term {
+                text: word.to_owned(),
+                negated,
+            },
         });
         rest = after.trim_start();
     }
@@ -129,17 +137,44 @@ mod tests {
     #[test]
     fn every_word_must_be_found_and_or_binds_closer() {
         let text = "Anna changed DOC-17 from draft to review";
-        for q in ["anna", "ANNA review", "\"from draft\"", "anna -ben", "carl OR anna doc", "doc-17", "-\"to draft\""] {
+        for q in [
+            "anna",
+            "ANNA review",
+            "\"from draft\"",
+            "anna -ben",
+            "carl OR anna doc",
+            "doc-17",
+            "-\"to draft\"",
+        ] {
             assert!(holds(q, text), "{q}");
         }
-        for q in ["ann", "anna ben", "\"draft from\"", "-anna", "anna carl OR ben", "doc-18", "17-doc", "-doc-17"] {
+        for q in [
+            "ann",
+            "anna ben",
+            "\"draft from\"",
+            "-anna",
+            "anna carl OR ben",
+            "doc-18",
+            "17-doc",
+            "-doc-17",
+        ] {
             assert!(!holds(q, text), "{q}");
         }
     }
 
     #[test]
     fn what_makes_no_sense_is_said() {
-        for q in ["OR", "a OR", "OR a", "a OR OR b", "\"open", "a \"", "---", "%%", &"a ".repeat(65)] {
+        for q in [
+            "OR",
+            "a OR",
+            "OR a",
+            "a OR OR b",
+            "\"open",
+            "a \"",
+            "---",
+            "%%",
+            &"a ".repeat(65),
+        ] {
             assert!(Words::parse(q).is_err(), "{q}");
         }
         assert!(Words::parse("  ").unwrap().is_empty());

@@ -16,7 +16,9 @@ pub struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { next: Arc::new(watch::Sender::new(BTreeMap::new())) }
+        Self {
+            next: Arc::new(watch::Sender::new(BTreeMap::new())),
+        }
     }
 }
 

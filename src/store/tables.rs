@@ -65,7 +65,11 @@ impl Store {
     /// Exchanges two tables at one moment.
     pub async fn exchange(&self, one: &'static str, other: &'static str) -> Result<(), StoreError> {
         let mut statement = Statement::new();
-        statement.push("EXCHANGE TABLES ").push(one).push(" AND ").push(other);
+        statement
+            .push("EXCHANGE TABLES ")
+            .push(one)
+            .push(" AND ")
+            .push(other);
         self.run_slowly(&statement).await
     }
 
@@ -79,15 +83,27 @@ impl Store {
         self.count_where(table, " WHERE log_id != ", log_id).await
     }
 
-    async fn count_where(&self, table: &'static str, condition: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
+    async fn count_where(
+        &self,
+        table: &'static str,
+        condition: &'static str,
+        log_id: Uuid,
+    ) -> Result<u64, StoreError> {
         #[derive(Row, Deserialize)]
         struct Count {
             rows: u64,
         }
         let mut statement = Statement::new();
-        statement.push("SELECT count() AS rows FROM ").push(table).push(condition);
+        statement
+            .push("SELECT count() AS rows FROM ")
+            .push(table)
+            .push(condition);
         statement.bind("UUID", Value::text(log_id.to_string()));
-        Ok(self.rows::<Count>(&statement).await?.first().map_or(0, |count| count.rows))
+        Ok(self
+            .rows::<Count>(&statement)
+            .await?
+            .first()
+            .map_or(0, |count| count.rows))
     }
 
     /// How often each offset of a stretch of a partition stands in the table; both ends belong to the stretch.
@@ -116,16 +132,23 @@ impl Store {
             .bind("UInt64", version(low))
             .push(" GROUP BY offset ORDER BY offset");
         let rows = self.rows::<Copies>(&statement).await?;
-        Ok(rows.into_iter().map(|row| (row.offset as i64, row.copies)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.offset as i64, row.copies))
+            .collect())
     }
 
     /// Merges a month down to one copy of each record, then marks it as clean, unless it was marked again since.
     pub async fn clean_month(&self, month: u32) -> Result<(), StoreError> {
         let marked_at = self.marked_at(month).await?;
         let mut statement = Statement::new();
-        statement.push("OPTIMIZE TABLE events PARTITION ").bind("UInt32", Value::number(month)).push(" FINAL");
+        statement
+            .push("OPTIMIZE TABLE events PARTITION ")
+            .bind("UInt32", Value::number(month))
+            .push(" FINAL");
         self.run_slowly(&statement).await?;
-        self.mark_months(&[month], false, Timestamp::from_micros(marked_at + 1)).await
+        self.mark_months(&[month], false, Timestamp::from_micros(marked_at + 1))
+            .await
     }
 
     async fn marked_at(&self, month: u32) -> Result<i64, StoreError> {
@@ -137,12 +160,18 @@ impl Store {
         statement
             .push("SELECT toUnixTimestamp64Micro(max(marked_at)) AS at FROM dirty_months WHERE month = ")
             .bind("UInt32", Value::number(month));
-        Ok(self.rows::<Marked>(&statement).await?.first().map_or(0, |marked| marked.at))
+        Ok(self
+            .rows::<Marked>(&statement)
+            .await?
+            .first()
+            .map_or(0, |marked| marked.at))
     }
 
     async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {
         let query = self.client.query_raw(statement.sql());
-        let query = statement.params().fold(query, |query, (name, value)| query.param(&name, value));
+        let query = statement
+            .params()
+            .fold(query, |query, (name, value)| query.param(&name, value));
         within(SLOW, query.execute()).await
     }
 }
@@ -151,5 +180,7 @@ async fn within(
     time: Duration,
     answer: impl Future<Output = clickhouse::error::Result<()>>,
 ) -> Result<(), StoreError> {
-    Ok(tokio::time::timeout(time, answer).await.map_err(|_| StoreError::no_answer())??)
+    Ok(tokio::time::timeout(time, answer)
+        .await
+        .map_err(|_| StoreError::no_answer())??)
 }

@@ -54,7 +54,14 @@ struct Body<'a> {
 impl ApiError {
     /// A failure without further ado.
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), errors: Vec::new(), retry_after: None, more: Map::new() }
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            more: Map::new(),
+        }
     }
 
     /// Fields that don't hold what they must: 422 for a body, 400 for parameters.
@@ -64,13 +71,23 @@ impl ApiError {
             [one] => format!("{}: {}", one.field, one.detail),
             many => format!("{} fields don't hold what they must; see errors.", many.len()),
         };
-        let kind = if status == StatusCode::BAD_REQUEST { "invalid_parameters" } else { "invalid" };
-        Self { errors, ..Self::new(status, kind, detail) }
+        let kind = if status == StatusCode::BAD_REQUEST {
+            "invalid_parameters"
+        } else {
+            "invalid"
+        };
+        Self {
+            errors,
+            ..Self::new(status, kind, detail)
+        }
     }
 
     /// 503: it will work again.
     pub fn unavailable(kind: &'static str, detail: impl Into<String>, retry_after: Duration) -> Self {
-        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail) }
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
+        }
     }
 
     /// 404.
@@ -104,7 +121,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(after) = self.retry_after {
             // Whole seconds, rounded up: half a second is not zero.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -155,9 +175,10 @@ impl From<Refusal> for ApiError {
         let detail = refusal.to_string();
         match refusal {
             Refusal::Invalid(problems) => Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems),
-            Refusal::OtherTenant { field } => {
-                Self { errors: vec![Problem::new(field, "names another tenant")], ..Self::forbidden(detail) }
-            }
+            Refusal::OtherTenant { field } => Self {
+                errors: vec![Problem::new(field, "names another tenant")],
+                ..Self::forbidden(detail)
+            },
             Refusal::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "event_too_large", detail),
         }
     }
@@ -217,7 +238,11 @@ impl From<QueryError> for ApiError {
             ),
             QueryError::Failed(why) => {
                 tracing::error!(why, "a query failed");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The query failed; the server's log says why.")
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "The query failed; the server's log says why.",
+                )
             }
         }
     }
@@ -260,7 +285,10 @@ mod tests {
         for (wait, seconds) in [(1, "1"), (999, "1"), (1_000, "1"), (1_001, "2")] {
             let response = ApiError::unavailable("x", "y", Duration::from_millis(wait)).into_response();
             assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
-            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+            assert_eq!(
+                response.headers()[header::CONTENT_TYPE],
+                "application/problem+json"
+            );
         }
     }
 }

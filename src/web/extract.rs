@@ -20,7 +20,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         // A route that is open to strangers has no caller, and must not ask for one.
         let found = parts.extensions.get::<Principal>().cloned();
-        found.map(Self).ok_or_else(|| crate::auth::AuthError::Missing.into())
+        found
+            .map(Self)
+            .ok_or_else(|| crate::auth::AuthError::Missing.into())
     }
 }
 
@@ -31,16 +33,25 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(inner) if inner.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    "The body is larger than 10 MiB, after decompression. Send it in parts.",
-                )
-            }
-            other => ApiError::new(StatusCode::BAD_REQUEST, "unreadable_body", format!("The body can't be read: {other}.")),
-        })
+        Bytes::from_request(request, state)
+            .await
+            .map(Self)
+            .map_err(|rejection| match rejection {
+                BytesRejection::FailedToBufferBody(inner)
+                    if inner.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+                {
+                    ApiError::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "body_too_large",
+                        "The body is larger than 10 MiB, after decompression. Send it in parts.",
+                    )
+                }
+                other => ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "unreadable_body",
+                    format!("The body can't be read: {other}."),
+                ),
+            })
     }
 }
 
@@ -53,8 +64,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let Body(bytes) = Body::from_request(request, state).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-            ApiError::invalid(status, vec![Problem::new("", format!("The body is not what this route takes: {error}."))])
+            let status = if error.is_data() {
+                StatusCode::UNPROCESSABLE_ENTITY
+            } else {
+                StatusCode::BAD_REQUEST
+            };
+            ApiError::invalid(
+                status,
+                vec![Problem::new(
+                    "",
+                    format!("The body is not what this route takes: {error}."),
+                )],
+            )
         })
     }
 }
@@ -73,7 +94,10 @@ impl<S: Sync> FromRequestParts<S> for Params {
             let name = decoded(name).ok_or_else(|| undecodable(name))?;
             let value = decoded(value).ok_or_else(|| undecodable(&name))?;
             if name.contains('\0') || value.contains('\0') {
-                let problem = Problem::new(name.replace('\0', "?"), "a NUL character can't be part of a parameter");
+                let problem = Problem::new(
+                    name.replace('\0', "?"),
+                    "a NUL character can't be part of a parameter",
+                );
                 return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
             }
             params.push((name, value));
@@ -108,7 +132,14 @@ fn decoded(text: &str) -> Option<String> {
 /// The media type of the body, in lower case and without parameters.
 pub fn media_type(headers: &axum::http::HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    Some(
+        value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase(),
+    )
 }
 
 #[cfg(test)]

@@ -22,7 +22,11 @@ pub(super) fn around(routes: Router, state: &AppState) -> Router {
     routes
         .fallback(async || ApiError::not_found("There is no such route."))
         .method_not_allowed_fallback(async || {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This route has no such method.")
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This route has no such method.",
+            )
         })
         .layer(DefaultBodyLimit::max(state.config.body_bytes_max))
         .layer(RequestDecompressionLayer::new())
@@ -40,7 +44,10 @@ async fn numbered_and_counted(request: Request, next: Next) -> Response {
         .cloned()
         .or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).ok());
     let method = request.method().as_str().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".into(), |path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".into(), |path| path.as_str().to_owned());
     let mut response = next.run(request).await;
     // Layers below answer in plain text, axum's way; clients get one kind of error.
     if response.status().is_client_error() || response.status().is_server_error() {
@@ -88,5 +95,10 @@ fn as_problem(response: Response) -> Response {
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     // The panic's own words were printed where it happened.
     tracing::error!("a handler panicked");
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed; its log says why.").into_response()
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "The server failed; its log says why.",
+    )
+    .into_response()
 }

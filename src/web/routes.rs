@@ -41,7 +41,12 @@ pub struct Route {
 }
 
 fn route(method: Method, path: &'static str, access: Access, handler: MethodRouter<AppState>) -> Route {
-    Route { method, path, access, handler }
+    Route {
+        method,
+        path,
+        access,
+        handler,
+    }
 }
 
 /// All routes. A route that is not here does not exist.
@@ -60,12 +65,22 @@ pub fn table() -> Vec<Route> {
         route(read.clone(), "/events", Needs(Read), get(search::page)),
         route(read.clone(), "/api/v1/logs/{id}", Needs(Read), get(search::by_id)),
         route(read.clone(), "/api/v1/tenants", Needs(Manage), get(tenants::list)),
-        route(write.clone(), "/api/v1/tenants", Needs(Tenants), post(tenants::create)),
+        route(
+            write.clone(),
+            "/api/v1/tenants",
+            Needs(Tenants),
+            post(tenants::create),
+        ),
         route(read.clone(), "/api/v1/users", Needs(Manage), get(users::list)),
         route(write.clone(), "/api/v1/users", Needs(Manage), post(users::create)),
         route(read.clone(), "/api/v1/keys", Needs(Manage), get(keys::list)),
         route(write, "/api/v1/keys", Needs(Manage), post(keys::create)),
-        route(Method::DELETE, "/api/v1/keys/{id}", Needs(Manage), delete(keys::revoke)),
+        route(
+            Method::DELETE,
+            "/api/v1/keys/{id}",
+            Needs(Manage),
+            delete(keys::revoke),
+        ),
         route(read.clone(), "/healthz", Open, get(health::live)),
         route(read.clone(), "/readyz", Open, get(health::ready)),
         route(read, "/metrics", Loopback, get(health::metrics)),
@@ -75,14 +90,24 @@ pub fn table() -> Vec<Route> {
 /// The router of [`table`], each route behind its check.
 pub(super) fn router(state: &AppState) -> Router {
     let mut router = Router::new();
-    for Route { path, access, handler, .. } in table() {
+    for Route {
+        path,
+        access,
+        handler,
+        ..
+    } in table()
+    {
         let gate = (state.clone(), access);
         router = router.route(path, handler.layer(from_fn_with_state(gate, check)));
     }
     router.with_state(state.clone())
 }
 
-async fn check(State((state, access)): State<(AppState, Access)>, mut request: Request, next: Next) -> Response {
+async fn check(
+    State((state, access)): State<(AppState, Access)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let admitted = match access {
         Access::Open => Ok(()),
         Access::Loopback => health::from_loopback(&request),
@@ -118,9 +143,25 @@ mod tests {
     #[test]
     fn each_route_is_listed_once_and_only_known_ones_are_open() {
         let table = table();
-        let names: HashSet<_> = table.iter().map(|route| (route.method.clone(), route.path)).collect();
+        let names: HashSet<_> = table
+            .iter()
+            .map(|route| (route.method.clone(), route.path))
+            .collect();
         assert_eq!(names.len(), table.len());
-        let open: Vec<_> = table.iter().filter(|route| route.access == Access::Open).map(|route| route.path).collect();
-        assert_eq!(open, ["/login", "/api/v1/auth/login", "/api/v1/auth/refresh", "/healthz", "/readyz"]);
+        let open: Vec<_> = table
+            .iter()
+            .filter(|route| route.access == Access::Open)
+            .map(|route| route.path)
+            .collect();
+        assert_eq!(
+            open,
+            [
+                "/login",
+                "/api/v1/auth/login",
+                "/api/v1/auth/refresh",
+                "/healthz",
+                "/readyz"
+            ]
+        );
     }
 }

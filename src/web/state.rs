@@ -65,11 +65,19 @@ impl AppState {
     /// That something may be written now: control state is fresh, the log answers and the disk has room.
     pub fn admit_write(&self) -> Result<(), ApiError> {
         self.auth.admit_write().map_err(|_| {
-            ApiError::unavailable("log_unavailable", "The log can't be reached, so nothing can be taken now.", Duration::from_secs(2))
+            ApiError::unavailable(
+                "log_unavailable",
+                "The log can't be reached, so nothing can be taken now.",
+                Duration::from_secs(2),
+            )
         })?;
         match self.health.disk_problem() {
             None => Ok(()),
-            Some(problem) => Err(ApiError::unavailable("disk_full", problem, Duration::from_secs(30))),
+            Some(problem) => Err(ApiError::unavailable(
+                "disk_full",
+                problem,
+                Duration::from_secs(30),
+            )),
         }
     }
 }

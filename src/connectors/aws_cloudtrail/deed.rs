@@ -109,9 +109,7 @@ pub fn action(record: &Record<'_>) -> Option<&'static str> {
         let rest = words.strip_prefix(*verb);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_uppercase()))
     };
-    let known = VERBS
-        .iter()
-        .find(|(_, verbs)| verbs.iter().any(|verb| begins(verb)));
+    let known = VERBS.iter().find(|(_, verbs)| verbs.iter().any(begins));
     known
         .map(|(action, _)| *action)
         .or_else(|| record.has("readOnly").then_some("UPDATE"))

@@ -3,7 +3,8 @@
 //! CloudTrail hides most secrets itself, but answers of STS carry session tokens, and service authors forget.
 
 use crate::event::json::Value;
-use crate::event::json::scan::{self, Limits, push_step};
+use crate::event::json::pointer::pointer_at;
+use crate::event::json::scan::{self, Limits};
 
 /// What stands in a secret's place.
 const REDACTED: &str = "\"REDACTED\"";
@@ -40,58 +41,59 @@ const HIDDEN: [&str; 3] = ["HIDDEN_DUE_TO_SECURITY_REASONS", "REDACTED", "***"];
 pub fn redact(text: &str) -> (String, Vec<String>) {
     let mut found = Vec::new();
     if let Ok((value, _)) = scan::whole(text, Limits::STORED) {
-        search(text, &mut String::new(), &value, &mut found);
+        search(text, &value, &mut found);
     }
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
-    for (start, end, _) in &found {
+    for (start, end) in &found {
         out.push_str(&text[from..*start]);
         out.push_str(REDACTED);
         from = *end;
     }
     out.push_str(&text[from..]);
-    (out, found.into_iter().map(|(_, _, pointer)| pointer).collect())
+    (
+        out,
+        found
+            .into_iter()
+            .map(|(start, _)| pointer_at(text, start))
+            .collect(),
+    )
 }
 
-fn search(text: &str, path: &mut String, value: &Value<'_>, found: &mut Vec<(usize, usize, String)>) {
-    let length = path.len();
+/// Finds where secrets begin and end.
+fn search(text: &str, value: &Value<'_>, found: &mut Vec<(usize, usize)>) {
     match value {
-        Value::Object(span) => {
-            for member in scan::members(*span) {
-                let key = member.key.decode();
-                push_step(path, &key);
-                match is_secret(&key, &member.value)
-                    .then(|| extent(text, &member.value))
-                    .flatten()
-                {
-                    Some((start, end)) => found.push((start, end, path.clone())),
-                    None => search(text, path, &member.value, found),
-                }
-                path.truncate(length);
+        Value::Object(span) => scan::each_member(*span, |member| {
+            match is_secret(&member.key.decode(), &member.value)
+                .then(|| extent(text, &member.value))
+                .flatten()
+            {
+                Some(place) => found.push(place),
+                None => search(text, &member.value, found),
             }
-        }
-        Value::Array(span) => {
-            for (i, element) in scan::elements(*span).iter().enumerate() {
-                push_step(path, &i.to_string());
-                search(text, path, element, found);
-                path.truncate(length);
-            }
-        }
+        }),
+        Value::Array(span) => scan::elements(*span)
+            .iter()
+            .for_each(|element| search(text, element, found)),
         _ => {}
     }
 }
 
 fn is_secret(key: &str, value: &Value<'_>) -> bool {
-    let key = key.to_ascii_lowercase();
-    let named = SECRETS.contains(&key.as_str()) || key.ends_with("password");
-    let holds = match value {
-        Value::Null | Value::Bool(_) => false,
-        Value::Text(text) => {
-            !text.is_empty() && !HIDDEN.iter().any(|hidden| text.decode().starts_with(hidden))
+    let ends = key
+        .len()
+        .checked_sub("password".len())
+        .and_then(|at| key.get(at..));
+    let named = ends.is_some_and(|end| end.eq_ignore_ascii_case("password"))
+        || SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(key));
+    named
+        && match value {
+            Value::Null | Value::Bool(_) => false,
+            Value::Text(text) => {
+                !text.is_empty() && !HIDDEN.iter().any(|hidden| text.decode().starts_with(hidden))
+            }
+            _ => true,
         }
-        _ => true,
-    };
-    named && holds
 }
 
 /// Where a value stands in the text that it is a slice of.

@@ -46,7 +46,7 @@ fn mapped(item: &[u8]) -> Result<Accepted, Refusal> {
         fallback: FallbackId::Mint(&clock),
         actor: None,
     };
-    map(item, &intake, &[("file", "sample.json")])
+    map_from(item, &intake, &[("file", "sample.json")])
 }
 
 fn event_of(item: &str) -> Event {
@@ -59,8 +59,7 @@ fn event_of(item: &str) -> Event {
 fn mapped_samples_become_their_events() {
     for path in files("mapped", ".record.json") {
         let accepted = mapped(fs::read_to_string(&path).unwrap().trim_end().as_bytes()).unwrap();
-        let seen =
-            serde_json::to_string_pretty(&to_json(&accepted.event).without_raw_bytes()).unwrap() + "\n";
+        let seen = serde_json::to_string_pretty(&to_json(&accepted.event).without_raw()).unwrap() + "\n";
         let file = PathBuf::from(path.to_str().unwrap().replace(".record.json", ".event.json"));
         if std::env::var_os("TRAILHOUSE_BLESS").is_some() {
             fs::write(&file, &seen).unwrap();
@@ -245,6 +244,8 @@ fn odd_records_are_mapped_rather_than_lost() {
     assert_eq!(accepted.warnings.len(), 1);
 }
 
+const NOTIFICATION: &str = r#"{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventTime":"2026-01-01T00:00:00Z","eventName":"ObjectCreated:Put","userIdentity":{"principalId":"AWS:X"},"s3":{"bucket":{"name":"b"},"object":{"key":"k"}}}"#;
+
 #[test]
 fn what_is_no_record_is_not_recognised() {
     for item in [
@@ -255,13 +256,35 @@ fn what_is_no_record_is_not_recognised() {
         r#"{"detail":{},"detail-type":"x"}"#,
         r#"{"eventVersion":"ObjectCreated:Put","awsRegion":"x","s3":{}}"#,
         r#"{"awsAccountId":"1","digestStartTime":"x","logFiles":[]}"#,
+        NOTIFICATION,
     ] {
         assert_eq!(recognise(item.as_bytes()), None, "{item}");
         assert!(mapped(item.as_bytes()).is_err());
     }
+    assert_eq!(beside_logs(NOTIFICATION.as_bytes()), Some("a notification of S3"));
+    assert_eq!(
+        beside_logs(br#"{"digestStartTime":"x","logFiles":[]}"#),
+        Some("a digest of CloudTrail")
+    );
+    assert_eq!(beside_logs(RECORD.as_bytes()), None);
     assert_eq!(
         recognise(br#"{"CloudTrailEvent":"nonsense"}"#),
         Some(Form::LookupEvent)
     );
     assert!(mapped(br#"{"CloudTrailEvent":"nonsense"}"#).is_err());
+}
+
+#[test]
+fn the_manifest_says_what_the_code_does() {
+    let text = fs::read_to_string(samples().parent().unwrap().join("connector.toml")).unwrap();
+    let manifest: toml::Table = text.parse().unwrap();
+    assert_eq!(manifest["kind"].as_str(), Some(KIND));
+    assert_eq!(manifest["mapping_version"].as_integer(), Some(VERSION.into()));
+    let forms =
+        [Form::Record, Form::LookupEvent, Form::EventBridge].map(|form| toml::Value::from(form.as_str()));
+    assert_eq!(manifest["forms"].as_array().unwrap(), &forms);
+    assert_eq!(
+        manifest["record"]["bytes_max"].as_integer(),
+        Some(EVENT_BYTES_MAX as i64)
+    );
 }

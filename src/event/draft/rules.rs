@@ -278,6 +278,20 @@ fn size_and_number_of_keys_are_bounded() {
 }
 
 #[test]
+fn an_answer_is_not_much_larger_than_the_question() {
+    let door = Door::of("acme");
+    let key = "k".repeat(100_000);
+    let body = format!(r#"{{"{key}":["{}"]}}"#, r"\u0000".repeat(20_000));
+    let fields = door.problems(&body);
+    assert_eq!(fields.len(), 32);
+    assert!(
+        fields
+            .iter()
+            .all(|field| field.len() < 1_100 && field.starts_with("/kk"))
+    );
+}
+
+#[test]
 fn a_cloudevent_is_the_same_in_both_modes() {
     let door = Door::of("acme");
     let structured = r#"{"specversion":"1.0","id":"1","source":"/a","type":"t","subject":"s","data":{"user_id":"u","x":1}}"#;

@@ -6,7 +6,8 @@
 
 use serde::Serialize;
 
-use crate::event::json::scan::{elements, members, push_step};
+use crate::event::json::pointer::push_step;
+use crate::event::json::scan::{elements, members};
 use crate::event::json::{Json, Value};
 
 /// One operation.
@@ -92,4 +93,83 @@ fn note(path: &str, old: Option<&Value<'_>>, new: Option<&Value<'_>>, found: &mu
         value: new.map(Json::from_checked),
         old: old.map(Json::from_checked),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Tree;
+
+    use super::*;
+
+    /// Applies operations as RFC 6902 says, and checks each `old` on the way.
+    fn apply(tree: &mut Tree, changes: &[Change]) {
+        for change in changes {
+            let value = change.value.as_ref().map(Json::to_value);
+            let old = change.old.as_ref().map(Json::to_value);
+            let Some((parent, step)) = change.path.rsplit_once('/') else {
+                assert_eq!((change.op, Some(&*tree)), ("replace", old.as_ref()));
+                *tree = value.unwrap();
+                continue;
+            };
+            let step = step.replace("~1", "/").replace("~0", "~");
+            let found = match tree.pointer_mut(parent).unwrap() {
+                Tree::Object(map) => match value {
+                    Some(value) => map.insert(step, value),
+                    None => map.remove(&step),
+                },
+                Tree::Array(list) => match (change.op, step.parse::<usize>().unwrap()) {
+                    ("add", at) => {
+                        list.insert(at, value.unwrap());
+                        None
+                    }
+                    ("remove", at) => Some(list.remove(at)),
+                    (_, at) => Some(std::mem::replace(&mut list[at], value.unwrap())),
+                },
+                _ => panic!("{} points below a scalar", change.path),
+            };
+            assert_eq!(found, old, "{change:?}");
+        }
+    }
+
+    fn tree() -> impl Strategy<Value = Tree> {
+        let leaf = prop_oneof![
+            Just(Tree::Null),
+            any::<bool>().prop_map(Tree::from),
+            (0..3).prop_map(Tree::from),
+            "[a/~]?".prop_map(Tree::from)
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Tree::from),
+                proptest::collection::btree_map("[ab/~]{0,2}", inner, 0..4)
+                    .prop_map(|map| Tree::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn applying_the_changes_to_before_gives_after(before in tree(), after in tree()) {
+            let found = changes(&Json::from_value(&before), &Json::from_value(&after));
+            prop_assert_eq!(found.is_empty(), before == after);
+            let mut tree = before;
+            apply(&mut tree, &found);
+            prop_assert_eq!(tree, after);
+        }
+    }
+
+    #[test]
+    fn numbers_too_large_for_a_float_are_told_apart() {
+        let json = |text: &str| Json::parse(text).unwrap();
+        let found = changes(
+            &json(r#"{"n":10000000000000000000001}"#),
+            &json(r#"{"n":10000000000000000000002}"#),
+        );
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0].value.as_ref().map(Json::as_str),
+            Some("10000000000000000000002")
+        );
+    }
 }

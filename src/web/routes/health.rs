@@ -33,7 +33,11 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
         Some(problem) => json!({"ok": false, "detail": problem}),
     };
     let ok = [&log, &clickhouse, &disk].iter().all(|check| check["ok"] == true);
-    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ok {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let body = json!({
         "status": if ok { "ready" } else { "not ready" },
         "log_id": state.control.log_id(),
@@ -48,7 +52,11 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, A
     };
     metrics::gauge!(meters::CONTROL_AGE).set(state.control.freshness().age.as_secs_f64());
     let text = handle.render();
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+        .into_response())
 }
 
 /// Metrics name tenants' habits: only this machine may read them.

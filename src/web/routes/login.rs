@@ -46,5 +46,9 @@ fn answer(tokens: &LoginTokens) -> Response {
         "expires_in": tokens.expires_in,
         "refresh_token": tokens.refresh_token.expose_secret(),
     }));
-    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], body).into_response()
+    (
+        [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
+        body,
+    )
+        .into_response()
 }

@@ -12,7 +12,7 @@ use crate::auth::Principal;
 use crate::connectors::aws_cloudtrail;
 use crate::control::Permission;
 use crate::event::batch::{BatchForm, split};
-use crate::event::draft::{Accepted, Intake, Problem, Refusal};
+use crate::event::draft::Problem;
 use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
 use crate::web::extract::{Body, Caller, Params, media_type};
 use crate::web::{ApiError, AppState};
@@ -93,7 +93,7 @@ async fn many_events(
         .enumerate()
         .map(|(index, record)| Item {
             form: match options.cloudtrail {
-                true => Form::Mapped { record, map: from_cloudtrail },
+                true => Form::Mapped { record, map: aws_cloudtrail::map },
                 false => Form::Event(record),
             },
             client_id: keys.get(index).map(String::as_str),
@@ -107,10 +107,6 @@ async fn many_events(
         wait(state, principal, &receipts).await
     };
     Ok(bulk_answer(outcomes, indexed))
-}
-
-fn from_cloudtrail(record: &[u8], intake: &Intake<'_>) -> Result<Accepted, Refusal> {
-    aws_cloudtrail::map(record, intake, &[])
 }
 
 fn bulk_answer(outcomes: Vec<Result<Receipt, ItemError>>, indexed: bool) -> Response {

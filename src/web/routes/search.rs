@@ -19,14 +19,14 @@ pub(super) async fn page(
 ) -> Result<Response, ApiError> {
     let search = query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
     let page = state.queries.page(&principal, &search).await?;
-    let data: Vec<_> = page.events.iter().map(|event| view::to_json(event).without_raw_bytes()).collect();
+    let data: Vec<_> = page.events.iter().map(|event| view::to_json(event).without_raw()).collect();
     let mut body = json!({
         "data": data,
         "next_cursor": page.next_cursor,
         "prev_cursor": page.prev_cursor,
         "has_more": page.next_cursor.is_some(),
     });
-    if let Some(count) = page.count {
+    if let Some(count) = &page.count {
         body["count"] = count.events.into();
         body["count_is_exact"] = count.is_exact.into();
     }

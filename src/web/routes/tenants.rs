@@ -43,12 +43,21 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let Some(id) = TenantId::parse(&new.id) else {
         let detail = "must be 1 to 63 of a-z, 0-9, - and _, and begin with a letter or a digit";
-        return Err(ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, vec![Problem::new("/id", detail)]));
+        return Err(ApiError::invalid(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            vec![Problem::new("/id", detail)],
+        ));
     };
     let request = request_id(&headers, &state, &principal);
     let name = new.name.unwrap_or_else(|| new.id.clone());
-    let command = Command::CreateTenant { name, events_per_second: new.events_per_second };
-    state.auth.change(&principal, request, 0, id.as_str(), command).await?;
+    let command = Command::CreateTenant {
+        name,
+        events_per_second: new.events_per_second,
+    };
+    state
+        .auth
+        .change(&principal, request, 0, id.as_str(), command)
+        .await?;
     let control = state.control.state();
     let body = control.tenant(&id).map(|tenant| shown(tenant));
     Ok((StatusCode::CREATED, Json(body)).into_response())

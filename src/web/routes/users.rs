@@ -27,8 +27,10 @@ pub(super) struct Wanted {
 /// An operator sees everybody, an admin its tenant's.
 pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
     let control = state.control.state();
-    let mut users: Vec<_> =
-        control.users().filter(|user| principal.can_in(&user.tenant, Permission::Manage)).collect();
+    let mut users: Vec<_> = control
+        .users()
+        .filter(|user| principal.can_in(&user.tenant, Permission::Manage))
+        .collect();
     users.sort_by(|a, b| a.name.cmp(&b.name));
     let data: Vec<Value> = users.into_iter().map(|user| shown(user)).collect();
     Json(json!({"data": data})).into_response()
@@ -43,10 +45,19 @@ pub(super) async fn create(
     let tenant = tenant_for(&principal, wanted.tenant_id)?;
     let request = request_id(&headers, &state, &principal);
     let roles = Roles::of(&wanted.roles);
-    let new = NewUser { name: wanted.name, tenant, roles, password: wanted.password };
+    let new = NewUser {
+        name: wanted.name,
+        tenant,
+        roles,
+        password: wanted.password,
+    };
     let id = state.auth.create_user(&principal, request, new).await?;
     let control = state.control.state();
-    Ok((StatusCode::CREATED, Json(control.user(&id).map(|user| shown(user)))).into_response())
+    Ok((
+        StatusCode::CREATED,
+        Json(control.user(&id).map(|user| shown(user))),
+    )
+        .into_response())
 }
 
 fn shown(user: &User) -> Value {
