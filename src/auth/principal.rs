@@ -121,7 +121,10 @@ impl Principal {
 impl From<&Principal> for By {
     fn from(principal: &Principal) -> Self {
         let tenant = (!principal.is_operator()).then(|| principal.tenant.clone());
-        Self { who: principal.who.to_string(), tenant }
+        Self {
+            who: principal.who.to_string(),
+            tenant,
+        }
     }
 }
 

@@ -67,8 +67,10 @@ pub(super) struct Signer {
     validation: Validation,
     /// What genuine tokens say, by use and SHA-256. Only what never changes is remembered: whether they count is
     /// asked each time.
-    genuine: RwLock<HashMap<(Use, [u8; 32]), Arc<Claims>>>,
+    genuine: RwLock<Genuine>,
 }
+
+type Genuine = HashMap<(Use, [u8; 32]), Arc<Claims>>;
 
 /// Remembered tokens; when there are so many, all are forgotten and verified anew. A check of a remembered token
 /// takes a tenth of the time of a verification.
