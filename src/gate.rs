@@ -1,1 +1,275 @@
-//! (to be written)
+//! The gate: reads what producers wrote into `audit.inbox` and takes it in through the same door as HTTP.
+//!
+//! A record becomes an event in `audit.events`, or stands in `audit.rejected` with the reason; then its offset is
+//! committed. A record without an id gets one from its place in the inbox, so that reading it twice, after a crash,
+//! makes no second event. While a tenant writes more than it may, or the log is away, the gate waits: the inbox is
+//! the queue.
+
+mod avro;
+mod read;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Principal;
+use crate::event::TenantId;
+use crate::ingest::{self, Ingest, IngestError, Item, ItemError, Origin, Receipt};
+use crate::log::group::GroupEvent;
+use crate::log::registry::Registry;
+use crate::log::rejected::{Reason, Rejection, reject};
+use crate::log::{Log, LogError, Record, topics};
+use crate::meters;
+
+use read::{Body, Unread};
+
+/// The consumer group of all gates.
+pub const GROUP: &str = "trailhouse-gate";
+
+/// Whose the inbox is.
+#[derive(Clone, Debug, confique::Config)]
+pub struct Config {
+    /// The tenant that records of `audit.inbox` belong to.
+    #[config(default = "default")]
+    pub tenant: String,
+    /// Other tenants that a record may name in its `tenant` header. The broker lets everyone who may write to the
+    /// topic name any of these, so list only tenants whose producers you trust alike.
+    #[config(default = [])]
+    pub allow_tenants: Vec<String>,
+}
+
+/// The running gate.
+pub struct Gate {
+    log: Log,
+    ingest: Ingest,
+    registry: Option<Arc<Registry>>,
+    tenant: TenantId,
+    allowed: Vec<TenantId>,
+}
+
+impl Gate {
+    /// A gate before this door. [`LogError::Misconfigured`] when a configured tenant can't be one.
+    pub fn new(log: Log, ingest: Ingest, registry: Option<Arc<Registry>>, config: &Config) -> Result<Self, LogError> {
+        let parse = |name: &String| {
+            TenantId::parse(name)
+                .ok_or_else(|| LogError::Misconfigured(format!("gate: {name:?} can't be the name of a tenant")))
+        };
+        let allowed = config.allow_tenants.iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { log, ingest, registry, tenant: parse(&config.tenant)?, allowed })
+    }
+
+    /// Works until `stop`.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), LogError> {
+        let mut group = self.log.group(GROUP, topics::INBOX, 0)?;
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                event = group.next() => event,
+            };
+            match event {
+                Some(GroupEvent::Records(records)) => {
+                    let mut next = BTreeMap::new();
+                    for record in &records {
+                        next.insert(record.partition, record.offset + 1);
+                    }
+                    if !self.pass(records, &stop).await {
+                        return Ok(());
+                    }
+                    let next: Vec<_> = next.into_iter().collect();
+                    if let Err(error) = group.commit(&next).await {
+                        tracing::warn!(%error, "the inbox's offsets are not committed; the records will be read again");
+                    }
+                }
+                Some(GroupEvent::Assigned(assignments)) => {
+                    tracing::info!(partitions = assignments.len(), "reading the inbox");
+                }
+                Some(GroupEvent::Revoked(_, hand_over)) => hand_over.done(),
+                Some(GroupEvent::Failed(error @ LogError::Misconfigured(_))) => return Err(error),
+                Some(GroupEvent::Failed(error)) => {
+                    tracing::warn!(%error, "the inbox can't be read; the gate tries again");
+                    rest(&stop).await;
+                }
+                None => return Err(LogError::Unavailable("the reader of the inbox has ended".into())),
+            }
+        }
+    }
+
+    /// Deals with records, as long as it takes; false when the process stops first.
+    async fn pass(&self, records: Vec<Record>, stop: &CancellationToken) -> bool {
+        let mut bodies: BTreeMap<TenantId, Vec<(Record, Body)>> = BTreeMap::new();
+        for record in records {
+            let read = match self.tenant_of(&record) {
+                Ok(tenant) => self.read(&record, stop).await.map(|body| body.map(|body| (tenant, body))),
+                Err(unread) => Some(Err(unread)),
+            };
+            match read {
+                Some(Ok((tenant, body))) => bodies.entry(tenant).or_default().push((record, body)),
+                Some(Err(Unread { reason, detail })) => {
+                    if !self.reject(&record, reason, &detail, None, stop).await {
+                        return false;
+                    }
+                }
+                None => return false,
+            }
+        }
+        for (tenant, records) in bodies {
+            if !self.take(tenant, records, stop).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whose a record is: the topic's, or the one it names where that is allowed.
+    fn tenant_of(&self, record: &Record) -> Result<TenantId, Unread> {
+        let Some(named) = record.header("tenant") else { return Ok(self.tenant.clone()) };
+        let named = std::str::from_utf8(named).ok().and_then(TenantId::parse);
+        match named {
+            Some(tenant) if tenant == self.tenant || self.allowed.contains(&tenant) => Ok(tenant),
+            _ => Err(Unread {
+                reason: Reason::OtherTenant,
+                detail: "the header `tenant` names a tenant that gate.allow_tenants does not list".into(),
+            }),
+        }
+    }
+
+    /// The body of a record; `None` when the process stops before the registry could be asked.
+    async fn read(&self, record: &Record, stop: &CancellationToken) -> Option<Result<Body, Unread>> {
+        loop {
+            match read::body(record, self.registry.as_deref()).await {
+                Ok(read) => return Some(read),
+                Err(error) => tracing::warn!(%error, "a schema can't be asked for; the gate waits"),
+            }
+            if !rest(stop).await {
+                return None;
+            }
+        }
+    }
+
+    async fn take(&self, tenant: TenantId, records: Vec<(Record, Body)>, stop: &CancellationToken) -> bool {
+        let principal = Principal::system(tenant.clone(), "gate");
+        let mut open = records;
+        while !open.is_empty() {
+            let places: Vec<String> = open.iter().map(|(record, _)| place(record)).collect();
+            let headers: Vec<_> = open.iter().map(|(record, _)| read::headers(record)).collect();
+            let items: Vec<Item<'_>> = open
+                .iter()
+                .zip(&headers)
+                .zip(&places)
+                .map(|(((record, body), headers), place)| Item {
+                    form: read::form(record, body, headers),
+                    client_id: None,
+                    place: Some(place),
+                })
+                .collect();
+            let outcomes = self.ingest.take(&principal, Origin { kind: "kafka", id: None }, &items).await;
+            let outcomes = match outcomes {
+                Ok(outcomes) => outcomes,
+                Err(IngestError::Limited(limited)) => {
+                    tracing::debug!(%tenant, "the inbox waits: {limited}");
+                    tokio::select! {
+                        () = stop.cancelled() => return false,
+                        () = tokio::time::sleep(limited.retry_after) => continue,
+                    }
+                }
+            };
+            let waiting = open.len();
+            let mut again = Vec::new();
+            for ((record, body), outcome) in open.into_iter().zip(outcomes) {
+                match self.settle(&tenant, record, outcome, stop).await {
+                    Settled::Done => {}
+                    Settled::Again(record) => again.push((*record, body)),
+                    Settled::Stopped => return false,
+                }
+            }
+            open = again;
+            if open.len() == waiting && !rest(stop).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn settle(
+        &self,
+        tenant: &TenantId,
+        record: Record,
+        outcome: Result<Receipt, ItemError>,
+        stop: &CancellationToken,
+    ) -> Settled {
+        let word = match outcome {
+            Ok(receipt) if receipt.duplicate => "duplicate",
+            Ok(_) => "taken",
+            // The door has kept the copy.
+            Err(ItemError::Conflict { .. }) => "conflict",
+            Err(ItemError::Log(LogError::Refused(why))) => {
+                if !self.reject(&record, Reason::TooLarge, &why, Some(tenant), stop).await {
+                    return Settled::Stopped;
+                }
+                "rejected"
+            }
+            Err(ItemError::Log(_)) => return Settled::Again(Box::new(record)),
+            Err(ItemError::Refused(refusal)) => {
+                let reason = ingest::reason(&refusal);
+                if !self.reject(&record, reason, &refusal.to_string(), Some(tenant), stop).await {
+                    return Settled::Stopped;
+                }
+                "rejected"
+            }
+        };
+        metrics::counter!(meters::GATE, "outcome" => word).increment(1);
+        Settled::Done
+    }
+
+    /// Keeps a record in `audit.rejected`, as long as it takes; false when the process stops first.
+    async fn reject(
+        &self,
+        record: &Record,
+        reason: Reason,
+        detail: &str,
+        tenant: Option<&TenantId>,
+        stop: &CancellationToken,
+    ) -> bool {
+        let origin = place(record);
+        loop {
+            let rejection = Rejection {
+                reason,
+                detail,
+                tenant,
+                origin: &origin,
+                key: &record.key,
+                payload: &record.payload,
+                headers: &record.headers,
+            };
+            match reject(&self.log, rejection).await {
+                Ok(_) => return true,
+                Err(error) => tracing::warn!(%error, origin, "a rejection can't be written yet"),
+            }
+            if !rest(stop).await {
+                return false;
+            }
+        }
+    }
+}
+
+/// What became of a record.
+enum Settled {
+    Done,
+    Again(Box<Record>),
+    Stopped,
+}
+
+/// Where a record stands: the id of an event that came without one.
+fn place(record: &Record) -> String {
+    format!("{}/{}/{}", record.topic, record.partition, record.offset)
+}
+
+/// A short wait; false when the process stops.
+async fn rest(stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(Duration::from_millis(500)) => true,
+    }
+}

@@ -1,1 +1,256 @@
-//! (to be written)
+//! The one door: whatever becomes an event comes through [`Ingest::take`], from HTTP, the inbox and imports alike.
+//!
+//! The caller's rate is asked, each item is checked and gets its id (`event::draft`), old ones are compared with what
+//! the table holds, the rest is handed to the log, and the receipts say what became of each. An event is
+//! acknowledged only after the log has it.
+//!
+//! Most copies are dropped by readers, within the seen window. Copies that come later than that can only be old
+//! events, or events that never had a time, so those are looked up here before they are appended.
+
+mod held;
+mod receipt;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::auth::Principal;
+use crate::clock::Clock;
+use crate::control::{Control, Permission, Reads};
+use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
+use crate::event::{Event, schema};
+use crate::limit::Limits;
+use crate::log::framing::Framing;
+use crate::log::rejected::{Reason, Rejection, reject};
+use crate::log::{Log, NewRecord, Position, topics};
+use crate::meters;
+use crate::store::Store;
+use crate::store::progress::Progress;
+
+pub use receipt::{IngestError, Item, ItemError, Form, Origin, Receipt};
+
+/// Header of a record whose copies could not be looked for: readers that must not repeat an effect look again.
+pub const UNCHECKED: &str = "unchecked";
+
+/// The door. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    inner: Arc<Inner>,
+}
+
+/// What the door works with.
+pub struct Parts {
+    /// Where events go.
+    pub log: Log,
+    /// Where old ones are looked up.
+    pub store: Store,
+    /// Rates of tenants and keys.
+    pub limits: Limits,
+    /// Their quotas.
+    pub control: Control,
+    /// Now, and fresh ids.
+    pub clock: Arc<dyn Clock>,
+    /// How records are written.
+    pub framing: Framing,
+    /// How far the table has come.
+    pub progress: Progress,
+}
+
+struct Inner {
+    parts: Parts,
+    /// The highest offset this process was given, by partition.
+    ends: Mutex<HashMap<i32, i64>>,
+}
+
+/// An item on its way: refused, held already, or to be appended.
+enum Checked {
+    Refused(ItemError),
+    Held(Box<Accepted>),
+    New { accepted: Box<Accepted>, unchecked: bool },
+}
+
+impl Ingest {
+    /// A door over these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { inner: Arc::new(Inner { parts, ends: Mutex::default() }) }
+    }
+
+    /// Takes a batch of items. The answer has one entry an item, in order; an `Err` for the whole means that nothing
+    /// was taken.
+    pub async fn take(
+        &self,
+        principal: &Principal,
+        origin: Origin<'_>,
+        items: &[Item<'_>],
+    ) -> Result<Vec<Result<Receipt, ItemError>>, IngestError> {
+        let parts = &self.inner.parts;
+        parts
+            .limits
+            .admit(&parts.control.state(), principal.tenant(), principal.key_id(), items.len())
+            .inspect_err(|limited| {
+                metrics::counter!(meters::LIMITED, "what" => limited.what.to_string()).increment(1);
+            })?;
+        let mut checked = self.check(principal, origin, items).await;
+        self.look_up(principal, &mut checked).await;
+        let outcomes = self.append(checked).await;
+        self.report(principal, origin, items, &outcomes).await;
+        Ok(outcomes)
+    }
+
+    /// The parts, for whoever waits for what was taken.
+    pub fn progress(&self) -> &Progress {
+        &self.inner.parts.progress
+    }
+
+    async fn check(&self, principal: &Principal, origin: Origin<'_>, items: &[Item<'_>]) -> Vec<Checked> {
+        let parts = &self.inner.parts;
+        let received_at = parts.clock.now();
+        let own = principal.reads() == Reads::Own && principal.can(Permission::Write);
+        let mut checked = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            if index % 256 == 255 {
+                // Other requests want their turn as well.
+                tokio::task::yield_now().await;
+            }
+            let intake = Intake {
+                tenant: principal.tenant(),
+                received_at,
+                source_kind: origin.kind,
+                source_id: origin.id,
+                client_id: item.client_id,
+                fallback: item.place.map_or(FallbackId::Mint(&*parts.clock), FallbackId::Derived),
+                actor: own.then(|| principal.actor_id()),
+            };
+            let accepted = match item.form {
+                Form::Event(body) => draft::accept(body, &intake),
+                Form::CloudEvent { headers, content_type, body } => {
+                    draft::accept_cloudevent_binary(headers, content_type, body, &intake)
+                }
+                Form::Mapped { record, map } => map(record, &intake),
+            };
+            checked.push(match accepted {
+                Ok(accepted) => Checked::New { accepted: Box::new(accepted), unchecked: false },
+                Err(refusal) => Checked::Refused(ItemError::Refused(refusal)),
+            });
+        }
+        checked
+    }
+
+    async fn append(&self, checked: Vec<Checked>) -> Vec<Result<Receipt, ItemError>> {
+        let parts = &self.inner.parts;
+        let started = Instant::now();
+        let mut batch = parts.log.append_all(checked.len());
+        let mut outcomes = Vec::with_capacity(checked.len());
+        let mut waiting = Vec::with_capacity(checked.len());
+        let mut payload = Vec::with_capacity(1024);
+        for (index, checked) in checked.into_iter().enumerate() {
+            let (accepted, unchecked) = match checked {
+                Checked::Refused(error) => {
+                    outcomes.push(Err(error));
+                    continue;
+                }
+                Checked::Held(accepted) => {
+                    outcomes.push(Ok(Receipt::held(*accepted)));
+                    continue;
+                }
+                Checked::New { accepted, unchecked } => (accepted, unchecked),
+            };
+            payload.clear();
+            parts.framing.begin(&mut payload);
+            schema::encode(&accepted.event, &mut payload);
+            // What could not be handed over is answered for by the batch, like the rest.
+            let _ = batch.push(record_of(&accepted.event, &payload, unchecked)).await;
+            waiting.push(index);
+            outcomes.push(Ok(Receipt::pending(*accepted)));
+        }
+        let acks = batch.finish().await;
+        let mut appended = 0;
+        for (index, ack) in waiting.into_iter().zip(acks) {
+            match ack {
+                Ok(position) => {
+                    appended += 1;
+                    self.note(position);
+                    if let Some(Ok(receipt)) = outcomes.get_mut(index) {
+                        receipt.position = Some(position);
+                    }
+                }
+                Err(error) => outcomes[index] = Err(ItemError::Log(error)),
+            }
+        }
+        if appended > 0 {
+            metrics::counter!(meters::APPENDED).increment(appended);
+            metrics::histogram!(meters::APPEND_SECONDS).record(started.elapsed().as_secs_f64());
+        }
+        outcomes
+    }
+
+    /// Counts what became of the items, and keeps in `audit.rejected` what claims the id of another event.
+    async fn report(
+        &self,
+        principal: &Principal,
+        origin: Origin<'_>,
+        items: &[Item<'_>],
+        outcomes: &[Result<Receipt, ItemError>],
+    ) {
+        let (mut taken, mut held) = (0, 0);
+        for (item, outcome) in items.iter().zip(outcomes) {
+            match outcome {
+                Ok(receipt) if receipt.duplicate => held += 1,
+                Ok(_) => taken += 1,
+                Err(ItemError::Conflict { event_id }) => {
+                    let detail = format!("event {event_id} is held with other content");
+                    self.keep_conflict(principal, origin, item, &detail).await;
+                }
+                Err(ItemError::Refused(refusal)) => {
+                    metrics::counter!(meters::REJECTED, "reason" => reason(refusal).as_str()).increment(1);
+                }
+                Err(ItemError::Log(_)) => {}
+            }
+        }
+        metrics::counter!(meters::TAKEN, "source" => origin.kind.to_owned()).increment(taken);
+        metrics::counter!(meters::DUPLICATES).increment(held);
+    }
+
+    async fn keep_conflict(&self, principal: &Principal, origin: Origin<'_>, item: &Item<'_>, detail: &str) {
+        metrics::counter!(meters::REJECTED, "reason" => Reason::IdConflict.as_str()).increment(1);
+        let rejection = Rejection {
+            reason: Reason::IdConflict,
+            detail,
+            tenant: Some(principal.tenant()),
+            origin: origin.kind,
+            key: &[],
+            payload: item.form.bytes(),
+            headers: &[],
+        };
+        if let Err(error) = reject(&self.inner.parts.log, rejection).await {
+            // The client is told of the conflict all the same, and nothing was acknowledged.
+            tracing::warn!(%error, "a conflicting copy could not be kept");
+        }
+    }
+
+    fn note(&self, at: Position) {
+        let mut ends = self.inner.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = ends.entry(at.partition).or_default();
+        *end = (*end).max(at.offset);
+    }
+}
+
+/// Why a refusal counts as rejected, in the words of `audit.rejected`.
+pub fn reason(refusal: &Refusal) -> Reason {
+    match refusal {
+        Refusal::Invalid(_) => Reason::Invalid,
+        Refusal::OtherTenant { .. } => Reason::OtherTenant,
+        Refusal::TooLarge { .. } => Reason::TooLarge,
+    }
+}
+
+fn record_of<'a>(event: &'a Event, payload: &'a [u8], unchecked: bool) -> NewRecord<'a> {
+    NewRecord {
+        topic: topics::EVENTS,
+        partition: None,
+        key: event.event_id.as_bytes(),
+        payload,
+        headers: if unchecked { &[(UNCHECKED, b"")] } else { &[] },
+    }
+}

@@ -15,7 +15,8 @@ pub enum BatchForm {
     Posted,
     /// One event a line.
     Lines,
-    /// As a file: like [`BatchForm::Posted`], also with `Records`, of any number, and with keys beside them.
+    /// As a file: like [`BatchForm::Posted`], also with `Records` (CloudTrail) or `Events` (LookupEvents), of any number,
+    /// and with keys beside them.
     File,
 }
 
@@ -55,12 +56,23 @@ pub fn split(body: &[u8], form: BatchForm) -> Result<Vec<&[u8]>, BatchError> {
     frame.space();
     match frame.peek() {
         Some(b'[') if form != BatchForm::Lines => frame.whole_array(),
-        Some(b'{') if form != BatchForm::Lines => match frame.wrapped(form)? {
-            Some(items) => Ok(items),
-            None => lines(body, frame.max),
+        Some(b'{') if form != BatchForm::Lines => match frame.first_object(form)? {
+            First::Wrapper(items) => Ok(items),
+            First::Only => Ok(vec![body.trim_ascii()]),
+            First::OfMany => lines(body, frame.max),
         },
         _ => lines(body, frame.max),
     }
+}
+
+/// What the object at the beginning of a body is.
+enum First<'a> {
+    /// It holds the list of events.
+    Wrapper(Vec<&'a [u8]>),
+    /// It is the only event, perhaps over several lines.
+    Only,
+    /// It is the first event of several, or broken: its line will tell.
+    OfMany,
 }
 
 fn lines(body: &[u8], max: usize) -> Result<Vec<&[u8]>, BatchError> {
@@ -176,51 +188,195 @@ impl<'a> Frame<'a> {
         Ok(&self.body[start..self.at - 1])
     }
 
-    /// The list inside an object, or `None` when the object is no wrapper but an event.
-    fn wrapped(&mut self, form: BatchForm) -> Result<Option<Vec<&'a [u8]>>, BatchError> {
-        let start = self.at;
+    fn first_object(&mut self, form: BatchForm) -> Result<First<'a>, BatchError> {
         let (mut items, mut beside) = (None, None);
         self.at += 1;
         loop {
             self.space();
-            if self.peek() != Some(b'"') {
+            if self.peek() == Some(b'}') {
                 break;
             }
-            let key = self.string()?;
-            self.space();
-            if self.peek() != Some(b':') {
-                break;
+            match self.member(form, &mut items, &mut beside) {
+                Ok(true) => self.at += 1,
+                Ok(false) => break,
+                // Broken before any list was seen: more likely one bad line of many than a bad wrapper.
+                Err(_) if items.is_none() => return Ok(First::OfMany),
+                Err(error) => return Err(error),
             }
-            self.at += 1;
-            self.space();
-            let lists = matches!(key, b"logs" | b"events") || (form == BatchForm::File && key == b"Records");
-            if lists && items.is_none() && self.peek() == Some(b'[') {
-                items = Some(self.array()?);
-            } else if items.is_none() && form != BatchForm::File {
-                break; // An event begins with something else; only a wrapper begins with its list.
-            } else {
-                beside.get_or_insert(key);
-                self.item()?;
-            }
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                _ => break,
-            }
-        }
-        let Some(items) = items else {
-            self.at = start;
-            return Ok(None);
-        };
-        if self.peek() != Some(b'}') {
-            return Err(self.broken("expected `,` or `}`"));
         }
         self.at += 1;
         self.space();
-        match (self.peek(), beside.filter(|_| form != BatchForm::File)) {
-            (Some(_), _) => Err(self.broken("expected nothing after the object")),
-            (None, Some(key)) => Err(BatchError::Beside(String::from_utf8_lossy(key).into_owned())),
-            (None, None) => Ok(Some(items)),
+        match (items.flatten(), self.peek(), beside) {
+            (_, Some(_), _) => Ok(First::OfMany),
+            (None, None, _) => Ok(First::Only),
+            (Some(_), None, Some(key)) if form != BatchForm::File => {
+                Err(BatchError::Beside(String::from_utf8_lossy(key).into_owned()))
+            }
+            (Some(items), None, _) => Ok(First::Wrapper(items)),
+        }
+    }
+
+    /// One member of the first object; whether another follows. `items` is set as soon as a list begins.
+    fn member(
+        &mut self,
+        form: BatchForm,
+        items: &mut Option<Option<Vec<&'a [u8]>>>,
+        beside: &mut Option<&'a [u8]>,
+    ) -> Result<bool, BatchError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.broken("expected a key"));
+        }
+        let key = self.string()?;
+        self.space();
+        if self.peek() != Some(b':') {
+            return Err(self.broken("expected `:`"));
+        }
+        self.at += 1;
+        self.space();
+        let lists = matches!(key, b"logs" | b"events")
+            || (form == BatchForm::File && matches!(key, b"Records" | b"Events"));
+        if lists && items.is_none() && self.peek() == Some(b'[') {
+            *items = Some(None);
+            *items = Some(Some(self.array()?));
+        } else {
+            beside.get_or_insert(key);
+            self.item()?;
+        }
+        self.space();
+        match self.peek() {
+            Some(b',') => Ok(true),
+            Some(b'}') => Ok(false),
+            _ => Err(self.broken("expected `,` or `}`")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn items(body: &str, form: BatchForm) -> Vec<&str> {
+        split(body.as_bytes(), form)
+            .unwrap()
+            .into_iter()
+            .map(|item| std::str::from_utf8(item).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn an_array_a_wrapper_and_lines_give_the_same_items() {
+        let expected = [r#"{"a":"],[}\\\""}"#, r#"{"b":[1,{"c":2}]}"#, "tru", "7"];
+        let list = expected.join(" ,\n ");
+        for body in [
+            format!(" [ {list} ] "),
+            format!(r#"{{"logs": [{list}]}}"#),
+            format!(r#"{{"events":[{list}] }}"#),
+        ] {
+            assert_eq!(items(&body, BatchForm::Posted), expected, "{body}");
+        }
+        let lines = format!("\u{feff}{}\r\n\n  \n", expected.join("\r\n"));
+        assert_eq!(items(&lines, BatchForm::Posted), expected);
+        assert_eq!(items(&lines, BatchForm::Lines), expected);
+        assert_eq!(
+            items(&format!(r#"{{"Records":[{list}]}}"#), BatchForm::File),
+            expected
+        );
+        assert_eq!(
+            items(
+                &format!(r#"{{"NextToken":"x","Events":[{list}]}}"#),
+                BatchForm::File
+            ),
+            expected
+        );
+    }
+
+    #[test]
+    fn one_bad_line_or_item_is_not_its_neighbours() {
+        assert_eq!(
+            items("{\"a\":\n{\"b\":1}\nnonsense\n", BatchForm::Posted),
+            ["{\"a\":", "{\"b\":1}", "nonsense"]
+        );
+        assert_eq!(
+            items(r#"[{"a":nonsense}, {"b" 1}, {"c":1}]"#, BatchForm::Posted),
+            [r#"{"a":nonsense}"#, r#"{"b" 1}"#, r#"{"c":1}"#]
+        );
+        assert_eq!(
+            split(b"[\"\xff\",1]", BatchForm::Posted).unwrap(),
+            [&b"\"\xff\""[..], b"1"]
+        );
+    }
+
+    #[test]
+    fn one_object_is_one_event_also_over_several_lines() {
+        let pretty = "{\n  \"action\": \"VIEW\"\n}";
+        assert_eq!(items(pretty, BatchForm::Posted), [pretty]);
+        assert_eq!(items(r#"{"events":3}"#, BatchForm::Posted), [r#"{"events":3}"#]);
+        assert_eq!(items("{}", BatchForm::Posted), ["{}"]);
+        assert_eq!(items("[]", BatchForm::Posted), [""; 0]);
+        assert_eq!(items(" \n ", BatchForm::Posted), [""; 0]);
+    }
+
+    #[test]
+    fn a_broken_frame_says_where() {
+        for (body, line, column) in [
+            ("[1,\n2", 2, 2),
+            ("[1,]", 1, 4),
+            ("[1 2]", 1, 6),
+            ("[1] 2", 1, 5),
+            (r#"["a]"#, 1, 5),
+            ("{\"logs\":[1,\n", 2, 1),
+        ] {
+            match split(body.as_bytes(), BatchForm::Posted) {
+                Err(BatchError::Broken {
+                    line: l, column: c, ..
+                }) => assert_eq!((l, c), (line, column), "{body}"),
+                other => assert!(body == "[1 2]" && other.is_ok(), "{body}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_beside_the_list_is_lost() {
+        let body = br#"{"logs":[{}],"tenant_id":"acme"}"#;
+        assert_eq!(
+            split(body, BatchForm::Posted),
+            Err(BatchError::Beside("tenant_id".into()))
+        );
+    }
+
+    #[test]
+    fn the_number_of_items_is_bounded() {
+        let body = format!("[{}1]", "1,".repeat(ITEMS_MAX));
+        assert_eq!(
+            split(body.as_bytes(), BatchForm::Posted),
+            Err(BatchError::TooMany)
+        );
+        assert_eq!(
+            split("1\n".repeat(ITEMS_MAX + 1).as_bytes(), BatchForm::Lines),
+            Err(BatchError::TooMany)
+        );
+        assert!(split(body.as_bytes(), BatchForm::File).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_serde_writes_comes_apart(texts in proptest::collection::vec(any::<String>(), 0..8)) {
+            let values: Vec<_> = texts.iter().map(|text| serde_json::json!({ "t": text, "deep": [{ "x": text }] })).collect();
+            let body = serde_json::to_vec(&values).unwrap();
+            let read: Vec<serde_json::Value> = split(&body, BatchForm::Posted).unwrap().into_iter()
+                .map(|item| serde_json::from_slice(item).unwrap()).collect();
+            prop_assert_eq!(read, values);
+        }
+
+        #[test]
+        fn never_panics(body in proptest::collection::vec(prop_oneof![
+            Just(b'{'), Just(b'}'), Just(b'['), Just(b']'), Just(b','), Just(b'"'), Just(b'\\'), Just(b':'), Just(b'\n'), any::<u8>()
+        ], 0..40)) {
+            for form in [BatchForm::Posted, BatchForm::Lines, BatchForm::File] {
+                let _ = split(&body, form);
+            }
         }
     }
 }

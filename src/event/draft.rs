@@ -4,7 +4,15 @@
 //! [`shapes`](super::shapes) sort the members into slots, checks every slot, and gives the event its id, its time
 //! and its defaults. Problems are collected, so that a client sees all of them at once.
 
+mod avro;
 mod check;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod rules;
+
+pub use avro::accept_datum;
+pub use check::{AHEAD_MAX, UNSPECIFIED};
 
 use uuid::Uuid;
 

@@ -55,8 +55,9 @@ pub struct View<'a> {
     raw: Option<RawView<'a>>,
 }
 
+/// Who did it.
 #[derive(Debug, Serialize)]
-struct ActorView<'a> {
+pub(crate) struct ActorView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -73,8 +74,9 @@ struct ActorView<'a> {
     user_agent: Option<&'a str>,
 }
 
+/// What it was done to.
 #[derive(Debug, Serialize)]
-struct ResourceView<'a> {
+pub(crate) struct ResourceView<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,10 +148,17 @@ pub fn to_json_with_changes(event: &Event) -> View<'_> {
 }
 
 impl View<'_> {
-    /// Without the original, which can be larger than everything else together.
+    /// Without the bytes of the original, which can be more than everything else together; its hash stays.
     #[must_use]
-    pub fn without_raw(self) -> Self {
-        Self { raw: None, ..self }
+    pub fn without_raw_bytes(self) -> Self {
+        Self {
+            raw: self.raw.map(|raw| RawView {
+                text: None,
+                base64: None,
+                ..raw
+            }),
+            ..self
+        }
     }
 }
 
@@ -161,7 +170,7 @@ fn offset(minutes: i16) -> String {
 }
 
 impl<'a> ActorView<'a> {
-    fn of(actor: &'a Actor) -> Self {
+    pub(crate) fn of(actor: &'a Actor) -> Self {
         Self {
             id: actor.id.as_deref(),
             kind: actor.kind.as_deref(),
@@ -175,7 +184,7 @@ impl<'a> ActorView<'a> {
 }
 
 impl<'a> ResourceView<'a> {
-    fn of(resource: &'a Resource) -> Self {
+    pub(crate) fn of(resource: &'a Resource) -> Self {
         Self {
             kind: resource.kind.as_deref(),
             id: resource.id.as_deref(),

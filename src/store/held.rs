@@ -54,6 +54,34 @@ impl Store {
         Ok(found.into_iter().map(|(key, (_, event))| (key, event)).collect())
     }
 
+    /// The events of a tenant with these ids, whenever they happened; where several copies stand, the one that wins.
+    pub async fn held_events_by_id(
+        &self,
+        tenant: &TenantId,
+        ids: &[Uuid],
+    ) -> Result<HashMap<Uuid, Event>, StoreError> {
+        let mut found: HashMap<Uuid, (u64, Event)> = HashMap::new();
+        for ids in ids.chunks(KEYS_A_QUERY) {
+            let mut statement = Statement::new();
+            statement
+                .push(EVENT_COLUMNS)
+                .push(" FROM events WHERE tenant_id = ")
+                .bind("String", Value::text(tenant.as_str()))
+                .push(" AND event_id IN ")
+                .bind("Array(UUID)", Value::texts(ids.iter().map(Uuid::to_string)));
+            self.each::<EventRow<'_>, _>(&statement, |row| {
+                let version = row.version;
+                let event = row.into_event()?;
+                if found.get(&event.event_id).is_none_or(|(held, _)| *held < version) {
+                    found.insert(event.event_id, (version, event));
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(found.into_iter().map(|(id, (_, event))| (id, event)).collect())
+    }
+
     /// The records of one partition of a log that stand in `table` from an offset on, as (offset, event id), lowest
     /// offset first.
     pub async fn held_offsets(

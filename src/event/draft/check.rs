@@ -192,8 +192,17 @@ fn when(
     match clients_v7.and_then(id::moment) {
         Some(at) if possible(at) => (at, None, TimeFrom::Id),
         Some(at) => {
-            let detail = format!("its id says {at}, which can't be: the time of receipt is used");
-            draft.warnings.push(Problem::new("/event_id", detail));
+            let field = if draft.cloudevent_source.is_some() {
+                "/id"
+            } else {
+                "/event_id"
+            };
+            let detail = format!(
+                "the time in this UUIDv7 ({} ms since 1970) is not between 1970-01-01T00:00:00Z and {latest}: \
+                 the time of receipt is used",
+                at.millis()
+            );
+            draft.warnings.push(Problem::new(field, detail));
             (intake.received_at, None, TimeFrom::Received)
         }
         None => (intake.received_at, None, TimeFrom::Received),

@@ -30,6 +30,11 @@ impl<'a> Text<'a> {
         Cow::Owned(out)
     }
 
+    /// The slice itself, escapes as written.
+    pub fn raw(self) -> &'a str {
+        self.raw
+    }
+
     /// Whether it stands for no characters.
     pub fn is_empty(self) -> bool {
         self.raw.is_empty()

@@ -1,0 +1,121 @@
+//! Looking for copies further back than the seen window.
+//!
+//! A copy beyond the window can only be of an event that is old by its own time, that claims a time yet to come, or
+//! that has an id and no time at all. For those the table is asked; when it can't answer, or is behind by more than
+//! the window itself, the record is appended all the same and says that it was not checked.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Checked, Ingest, ItemError};
+use crate::auth::Principal;
+use crate::clock::Timestamp;
+use crate::event::draft::Accepted;
+use crate::event::id::IdOrigin;
+use crate::event::{Event, TenantId, TimeFrom};
+use crate::log::seen::WINDOW;
+use crate::store::StoreError;
+
+/// An event this much older than its receipt is looked up.
+const OLD_AFTER: Duration = Duration::from_secs(30);
+/// Clocks differ; an event further ahead than this could come again when it is no longer recent in the log.
+const AHEAD: Duration = Duration::from_secs(5);
+
+/// Whether an earlier copy may lie further back than the seen window.
+pub(super) fn may_be_old(accepted: &Accepted) -> bool {
+    let event = &accepted.event;
+    match (accepted.id, event.time_from) {
+        (IdOrigin::Minted, _) => false,
+        (_, TimeFrom::Received) => true,
+        (_, TimeFrom::Client | TimeFrom::Id) => {
+            event.time < event.received_at.minus(OLD_AFTER) || event.time > event.received_at.plus(AHEAD)
+        }
+    }
+}
+
+impl Ingest {
+    /// Sorts out, among what was accepted, what the table holds already.
+    pub(super) async fn look_up(&self, principal: &Principal, checked: &mut [Checked]) {
+        let (mut keys, mut ids) = (Vec::new(), Vec::new());
+        for checked in checked.iter() {
+            if let Checked::New { accepted, .. } = checked
+                && may_be_old(accepted)
+            {
+                match accepted.event.time_from {
+                    TimeFrom::Received => ids.push(accepted.event.event_id),
+                    _ => keys.push((accepted.event.time, accepted.event.event_id)),
+                }
+            }
+        }
+        if keys.is_empty() && (ids.is_empty() || self.window_holds_all()) {
+            return;
+        }
+        let held = match self.held(principal.tenant(), &keys, &ids).await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::debug!(%error, "copies can't be looked for; the records say so");
+                return mark(checked);
+            }
+        };
+        for checked in checked.iter_mut() {
+            settle(checked, &held);
+        }
+        if self.is_behind() {
+            mark(checked);
+        }
+    }
+
+    async fn held(
+        &self,
+        tenant: &TenantId,
+        keys: &[(Timestamp, Uuid)],
+        ids: &[Uuid],
+    ) -> Result<HashMap<Uuid, Event>, StoreError> {
+        let store = &self.inner.parts.store;
+        let mut held = HashMap::new();
+        if !keys.is_empty() {
+            let found = store.held_events(tenant, keys).await?;
+            held.extend(found.into_iter().map(|((_, id), event)| (id, event)));
+        }
+        if !ids.is_empty() {
+            held.extend(store.held_events_by_id(tenant, ids).await?);
+        }
+        Ok(held)
+    }
+
+    /// While no partition is longer than the window, readers see every copy themselves.
+    fn window_holds_all(&self) -> bool {
+        self.inner.parts.progress.all().values().all(|next| *next < WINDOW) && !self.inner.parts.progress.all().is_empty()
+    }
+
+    /// Whether the table may lack copies that the window no longer reaches.
+    fn is_behind(&self) -> bool {
+        let reached = self.inner.parts.progress.all();
+        let ends = self.inner.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.iter().any(|(partition, end)| reached.get(partition).is_some_and(|next| end - next > WINDOW))
+    }
+}
+
+fn mark(checked: &mut [Checked]) {
+    for checked in checked {
+        if let Checked::New { accepted, unchecked } = checked {
+            *unchecked = may_be_old(accepted);
+        }
+    }
+}
+
+fn settle(checked: &mut Checked, held: &HashMap<Uuid, Event>) {
+    let Checked::New { accepted, .. } = checked else { return };
+    if !may_be_old(accepted) {
+        return;
+    }
+    let Some(first) = held.get(&accepted.event.event_id) else { return };
+    *checked = if first.content().agrees_with(&accepted.event.content()) {
+        Checked::Held(accepted.clone())
+    } else {
+        Checked::Refused(ItemError::Conflict { event_id: accepted.event.event_id })
+    };
+}

@@ -1,0 +1,319 @@
+//! From the parameters of a request to a [`Search`], or to everything that is wrong with them.
+//!
+//! A parameter is a name, perhaps an operator (`[gt]`, `[gte]`, `[lt]`, `[lte]`, `[prefix]`), perhaps `!`, and a
+//! value. The same name and operator again means "or"; everything else means "and". Every problem is found in one
+//! go, each under the parameter's name as it was written.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use uuid::Uuid;
+
+use super::filter::{Comparison, Condition, Field, Filter, Operand, Range, Test};
+use super::names::{self, Control, Known};
+use super::words::Words;
+use crate::clock::Timestamp;
+use crate::event::problem::Problem;
+use crate::event::{Outcome, Severity, TenantId, moment};
+use crate::store::details;
+
+/// Events on a page where nothing is said.
+pub const LIMIT_DEFAULT: u16 = 100;
+/// The most events on a page.
+pub const LIMIT_MAX: u16 = 1_000;
+/// The most values that one search may compare with.
+pub const VALUES_MAX: usize = 1_000;
+/// The longest value, in bytes.
+pub const VALUE_MAX: usize = 4_096;
+
+/// How a detail's path may be introduced; the flat input forms have these names for `details`.
+const DETAILS: [&str; 3] = ["details.", "metadata.", "event_details."];
+
+/// A question about events, ready to be asked on behalf of somebody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// Which events.
+    pub filter: Filter,
+    /// Which of them first.
+    pub order: Order,
+    /// How many at once.
+    pub limit: u16,
+    /// Where to go on, as it came.
+    pub cursor: Option<String>,
+    /// Whether to say how many there are.
+    pub count: bool,
+    /// The tenant that was named; whether the asker may is decided where the asker is known.
+    pub tenant_id: Option<TenantId>,
+}
+
+/// By time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Newest first.
+    #[default]
+    Newest,
+    /// Oldest first.
+    Oldest,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            filter: Filter::default(),
+            order: Order::default(),
+            limit: LIMIT_DEFAULT,
+            cursor: None,
+            count: false,
+            tenant_id: None,
+        }
+    }
+}
+
+/// Reads the parameters, decoded, in the order in which they came.
+pub fn parse(params: &[(String, String)]) -> Result<Search, Vec<Problem>> {
+    let mut reader = Reader::default();
+    if params.len() > VALUES_MAX {
+        let detail = format!("{} parameters are too many; at most {VALUES_MAX}", params.len());
+        return Err(vec![Problem::new("", detail)]);
+    }
+    for (name, value) in params {
+        if let Err(detail) = reader.take(name, value) {
+            reader.problems.push(Problem::new(name.as_str(), detail));
+        }
+    }
+    reader.finish()
+}
+
+/// How a condition's values are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Operator {
+    Equal,
+    Prefix,
+    Compare(Comparison),
+}
+
+/// Conditions by what they are about, so that repetitions meet.
+#[derive(Default)]
+struct Reader {
+    search: Search,
+    grouped: BTreeMap<(Field, Operator, bool), (String, Vec<String>)>,
+    seen: Vec<Control>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn take(&mut self, whole: &str, value: &str) -> Result<(), String> {
+        if value.len() > VALUE_MAX {
+            return Err(format!("the value is longer than {VALUE_MAX} bytes"));
+        }
+        if whole.contains('\0') || value.contains('\0') {
+            return Err("a NUL character occurs in no event".to_owned());
+        }
+        let (name, operator, negated) = split(whole)?;
+        let field = match names::known(name) {
+            Some(Known::Control(control)) if operator == Operator::Equal && !negated => {
+                return self.control(control, value);
+            }
+            Some(Known::MinSeverity) if operator == Operator::Equal && !negated => {
+                let test = Test::AtLeast(severity(value)?);
+                self.search.filter.conditions.push(Condition { field: Field::Severity, test, negated });
+                return Ok(());
+            }
+            Some(Known::Control(_) | Known::MinSeverity) => {
+                return Err(format!("`{name}` takes a value and neither an operator nor `!`"));
+            }
+            Some(Known::Text(field)) => Field::Text(field),
+            Some(Known::EventId) => Field::EventId,
+            Some(Known::Ip) => Field::Ip,
+            Some(Known::Severity) => Field::Severity,
+            Some(Known::Outcome) => Field::Outcome,
+            Some(Known::Tag) => Field::Tag,
+            None => Field::Details(path(name)?),
+        };
+        check_operator(&field, operator)?;
+        let (_, values) =
+            self.grouped.entry((field, operator, negated)).or_insert_with(|| (whole.to_owned(), Vec::new()));
+        values.push(value.to_owned());
+        Ok(())
+    }
+
+    fn control(&mut self, control: Control, value: &str) -> Result<(), String> {
+        if self.seen.contains(&control) {
+            return Err("given more than once".to_owned());
+        }
+        self.seen.push(control);
+        let search = &mut self.search;
+        match control {
+            Control::From => search.filter.time.from = Some(moment_of(value)?),
+            Control::To => search.filter.time.to = Some(moment_of(value)?),
+            Control::ReceivedFrom => search.filter.received.from = Some(moment_of(value)?),
+            Control::ReceivedTo => search.filter.received.to = Some(moment_of(value)?),
+            Control::Text => search.filter.words = Words::parse(value)?,
+            Control::Cursor => search.cursor = Some(value.to_owned()),
+            Control::Tenant => {
+                search.tenant_id = Some(TenantId::parse(value).ok_or("not the name of a tenant")?);
+            }
+            Control::Include => match value {
+                "system" => search.filter.system = true,
+                _ => return Err("there is only `system` to include".to_owned()),
+            },
+            Control::Sort => match value {
+                "time" => search.order = Order::Oldest,
+                "-time" => search.order = Order::Newest,
+                _ => return Err("expected `time` (oldest first) or `-time` (newest first)".to_owned()),
+            },
+            Control::Limit => {
+                let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+                search.limit = limit.ok_or_else(|| format!("expected a number from 1 to {LIMIT_MAX}"))?;
+            }
+            Control::Count => match value {
+                "true" | "1" => search.count = true,
+                "false" | "0" => search.count = false,
+                _ => return Err("expected true or false".to_owned()),
+            },
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Search, Vec<Problem>> {
+        for ((field, operator, negated), (name, mut values)) in std::mem::take(&mut self.grouped) {
+            values.sort_unstable();
+            values.dedup();
+            match test(&field, operator, &values) {
+                Ok(test) => self.search.filter.conditions.push(Condition { field, test, negated }),
+                Err(detail) => self.problems.push(Problem::new(name, detail)),
+            }
+        }
+        for (range, name) in [(self.search.filter.time, "to"), (self.search.filter.received, "received_to")] {
+            if is_backwards(range) {
+                self.problems.push(Problem::new(name, "the range ends before it begins"));
+            }
+        }
+        if self.problems.is_empty() { Ok(self.search) } else { Err(self.problems) }
+    }
+}
+
+fn is_backwards(range: Range) -> bool {
+    matches!((range.from, range.to), (Some(from), Some(to)) if to < from)
+}
+
+/// Name, operator and whether there is a `!`.
+fn split(whole: &str) -> Result<(&str, Operator, bool), String> {
+    let (name, negated) = whole.strip_suffix('!').map_or((whole, false), |name| (name, true));
+    let (name, operator) = match name.rsplit_once('[') {
+        Some((name, rest)) if rest.ends_with(']') && !name.ends_with('\\') => {
+            let word = rest.trim_end_matches(']');
+            let compare = || Comparison::parse(word).map(Operator::Compare);
+            let operator = (word == "prefix").then_some(Operator::Prefix).or_else(compare);
+            (name, operator.ok_or_else(|| unknown_operator(name, word))?)
+        }
+        _ => (name, Operator::Equal),
+    };
+    if name.is_empty() {
+        return Err("a parameter without a name".to_owned());
+    }
+    if name.contains(['<', '>']) {
+        return Err("comparisons are written as in `details.amount[gt]=5`: gt, gte, lt, lte".to_owned());
+    }
+    Ok((name, operator, negated))
+}
+
+fn unknown_operator(name: &str, word: &str) -> String {
+    if word.bytes().all(|b| b.is_ascii_digit()) {
+        return format!("leave the index out: `{name}` finds a value at any place of the list");
+    }
+    format!("there is no operator `{word}`; there are gt, gte, lt, lte and prefix")
+}
+
+fn check_operator(field: &Field, operator: Operator) -> Result<(), String> {
+    match (field, operator) {
+        (_, Operator::Equal) | (Field::Details(_), _) | (Field::Text(_), Operator::Prefix) => Ok(()),
+        (Field::Severity, Operator::Compare(_)) => Err("use `min_severity`".to_owned()),
+        (_, Operator::Compare(_)) => Err("only details can be compared; for times there are `from` and `to`".to_owned()),
+        (_, Operator::Prefix) => Err("a prefix makes sense for texts only".to_owned()),
+    }
+}
+
+/// The path of a detail, written as the table has it.
+fn path(name: &str) -> Result<String, String> {
+    let path = match DETAILS.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        Some("") => return Err("which detail? `details.amount`, for example".to_owned()),
+        Some(path) => path,
+        None => {
+            if let Some(meant) = names::guess(name) {
+                return Err(format!(
+                    "unknown parameter; did you mean `{meant}`? For a detail of this name write `details.{name}`"
+                ));
+            }
+            if ["actor.", "resource.", "source."].iter().any(|part| name.starts_with(part)) {
+                return Err(format!("events have no such field; for a detail of this name write `details.{name}`"));
+            }
+            name
+        }
+    };
+    Ok(canonical_path(path))
+}
+
+/// Escapes what must be, whether or not the writer did.
+fn canonical_path(path: &str) -> String {
+    let mut canonical = String::with_capacity(path.len());
+    let mut key = String::new();
+    let mut chars = path.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '.' => {
+                canonical.push_str(&details::escape_key(&key));
+                canonical.push('.');
+                key.clear();
+            }
+            '\\' => key.push(chars.next().unwrap_or('\\')),
+            c => key.push(c),
+        }
+    }
+    canonical.push_str(&details::escape_key(&key));
+    canonical
+}
+
+fn test(field: &Field, operator: Operator, values: &[String]) -> Result<Test, String> {
+    let all = || values.to_vec();
+    Ok(match (operator, field) {
+        (Operator::Prefix, _) => Test::Prefix(all()),
+        (Operator::Compare(how), _) => Test::Compare(how, values.iter().map(|v| Operand::parse(v)).collect()),
+        (Operator::Equal, Field::Text(_) | Field::Tag | Field::Details(_)) => Test::OneOf(all()),
+        (Operator::Equal, Field::EventId) => Test::Ids(each(values, |value| {
+            Uuid::try_parse(value).map_err(|_| "an event id is a UUID; for the client's own id there is `source_event_id`")
+        })?),
+        (Operator::Equal, Field::Severity) => Test::Severities(each(values, severity)?),
+        (Operator::Equal, Field::Outcome) => Test::Outcomes(each(values, |value| {
+            Outcome::parse(value).ok_or("expected success, failure or unknown")
+        })?),
+        (Operator::Equal, Field::Ip) => Test::Inside(each(values, network)?),
+    })
+}
+
+fn each<T, E: Into<String>>(values: &[String], read: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, String> {
+    values.iter().map(|value| read(value).map_err(Into::into)).collect()
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    Severity::parse(text).ok_or_else(|| "expected INFO, WARNING, ERROR or CRITICAL".to_owned())
+}
+
+/// Nothing said is `::`, which is how the table has it.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let text = if text.is_empty() { "::" } else { text };
+    let address = |text: &str| text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()));
+    text.parse::<IpNet>().ok().or_else(|| address(text)).map(|net| net.trunc()).ok_or(
+        "expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32",
+    )
+}
+
+fn moment_of(text: &str) -> Result<Timestamp, String> {
+    // A `+` that was not encoded arrives as a blank: 2026-11-20T09:00:00 01:00.
+    let with_plus = || text.rsplit_once(' ').and_then(|(date, offset)| moment::parse(&format!("{date}+{offset}")));
+    let moment = moment::parse(text).or_else(with_plus);
+    moment.map(|moment| moment.at).ok_or_else(|| {
+        "expected a date such as 2026-11-20 or 2026-11-20T09:00:00Z, or a number since 1970".to_owned()
+    })
+}
