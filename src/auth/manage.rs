@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 
 use uuid::Uuid;
 
-use super::{Auth, AuthError, Principal, apikey};
+use super::{Auth, AuthError, apikey};
 use crate::clock::Timestamp;
-use crate::control::{Change, Command, ControlError, Kind, Outcome, Refusal, Roles};
+use crate::control::{By, Change, Command, ControlError, Kind, Outcome, Refusal, Roles};
 use crate::crypto::{self, ExposeSecret, SecretString};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
@@ -59,7 +59,7 @@ impl Auth {
     /// whether the walls hold.
     pub async fn create_user(
         &self,
-        by: &Principal,
+        by: impl Into<By>,
         request_id: Uuid,
         new: NewUser,
     ) -> Result<String, ManageError> {
@@ -78,7 +78,7 @@ impl Auth {
     /// Sets a user's password, which ends all its tokens; gives the user's new version.
     pub async fn set_password(
         &self,
-        by: &Principal,
+        by: impl Into<By>,
         request_id: Uuid,
         (id, version): (&str, u64),
         password: SecretString,
@@ -92,7 +92,7 @@ impl Auth {
     /// before, and its first answer has shown it.
     pub async fn create_key(
         &self,
-        by: &Principal,
+        by: impl Into<By>,
         request_id: Uuid,
         new: NewKey,
     ) -> Result<(String, Option<SecretString>), ManageError> {
@@ -114,7 +114,7 @@ impl Auth {
     /// Sends any other command on behalf of `by`; gives the entity's new version.
     pub async fn change(
         &self,
-        by: &Principal,
+        by: impl Into<By>,
         request_id: Uuid,
         expected_version: u64,
         id: &str,
@@ -124,7 +124,7 @@ impl Auth {
         let change = Change {
             request_id,
             expected_version,
-            by: by.by(),
+            by: by.into(),
             id: id.to_owned(),
             command,
         };

@@ -115,12 +115,15 @@ impl Principal {
     pub fn reads(&self) -> Reads {
         self.roles.reads()
     }
+}
 
-    /// It as the sender of a command.
-    pub fn by(&self) -> By {
-        By {
-            who: self.who.to_string(),
-            tenant: (!self.is_operator()).then(|| self.tenant.clone()),
+/// As the sender of commands: walled in its tenant, unless it is an operator.
+impl From<&Principal> for By {
+    fn from(principal: &Principal) -> Self {
+        let tenant = (!principal.is_operator()).then(|| principal.tenant.clone());
+        Self {
+            who: principal.who.to_string(),
+            tenant,
         }
     }
 }

@@ -276,7 +276,7 @@ async fn ending_sessions_disabling_and_a_new_password_end_every_token() {
         password: PASSWORD.into(),
     };
     for (name, command) in [
-        ("ann", Some(Command::EndSessions {})),
+        ("ann", Some(Command::EndSessions)),
         (
             "bob",
             Some(Command::UpdateUser {
@@ -370,7 +370,7 @@ async fn an_api_key_counts_until_it_is_revoked_or_expires() {
     assert!(fixture.asks(&short).is_ok());
     fixture.clock.advance(Duration::from_secs(10));
     assert_eq!(fixture.asks(&short), Err(AuthError::Invalid));
-    fixture.submit(1, &id, Command::RevokeKey {}).await;
+    fixture.submit(1, &id, Command::RevokeKey).await;
     assert_eq!(fixture.asks(&text), Err(AuthError::Invalid));
     let log: String = fixture
         .journal

@@ -95,7 +95,7 @@ pub enum Command {
         password: Sealed,
     },
     /// Ends all tokens of the user.
-    EndSessions {},
+    EndSessions,
     /// Makes an API key.
     CreateKey {
         /// For people.
@@ -113,7 +113,7 @@ pub enum Command {
         events_per_second: Option<NonZeroU32>,
     },
     /// Revokes an API key, for good.
-    RevokeKey {},
+    RevokeKey,
 }
 
 /// A rate in an update.
@@ -135,8 +135,8 @@ impl Command {
             Self::CreateUser { .. }
             | Self::UpdateUser { .. }
             | Self::SetPassword { .. }
-            | Self::EndSessions {} => Kind::User,
-            Self::CreateKey { .. } | Self::RevokeKey {} => Kind::Key,
+            | Self::EndSessions => Kind::User,
+            Self::CreateKey { .. } | Self::RevokeKey => Kind::Key,
         }
     }
 
@@ -279,7 +279,7 @@ mod tests {
                 disabled: Some(true),
             },
             Command::SetPassword { password: sealed() },
-            Command::EndSessions {},
+            Command::EndSessions,
             Command::CreateKey {
                 name: "shop".into(),
                 tenant: TenantId::default_tenant(),

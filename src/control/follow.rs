@@ -18,6 +18,9 @@ use crate::meters;
 /// How often the log is asked how far it goes. Twice a second costs an idle instance nothing to speak of, and keeps
 /// the age of a healthy fold well below the second that its freshness promises.
 pub const POLL: Duration = Duration::from_millis(500);
+/// How long the fold may take to reach an end it was told of, before the end is asked anew. A reader that slept may
+/// need half a second to notice what another instance wrote.
+const REACH_WITHIN: Duration = Duration::from_secs(2);
 /// How long to wait before trying the log again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -169,7 +172,7 @@ impl Follower {
                 bounds = self.journal.bounds() => match bounds {
                     Ok((_, end)) => {
                         let reached = view.wait_for(|view| view.position >= end);
-                        if tokio::time::timeout(POLL, reached).await.is_ok() {
+                        if tokio::time::timeout(REACH_WITHIN, reached).await.is_ok() {
                             self.note_fresh(asked);
                         }
                     }

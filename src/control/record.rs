@@ -208,7 +208,7 @@ mod tests {
             },
             at: Timestamp::from_millis(1_700_000_000_000),
             id: "u1".into(),
-            command: Command::EndSessions {},
+            command: Command::EndSessions,
         }
     }
 

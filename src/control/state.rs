@@ -125,11 +125,11 @@ impl State {
             }
             Command::CreateTenant { .. } | Command::UpdateTenant { .. } => self.decide_tenant(envelope),
             Command::CreateUser { .. } => self.create_user(envelope),
-            Command::UpdateUser { .. } | Command::SetPassword { .. } | Command::EndSessions {} => {
+            Command::UpdateUser { .. } | Command::SetPassword { .. } | Command::EndSessions => {
                 self.change_user(envelope)
             }
             Command::CreateKey { .. } => self.create_key(envelope),
-            Command::RevokeKey {} => self.revoke_key(envelope),
+            Command::RevokeKey => self.revoke_key(envelope),
         }
     }
 

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["clock", "crypto", "meters"],
     &["event"],
-    &["log"],
-    &["store"],
-    &["keyring", "control"],
+    &["log", "keyring"],
+    &["store", "control"],
     &["auth", "limit"],
     &["ingest"],
     &["gate", "projections"],

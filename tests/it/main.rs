@@ -1,3 +1,4 @@
 //! Stories on real engines, one file each.
 
 mod arrows;
+mod control;

@@ -192,7 +192,7 @@ fn the_expected_version_decides() {
 #[test]
 fn a_repeated_request_gets_the_first_answer_whatever_it_asks() {
     let mut fold = begun();
-    let first = envelope(7, 1, None, "op", Command::EndSessions {});
+    let first = envelope(7, 1, None, "op", Command::EndSessions);
     assert_eq!(fold.apply(&first), Ok(Outcome::Accepted { version: 2 }));
     let after = fold.clone();
     assert_eq!(fold.apply(&first), Ok(Outcome::Accepted { version: 2 }));
@@ -209,7 +209,7 @@ fn a_repeated_request_gets_the_first_answer_whatever_it_asks() {
 #[test]
 fn answers_are_remembered_for_so_many_requests_and_then_versions_refuse() {
     let mut fold = begun();
-    let first = envelope(1, 1, None, "op", Command::EndSessions {});
+    let first = envelope(1, 1, None, "op", Command::EndSessions);
     fold.apply(&first).unwrap();
     for request in 0..REMEMBERED as u128 {
         fold.apply(&envelope(100 + request, 9, None, "none", disable()))
@@ -267,7 +267,7 @@ fn a_tenants_admin_is_walled_in() {
     let before = fold.state().clone();
     for (request, version, id, command, refusal) in [
         (10, 1, "ub", disable(), Refusal::NotFound),
-        (11, 1, "kb", Command::RevokeKey {}, Refusal::NotFound),
+        (11, 1, "kb", Command::RevokeKey, Refusal::NotFound),
         (12, 1, "nobody", disable(), Refusal::NotFound),
         (
             13,
@@ -372,7 +372,7 @@ fn what_ends_sessions_raises_the_epoch() {
     let set = Command::SetPassword { password: sealed() };
     let steps = [
         (grant, 1),
-        (Command::EndSessions {}, 2),
+        (Command::EndSessions, 2),
         (set, 3),
         (disable(), 4),
         (enable, 4),
@@ -416,9 +416,9 @@ fn any_command() -> impl Strategy<Value = (String, u64, Option<&'static str>, Co
         (prop::option::of(roles), disabled)
             .prop_map(|(roles, disabled)| Command::UpdateUser { roles, disabled }),
         Just(Command::SetPassword { password: sealed() }),
-        Just(Command::EndSessions {}),
+        Just(Command::EndSessions),
         place.prop_map(create_key),
-        Just(Command::RevokeKey {}),
+        Just(Command::RevokeKey),
         Just(Command::Bootstrap {
             log_id: Uuid::from_u128(5),
             partitions: 1
