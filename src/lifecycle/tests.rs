@@ -3,11 +3,9 @@ use std::sync::{Arc, Mutex};
 use super::*;
 
 type Trace = Arc<Mutex<Vec<&'static str>>>;
+type Work = futures_util::future::BoxFuture<'static, anyhow::Result<()>>;
 
-fn noting(
-    trace: &Trace,
-    word: &'static str,
-) -> impl FnOnce(Stop) -> futures_util::future::BoxFuture<'static, anyhow::Result<()>> {
+fn noting(trace: &Trace, word: &'static str) -> impl FnOnce(Stop) -> Work {
     let trace = trace.clone();
     move |stop| {
         async move {
@@ -48,10 +46,7 @@ async fn stages_stop_in_the_order_of_their_declaration() {
 
 #[tokio::test]
 async fn a_worker_that_ends_unasked_stops_everything_with_an_error() {
-    let cases: [(
-        &str,
-        fn(Stop) -> futures_util::future::BoxFuture<'static, anyhow::Result<()>>,
-    ); 3] = [
+    let cases: [(&str, fn(Stop) -> Work); 3] = [
         ("without having been asked", |_| async { Ok(()) }.boxed()),
         ("the disk is gone", |_| {
             async { anyhow::bail!("the disk is gone") }.boxed()
