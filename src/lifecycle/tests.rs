@@ -4,6 +4,7 @@ use super::*;
 
 type Trace = Arc<Mutex<Vec<&'static str>>>;
 type Work = futures_util::future::BoxFuture<'static, anyhow::Result<()>>;
+type Worker = fn(Stop) -> Work;
 
 fn noting(trace: &Trace, word: &'static str) -> impl FnOnce(Stop) -> Work {
     let trace = trace.clone();
@@ -46,7 +47,7 @@ async fn stages_stop_in_the_order_of_their_declaration() {
 
 #[tokio::test]
 async fn a_worker_that_ends_unasked_stops_everything_with_an_error() {
-    let cases: [(&str, fn(Stop) -> Work); 3] = [
+    let cases: [(&str, Worker); 3] = [
         ("without having been asked", |_| async { Ok(()) }.boxed()),
         ("the disk is gone", |_| {
             async { anyhow::bail!("the disk is gone") }.boxed()
