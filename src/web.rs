@@ -1,1 +1,68 @@
-//! (to be written)
+//! The HTTP door: translates requests into calls of the modules below, and what they say into answers.
+//!
+//! [`routes::table`] lists every route with what it asks of its caller; the router is built from that list alone, so
+//! no route can forget to ask. A request passes the layers of [`middleware`] (request id, metrics, decompression,
+//! size), then the route's access check, then its handler. Every failure is a problem+json ([`error`]).
+
+pub mod error;
+pub mod extract;
+pub mod middleware;
+pub mod routes;
+pub mod state;
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use confique::Config as Confique;
+
+pub use error::ApiError;
+pub use state::{AppState, Health};
+
+/// The section `web` of the configuration.
+#[derive(Clone, Debug, Confique)]
+pub struct Config {
+    /// Where to listen for HTTP. Port 0 takes a free one.
+    #[config(default = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// A proxy in front of this server terminates TLS: needed to listen beyond loopback.
+    #[config(default = false)]
+    pub behind_proxy: bool,
+    /// The largest body, after decompression, in bytes.
+    #[config(default = 10485760)]
+    pub body_bytes_max: usize,
+    /// Seconds that `?wait=indexed` waits before it answers 202.
+    #[config(default = 10)]
+    pub wait_indexed_seconds: u64,
+}
+
+impl Config {
+    /// A sentence when this server would be reachable without encryption by mistake.
+    pub fn problem(&self) -> Option<String> {
+        (!self.listen.ip().is_loopback() && !self.behind_proxy).then(|| {
+            format!(
+                "web.listen is {}, which others can reach, and nothing encrypts it: put a TLS proxy in front and say --behind-proxy, or listen on 127.0.0.1",
+                self.listen
+            )
+        })
+    }
+}
+
+/// The whole HTTP service.
+pub fn router(state: AppState) -> Router {
+    middleware::around(routes::router(&state), &state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listening_to_the_world_in_the_clear_must_be_meant() {
+        let mut config = Config::builder().load().unwrap();
+        assert_eq!(config.problem(), None);
+        config.listen = "0.0.0.0:80".parse().unwrap();
+        assert!(config.problem().unwrap().contains("--behind-proxy"));
+        config.behind_proxy = true;
+        assert_eq!(config.problem(), None);
+    }
+}

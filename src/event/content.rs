@@ -7,7 +7,7 @@
 
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
-use super::json::scan::{elements, members};
+use super::json::scan::{each_member, elements};
 use super::json::{Json, Value};
 use super::{Event, TimeFrom};
 use crate::clock::Timestamp;
@@ -114,11 +114,12 @@ fn of_value(value: &Value<'_>) -> u64 {
         Value::Number(text) => tagged(4, xxh3_64(text.as_bytes())),
         Value::Text(text) => tagged(5, xxh3_64(text.decode().as_bytes())),
         Value::Object(span) => {
-            let sum = members(*span).iter().fold(0u64, |sum, member| {
-                sum.wrapping_add(tagged(
+            let mut sum = 0u64;
+            each_member(*span, |member| {
+                sum = sum.wrapping_add(tagged(
                     xxh3_64(member.key.decode().as_bytes()),
                     of_value(&member.value),
-                ))
+                ));
             });
             tagged(6, sum)
         }

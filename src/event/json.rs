@@ -20,7 +20,14 @@ pub struct Json(Box<str>);
 impl Json {
     /// Checks and compacts a text. `None` when it is no JSON, holds a NUL or half a surrogate pair, or has a key twice.
     pub fn parse(text: &str) -> Option<Self> {
-        let (value, faults) = scan::whole(text, Limits::STORED).ok()?;
+        let (value, faults) = scan::whole(
+            text,
+            Limits {
+                unique: true,
+                ..Limits::STORED
+            },
+        )
+        .ok()?;
         faults.is_empty().then(|| Self::from_checked(&value))
     }
 

@@ -148,10 +148,17 @@ pub fn to_json_with_changes(event: &Event) -> View<'_> {
 }
 
 impl View<'_> {
-    /// Without the original, which can be larger than everything else together.
+    /// Without the bytes of the original, which can be more than everything else together; its hash stays.
     #[must_use]
-    pub fn without_raw(self) -> Self {
-        Self { raw: None, ..self }
+    pub fn without_raw_bytes(self) -> Self {
+        Self {
+            raw: self.raw.map(|raw| RawView {
+                text: None,
+                base64: None,
+                ..raw
+            }),
+            ..self
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub fn event_type(record: &Record<'_>) -> String {
 }
 
 /// Calls that begin a session.
-const LOGINS: [&str; 10] = [
+const LOGINS: [&str; 12] = [
     "ConsoleLogin",
     "SwitchRole",
     "AssumeRole",
@@ -30,6 +30,8 @@ const LOGINS: [&str; 10] = [
     "GetFederationToken",
     "GetSigninToken",
     "Authenticate",
+    "Federate",
+    "UserAuthentication",
 ];
 
 /// First words of event names, by what they do.
@@ -173,8 +175,9 @@ pub fn message(record: &Record<'_>, actor: &Actor, resource: &Resource, outcome:
         .text("eventName")
         .or_else(|| record.text("eventType"))
         .unwrap_or_else(|| "an unnamed call".to_owned());
-    let mut sentence = match name.as_str() {
-        "ConsoleLogin" => format!("{who} signed in to the console"),
+    let mut sentence = match (name.as_str(), outcome) {
+        ("ConsoleLogin", Outcome::Failure) => format!("{who} failed to sign in to the console"),
+        ("ConsoleLogin", _) => format!("{who} signed in to the console"),
         _ => format!("{who} called {name}"),
     };
     if let Some(what) = resource.name.as_deref().or(resource.id.as_deref()) {

@@ -5,11 +5,15 @@ use crate::event::Resource;
 
 /// The resource of a record.
 pub fn resource(record: &Record<'_>) -> Resource {
-    let listed = record
-        .objects("resources")
-        .into_iter()
-        .find_map(|resource| of_listed(&resource));
-    listed
+    let listed = record.objects("resources");
+    // A listing names its prefix first and the bucket after it: the whole ARN says more.
+    let of_listed = |key| {
+        listed
+            .iter()
+            .find_map(|resource| of_arn(resource.short(key)?, resource.short("type")))
+    };
+    of_listed("ARN")
+        .or_else(|| of_listed("ARNPrefix"))
         .or_else(|| of_request(record))
         .or_else(|| {
             record
@@ -19,28 +23,47 @@ pub fn resource(record: &Record<'_>) -> Resource {
         .unwrap_or_default()
 }
 
-/// An entry of `resources`: `{"ARN", "accountId", "type"}`; in LookupEvents' own records `ARNPrefix` for a listing.
-fn of_listed(resource: &Record<'_>) -> Option<Resource> {
-    let arn = resource
-        .short("ARN")
-        .or_else(|| resource.short("arn"))
-        .or_else(|| resource.short("ARNPrefix"))?;
+fn of_arn(arn: String, kind: Option<String>) -> Option<Resource> {
     Some(Resource {
-        kind: resource.short("type").or_else(|| kind_of_arn(&arn)),
+        kind: kind.or_else(|| kind_of_arn(&arn)),
         name: name_of_arn(&arn),
         id: Some(arn),
     })
 }
 
-/// `AWS::iam::role` has no table to be right by; the service alone is.
+/// Types of resources by the service in their ARN and the word before their name.
+const ARN_TYPES: [(&str, &str, &str); 14] = [
+    ("s3", "", "AWS::S3::Bucket"),
+    ("ssm", "parameter", "AWS::SSM::Parameter"),
+    ("ssm", "association", "AWS::SSM::Association"),
+    ("iam", "user", "AWS::IAM::User"),
+    ("iam", "role", "AWS::IAM::Role"),
+    ("iam", "group", "AWS::IAM::Group"),
+    ("iam", "policy", "AWS::IAM::Policy"),
+    ("lambda", "function", "AWS::Lambda::Function"),
+    ("secretsmanager", "secret", "AWS::SecretsManager::Secret"),
+    ("kms", "key", "AWS::KMS::Key"),
+    ("ec2", "instance", "AWS::EC2::Instance"),
+    ("dynamodb", "table", "AWS::DynamoDB::Table"),
+    ("rds", "db", "AWS::RDS::DBInstance"),
+    ("cloudtrail", "trail", "AWS::CloudTrail::Trail"),
+];
+
+/// Of `arn:partition:service:region:account:type/name`; for what the table does not know, the service alone.
 fn kind_of_arn(arn: &str) -> Option<String> {
-    let service = arn.split(':').nth(2).filter(|service| !service.is_empty())?;
-    Some(format!("AWS::{service}"))
+    let mut parts = arn.splitn(6, ':').skip(2);
+    let service = parts.next().filter(|service| !service.is_empty())?;
+    let rest = parts.nth(2).unwrap_or_default();
+    let word = rest.split_once(['/', ':']).map_or("", |(word, _)| word);
+    let known = ARN_TYPES
+        .iter()
+        .find(|(of, kind, _)| *of == service && *kind == word);
+    Some(known.map_or_else(|| format!("AWS::{service}"), |(_, _, kind)| (*kind).to_owned()))
 }
 
 fn name_of_arn(arn: &str) -> Option<String> {
-    let name = arn.rsplit([':', '/']).next()?;
-    (!name.is_empty() && name != arn && name != "*").then(|| name.to_owned())
+    let name = arn.trim_end_matches(['/', '*']).rsplit([':', '/']).next()?;
+    (!name.is_empty() && name != arn).then(|| name.to_owned())
 }
 
 /// Parameters that name what a call is about, the more telling first. An ARN tells its own service.

@@ -15,6 +15,8 @@ pub struct Limits {
     pub keys: usize,
     /// Objects and arrays inside one another, the outermost included.
     pub depth: usize,
+    /// Whether a key may stand only once in its object.
+    pub unique: bool,
 }
 
 impl Limits {
@@ -22,11 +24,13 @@ impl Limits {
     pub const EVENT: Self = Self {
         keys: 1_000,
         depth: 32,
+        unique: true,
     };
-    /// What the log may hold: an outside record is kept whole, and was bounded by its size.
+    /// What an outside record may hold, which was bounded by its size; and what was checked before.
     pub const STORED: Self = Self {
         keys: usize::MAX,
         depth: 128,
+        unique: false,
     };
 }
 
@@ -114,21 +118,33 @@ pub fn whole<'a>(text: &'a str, limits: Limits) -> Result<(Value<'a>, Vec<Fault>
 
 /// The members of an object that was checked before; empty when the span is no object.
 pub fn members<'a>(span: Span<'a>) -> Vec<Member<'a>> {
-    outline(span.text(), Limits::STORED)
-        .ok()
-        .and_then(|(members, _)| members)
-        .unwrap_or_default()
+    let mut members = Vec::new();
+    each_member(span, |member| members.push(member));
+    members
+}
+
+/// Visits the members of an object that was checked before.
+pub fn each_member<'a>(span: Span<'a>, mut visit: impl FnMut(Member<'a>)) {
+    let mut scan = Scan::new(span.text(), Limits::STORED);
+    if scan.peek() == Some(b'{') {
+        // A fault can't be: the span was cut out of checked text.
+        let _ = scan.object(|scan, key| {
+            let value = scan.value()?;
+            visit(Member { key, value });
+            Ok(())
+        });
+    }
 }
 
 /// The elements of an array that was checked before; empty when the span is no array.
 pub fn elements<'a>(span: Span<'a>) -> Vec<Value<'a>> {
     let mut scan = Scan::new(span.text(), Limits::STORED);
     let mut elements = Vec::new();
-    let walked = scan.array(|scan| {
+    let _ = scan.array(|scan| {
         elements.push(scan.value()?);
         Ok(())
     });
-    if walked.is_err() { Vec::new() } else { elements }
+    elements
 }
 
 struct Scan<'a> {
@@ -291,6 +307,9 @@ impl<'a> Scan<'a> {
         self.keys += 1;
         if self.keys > self.limits.keys {
             return Err(self.fault(FaultKind::TooManyKeys));
+        }
+        if !self.limits.unique {
+            return Ok(());
         }
         let name = xxh3_64(key.decode().as_bytes());
         if self.names[base..].contains(&name) {
@@ -586,7 +605,7 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_serde_json_on_what_is_json(text in r#"[\[\]{},:"\\u0-9a-f.eE+\- \nntrl]{0,24}"#) {
-            let ours = whole(&text, Limits::STORED);
+            let ours = whole(&text, Limits { unique: false, ..Limits::EVENT });
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
             // What serde_json refuses and we don't: lone surrogates, which we report as faults; and numbers beyond f64.
             match (&ours, &theirs) {

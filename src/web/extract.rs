@@ -1,0 +1,125 @@
+//! What handlers ask of a request.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::ApiError;
+use crate::auth::Principal;
+use crate::event::draft::Problem;
+
+/// Who is asking: put there by the route's access check.
+pub struct Caller(pub Principal);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // A route that is open to strangers has no caller, and must not ask for one.
+        let found = parts.extensions.get::<Principal>().cloned();
+        found.map(Self).ok_or_else(|| crate::auth::AuthError::Missing.into())
+    }
+}
+
+/// The body's bytes, decompressed and within the limit.
+pub struct Body(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(inner) if inner.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    "The body is larger than 10 MiB, after decompression. Send it in parts.",
+                )
+            }
+            other => ApiError::new(StatusCode::BAD_REQUEST, "unreadable_body", format!("The body can't be read: {other}.")),
+        })
+    }
+}
+
+/// A JSON body of a known shape. Fields that are unknown are problems, so that a typo is seen.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let Body(bytes) = Body::from_request(request, state).await?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+            ApiError::invalid(status, vec![Problem::new("", format!("The body is not what this route takes: {error}."))])
+        })
+    }
+}
+
+/// The parameters of the URL, decoded, in order; repeated ones repeat.
+pub struct Params(pub Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let mut params = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decoded(name).ok_or_else(|| undecodable(name))?;
+            let value = decoded(value).ok_or_else(|| undecodable(&name))?;
+            if name.contains('\0') || value.contains('\0') {
+                let problem = Problem::new(name.replace('\0', "?"), "a NUL character can't be part of a parameter");
+                return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
+            }
+            params.push((name, value));
+        }
+        Ok(Self(params))
+    }
+}
+
+fn undecodable(name: &str) -> ApiError {
+    let problem = Problem::new(name, "is not UTF-8 in percent-encoding");
+    ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem])
+}
+
+/// Percent-decoding of a query's part, with `+` for a space.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let hex = |digit: u8| char::from(digit).to_digit(16);
+                let (high, low) = (hex(rest.next()?)?, hex(rest.next()?)?);
+                (high * 16 + low) as u8
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The media type of the body, in lower case and without parameters.
+pub fn media_type(headers: &axum::http::HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_once() {
+        assert_eq!(decoded("a+b%2Bc%C3%A4").as_deref(), Some("a b+cä"));
+        for bad in ["%", "%4", "%zz", "%ff"] {
+            assert_eq!(decoded(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Every route, with what it asks of its caller.
+
+mod health;
+mod keys;
+mod login;
+mod logs;
+mod search;
+mod tenants;
+mod users;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+
+use super::{ApiError, AppState};
+use crate::control::Permission;
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: strangers may.
+    Open,
+    /// To come from this machine.
+    Loopback,
+    /// A credential that allows this.
+    Needs(Permission),
+}
+
+/// A method on a path.
+pub struct Route {
+    /// `GET`, …
+    pub method: Method,
+    /// As axum writes it: `/api/v1/logs/{id}`.
+    pub path: &'static str,
+    /// What it asks.
+    pub access: Access,
+    handler: MethodRouter<AppState>,
+}
+
+fn route(method: Method, path: &'static str, access: Access, handler: MethodRouter<AppState>) -> Route {
+    Route { method, path, access, handler }
+}
+
+/// All routes. A route that is not here does not exist.
+pub fn table() -> Vec<Route> {
+    use Access::{Loopback, Needs, Open};
+    use Permission::{Manage, Read, Tenants, Write};
+    let (read, write) = (Method::GET, Method::POST);
+    vec![
+        route(write.clone(), "/login", Open, post(login::login)),
+        route(write.clone(), "/api/v1/auth/login", Open, post(login::login)),
+        route(write.clone(), "/api/v1/auth/refresh", Open, post(login::refresh)),
+        route(write.clone(), "/api/v1/logs", Needs(Write), post(logs::one)),
+        route(write.clone(), "/events", Needs(Write), post(logs::one)),
+        route(write.clone(), "/api/v1/logs/bulk", Needs(Write), post(logs::many)),
+        route(read.clone(), "/api/v1/logs", Needs(Read), get(search::page)),
+        route(read.clone(), "/events", Needs(Read), get(search::page)),
+        route(read.clone(), "/api/v1/logs/{id}", Needs(Read), get(search::by_id)),
+        route(read.clone(), "/api/v1/tenants", Needs(Manage), get(tenants::list)),
+        route(write.clone(), "/api/v1/tenants", Needs(Tenants), post(tenants::create)),
+        route(read.clone(), "/api/v1/users", Needs(Manage), get(users::list)),
+        route(write.clone(), "/api/v1/users", Needs(Manage), post(users::create)),
+        route(read.clone(), "/api/v1/keys", Needs(Manage), get(keys::list)),
+        route(write, "/api/v1/keys", Needs(Manage), post(keys::create)),
+        route(Method::DELETE, "/api/v1/keys/{id}", Needs(Manage), delete(keys::revoke)),
+        route(read.clone(), "/healthz", Open, get(health::live)),
+        route(read.clone(), "/readyz", Open, get(health::ready)),
+        route(read, "/metrics", Loopback, get(health::metrics)),
+    ]
+}
+
+/// The router of [`table`], each route behind its check.
+pub(super) fn router(state: &AppState) -> Router {
+    let mut router = Router::new();
+    for Route { path, access, handler, .. } in table() {
+        let gate = (state.clone(), access);
+        router = router.route(path, handler.layer(from_fn_with_state(gate, check)));
+    }
+    router.with_state(state.clone())
+}
+
+async fn check(State((state, access)): State<(AppState, Access)>, mut request: Request, next: Next) -> Response {
+    let admitted = match access {
+        Access::Open => Ok(()),
+        Access::Loopback => health::from_loopback(&request),
+        Access::Needs(permission) => admit(&state, permission, &mut request),
+    };
+    match admitted {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+fn admit(state: &AppState, permission: Permission, request: &mut Request) -> Result<(), ApiError> {
+    let principal = state.auth.authenticate(credential(request.headers()))?;
+    if !principal.can(permission) {
+        return Err(ApiError::forbidden("Your roles don't allow this."));
+    }
+    request.extensions_mut().insert(principal);
+    Ok(())
+}
+
+/// `Authorization`, or `X-API-Key` for clients that can't set it.
+fn credential(headers: &HeaderMap) -> Option<&str> {
+    let named = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    named(header::AUTHORIZATION.as_str()).or_else(|| named("x-api-key"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_route_is_listed_once_and_only_known_ones_are_open() {
+        let table = table();
+        let names: HashSet<_> = table.iter().map(|route| (route.method.clone(), route.path)).collect();
+        assert_eq!(names.len(), table.len());
+        let open: Vec<_> = table.iter().filter(|route| route.access == Access::Open).map(|route| route.path).collect();
+        assert_eq!(open, ["/login", "/api/v1/auth/login", "/api/v1/auth/refresh", "/healthz", "/readyz"]);
+    }
+}

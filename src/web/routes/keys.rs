@@ -1,0 +1,87 @@
+//! `GET, POST /api/v1/keys`, `DELETE /api/v1/keys/{id}`.
+
+use std::num::NonZeroU32;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::users::{request_id, tenant_for};
+use crate::auth::NewKey;
+use crate::clock::Timestamp;
+use crate::control::{ApiKey, Command, Permission, Role, Roles};
+use crate::event::TenantId;
+use crate::web::extract::{Caller, JsonBody};
+use crate::web::{ApiError, AppState};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    name: String,
+    roles: Vec<Role>,
+    tenant_id: Option<TenantId>,
+    expires_at: Option<Timestamp>,
+    events_per_second: Option<NonZeroU32>,
+}
+
+/// An operator sees all keys, an admin its tenant's; never their text.
+pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
+    let control = state.control.state();
+    let mut keys: Vec<_> = control.keys().filter(|key| principal.can_in(&key.tenant, Permission::Manage)).collect();
+    keys.sort_by(|a, b| a.id.cmp(&b.id));
+    let data: Vec<Value> = keys.into_iter().map(|key| shown(key)).collect();
+    Json(json!({"data": data})).into_response()
+}
+
+/// 201 with the key's text in `key`, this once.
+pub(super) async fn create(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    headers: HeaderMap,
+    JsonBody(wanted): JsonBody<Wanted>,
+) -> Result<Response, ApiError> {
+    let new = NewKey {
+        name: wanted.name,
+        tenant: tenant_for(&principal, wanted.tenant_id)?,
+        roles: Roles::of(&wanted.roles),
+        expires_at: wanted.expires_at,
+        events_per_second: wanted.events_per_second,
+    };
+    let request = request_id(&headers, &state, &principal);
+    let (id, text) = state.auth.create_key(&principal, request, new).await?;
+    let control = state.control.state();
+    let mut body = control.key(&id).map_or_else(|| json!({"id": id}), |key| shown(key));
+    if let Some(text) = text {
+        body["key"] = text.expose_secret().into();
+    }
+    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((StatusCode::CREATED, no_store, Json(body)).into_response())
+}
+
+pub(super) async fn revoke(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let control = state.control.state();
+    let key = control.key(&id).filter(|key| principal.can_in(&key.tenant, Permission::Manage));
+    let version = key.map(|key| key.version).ok_or_else(|| ApiError::not_found("There is no such key."))?;
+    state.auth.change(&principal, state.clock.fresh_id(), version, &id, Command::RevokeKey).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn shown(key: &ApiKey) -> Value {
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "tenant_id": key.tenant,
+        "roles": key.roles,
+        "expires_at": key.expires_at,
+        "events_per_second": key.events_per_second,
+        "version": key.version,
+    })
+}

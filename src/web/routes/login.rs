@@ -1,0 +1,50 @@
+//! `POST /login`, and its longer name; `POST /api/v1/auth/refresh`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::auth::LoginTokens;
+use crate::web::extract::JsonBody;
+use crate::web::{ApiError, AppState};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    username: String,
+    password: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refresh {
+    refresh_token: SecretString,
+}
+
+pub(super) async fn login(
+    State(state): State<AppState>,
+    JsonBody(login): JsonBody<Login>,
+) -> Result<Response, ApiError> {
+    Ok(answer(&state.auth.login(&login.username, login.password).await?))
+}
+
+pub(super) async fn refresh(
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<Refresh>,
+) -> Result<Response, ApiError> {
+    Ok(answer(&state.auth.refresh(&body.refresh_token)?))
+}
+
+fn answer(tokens: &LoginTokens) -> Response {
+    let body = Json(json!({
+        "token": tokens.token.expose_secret(),
+        "token_type": tokens.token_type,
+        "expires_in": tokens.expires_in,
+        "refresh_token": tokens.refresh_token.expose_secret(),
+    }));
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], body).into_response()
+}

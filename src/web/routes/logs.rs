@@ -1,0 +1,253 @@
+//! `POST /api/v1/logs` = `POST /events`, and `POST /api/v1/logs/bulk`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::auth::Principal;
+use crate::connectors::aws_cloudtrail;
+use crate::control::Permission;
+use crate::event::batch::{BatchForm, split};
+use crate::event::draft::Problem;
+use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
+use crate::web::extract::{Body, Caller, Params, media_type};
+use crate::web::{ApiError, AppState};
+
+const HTTP: Origin<'static> = Origin { kind: "http", id: None };
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What the parameters of a post say.
+#[derive(Default)]
+struct Options {
+    wait_indexed: bool,
+    cloudtrail: bool,
+}
+
+pub(super) async fn one(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    state.admit_write()?;
+    let options = options(&params, false)?;
+    let kind = Kind::of(&headers)?;
+    if kind == Kind::Batch {
+        return many_events(&state, &principal, &options, &headers, &body).await;
+    }
+    let key = idempotency_key(&headers)?;
+    let attributes = attributes(&headers);
+    let form = match kind {
+        Kind::Binary => Form::CloudEvent {
+            headers: &attributes,
+            content_type: headers.get("content-type").and_then(|value| value.to_str().ok()),
+            body: &body,
+        },
+        _ => Form::Event(&body),
+    };
+    let item = Item { form, client_id: key.as_deref(), place: None };
+    let outcome = state.ingest.take(&principal, HTTP, &[item]).await?.pop();
+    let receipt = outcome.unwrap_or(Err(ItemError::Log(crate::log::LogError::Full)))?;
+    let indexed = !options.wait_indexed || wait(&state, &principal, std::slice::from_ref(&receipt)).await;
+    let status = match (receipt.duplicate, indexed) {
+        (_, false) => StatusCode::ACCEPTED,
+        (true, true) => StatusCode::OK,
+        (false, true) => StatusCode::CREATED,
+    };
+    Ok((status, Json(taken(&receipt))).into_response())
+}
+
+pub(super) async fn many(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    state.admit_write()?;
+    let options = options(&params, true)?;
+    Kind::of(&headers)?;
+    many_events(&state, &principal, &options, &headers, &body).await
+}
+
+async fn many_events(
+    state: &AppState,
+    principal: &Principal,
+    options: &Options,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, ApiError> {
+    if options.cloudtrail && !principal.can(Permission::Manage) {
+        return Err(ApiError::forbidden("Only an admin may import the records of an outside source."));
+    }
+    let lines = media_type(headers).is_some_and(|kind| kind.ends_with("ndjson") || kind.ends_with("jsonl"));
+    let records = split(body, if lines { BatchForm::Lines } else { BatchForm::Posted })?;
+    let keys = item_keys(idempotency_key(headers)?, records.len());
+    let items: Vec<Item<'_>> = records
+        .iter()
+        .enumerate()
+        .map(|(index, record)| Item {
+            form: match options.cloudtrail {
+                true => Form::Mapped { record, map: aws_cloudtrail::map },
+                false => Form::Event(record),
+            },
+            client_id: keys.get(index).map(String::as_str),
+            place: None,
+        })
+        .collect();
+    let origin = if options.cloudtrail { Origin { kind: aws_cloudtrail::KIND, id: None } } else { HTTP };
+    let outcomes = state.ingest.take(principal, origin, &items).await?;
+    let indexed = !options.wait_indexed || {
+        let receipts: Vec<Receipt> = outcomes.iter().flatten().cloned().collect();
+        wait(state, principal, &receipts).await
+    };
+    Ok(bulk_answer(outcomes, indexed))
+}
+
+fn bulk_answer(outcomes: Vec<Result<Receipt, ItemError>>, indexed: bool) -> Response {
+    let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let rejected = outcomes.len() - accepted;
+    if let (0, Some(Err(ItemError::Log(error)))) = (accepted, outcomes.first()) {
+        // Nothing got through, and not for what was sent: one answer for all, with a time to come back.
+        return ApiError::from(error.clone()).into_response();
+    }
+    let items: Vec<Value> = outcomes
+        .into_iter()
+        .enumerate()
+        .map(|(index, outcome)| match outcome {
+            Ok(receipt) => {
+                let mut item = taken(&receipt);
+                item.insert("index".into(), index.into());
+                item.insert("status".into(), if receipt.duplicate { 200 } else { 201 }.into());
+                Value::Object(item)
+            }
+            Err(error) => {
+                let problem = ApiError::from(error);
+                json!({"index": index, "status": problem.status.as_u16(), "problem": problem.to_value()})
+            }
+        })
+        .collect();
+    let status = match (rejected, indexed) {
+        (0, true) => StatusCode::OK,
+        (0, false) => StatusCode::ACCEPTED,
+        _ => StatusCode::MULTI_STATUS,
+    };
+    (status, Json(json!({"accepted": accepted, "rejected": rejected, "items": items}))).into_response()
+}
+
+fn taken(receipt: &Receipt) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("event_id".into(), receipt.event_id.to_string().into());
+    if receipt.duplicate {
+        body.insert("duplicate".into(), true.into());
+    }
+    if !receipt.warnings.is_empty() {
+        body.insert("warnings".into(), json!(receipt.warnings));
+    }
+    body
+}
+
+/// Waits until all are searchable; false when that takes too long.
+async fn wait(state: &AppState, principal: &Principal, receipts: &[Receipt]) -> bool {
+    let within = Duration::from_secs(state.config.wait_indexed_seconds);
+    let deadline = tokio::time::Instant::now() + within;
+    let newest = receipts.iter().filter_map(|receipt| receipt.position).fold(
+        std::collections::BTreeMap::<i32, i64>::new(),
+        |mut newest, at| {
+            let offset = newest.entry(at.partition).or_default();
+            *offset = (*offset).max(at.offset);
+            newest
+        },
+    );
+    for (partition, offset) in newest {
+        let at = crate::log::Position { partition, offset };
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        match state.ingest.progress().wait(at, left).await {
+            Some(true) => {}
+            Some(false) => return false,
+            None => return state.queries.wait_for(principal, receipts, deadline).await,
+        }
+    }
+    true
+}
+
+/// What a body is, by its headers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    Batch,
+    Binary,
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        if headers.contains_key("ce-specversion") {
+            return Ok(Self::Binary);
+        }
+        match media_type(headers).as_deref() {
+            Some("application/cloudevents-batch+json") => Ok(Self::Batch),
+            Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(Self::Batch),
+            None => Ok(Self::Json),
+            Some(kind) if kind == "application/json" || kind.ends_with("+json") || kind == "text/json" => Ok(Self::Json),
+            Some(kind) => Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                format!(
+                    "The body is said to be {kind}. Send events as application/json, application/x-ndjson, or as CloudEvents (curl: -H 'content-type: application/json')."
+                ),
+            )),
+        }
+    }
+}
+
+fn options(params: &[(String, String)], bulk: bool) -> Result<Options, ApiError> {
+    let (mut options, mut problems) = (Options::default(), Vec::new());
+    for (name, value) in params {
+        match (name.as_str(), value.as_str()) {
+            ("wait", "indexed") => options.wait_indexed = true,
+            ("wait", _) => problems.push(Problem::new("wait", "the only thing to wait for is `indexed`")),
+            ("source", aws_cloudtrail::KIND) if bulk => options.cloudtrail = true,
+            ("source", _) if bulk => problems.push(Problem::new(
+                "source",
+                format!("the only source whose records can be posted is `{}`", aws_cloudtrail::KIND),
+            )),
+            (name, _) => problems.push(Problem::new(name, "this route has no such parameter")),
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(options),
+        false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
+    }
+}
+
+/// The key, quoted as the standard wants it (draft-ietf-httpapi-idempotency-key-header) or bare.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value.to_str().ok().map(|text| text.trim().trim_matches('"'));
+    match text {
+        Some(key) if !key.is_empty() && key.len() <= 200 => Ok(Some(key.to_owned())),
+        _ => {
+            let problem = Problem::new("Idempotency-Key", "must be 1 to 200 printable ASCII characters");
+            Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]))
+        }
+    }
+}
+
+/// In a bulk request each item's id is the key and its index.
+fn item_keys(key: Option<String>, items: usize) -> Vec<String> {
+    key.map_or_else(Vec::new, |key| (0..items).map(|index| format!("{key}/{index}")).collect())
+}
+
+/// The headers of a CloudEvent in binary mode.
+fn attributes(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
+    headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("ce-"))
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
+}

@@ -1,0 +1,85 @@
+//! `GET /api/v1/logs` = `GET /events`, and `GET /api/v1/logs/{id}`.
+
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::event::draft::Problem;
+use crate::event::view;
+use crate::query::{self, Page};
+use crate::web::extract::{Caller, Params};
+use crate::web::{ApiError, AppState};
+
+pub(super) async fn page(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    OriginalUri(uri): OriginalUri,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let search = query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
+    let page = state.queries.page(&principal, &search).await?;
+    let data: Vec<_> = page.events.iter().map(|event| view::to_json(event).without_raw()).collect();
+    let mut body = json!({
+        "data": data,
+        "next_cursor": page.next_cursor,
+        "prev_cursor": page.prev_cursor,
+        "has_more": page.next_cursor.is_some(),
+    });
+    if let Some(count) = page.count {
+        body["count"] = count.events.into();
+        body["count_is_exact"] = count.is_exact.into();
+    }
+    let mut response = axum::Json(body).into_response();
+    if let Some(link) = link(uri.path(), &params, &page) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+pub(super) async fn by_id(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Path(id): Path<String>,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    if let Some((name, _)) = params.iter().find(|(name, _)| name != "tenant_id") {
+        let problem = Problem::new(name, "this route has no such parameter");
+        return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
+    }
+    let tenant = params.first().map(|(_, tenant)| tenant.as_str());
+    match state.queries.get(&principal, tenant, &id).await? {
+        Some(event) => Ok(axum::Json(view::to_json_with_changes(&event)).into_response()),
+        None => Err(ApiError::not_found("There is no event with this id, or it is not yet searchable.")),
+    }
+}
+
+/// RFC 8288: the same search with another cursor.
+fn link(path: &str, params: &[(String, String)], page: &Page) -> Option<HeaderValue> {
+    let with = |cursor: &String, relation: &str| {
+        let mut query: Vec<String> = params
+            .iter()
+            .filter(|(name, _)| name != "cursor")
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+            .collect();
+        query.push(format!("cursor={}", encoded(cursor)));
+        format!("<{path}?{}>; rel=\"{relation}\"", query.join("&"))
+    };
+    let next = page.next_cursor.as_ref().map(|cursor| with(cursor, "next"));
+    let prev = page.prev_cursor.as_ref().map(|cursor| with(cursor, "prev"));
+    let links: Vec<String> = next.into_iter().chain(prev).collect();
+    (!links.is_empty()).then(|| HeaderValue::from_str(&links.join(", ")).ok())?
+}
+
+fn encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
