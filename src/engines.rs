@@ -27,7 +27,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use child::parent_gone;
-pub use disk::DataDir;
+pub use disk::{DataDir, free_percent as disk_free_percent};
 pub use locate::{EngineDirs, LIBCHDB_VERSION, Missing, NISSHI_VERSION};
 pub use supervise::{Engine, Status};
 

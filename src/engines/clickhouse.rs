@@ -71,3 +71,42 @@ pub async fn start(config: &Config, data: &DataDir, child: Child) -> Result<Engi
     };
     Engine::start(spec, config.clickhouse_listen).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_child_is_told_where_its_tables_its_engine_and_its_door_are() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&root.path().join("data")).unwrap();
+        let config = Config {
+            dir: Some(root.path().to_owned()),
+            kafka_listen: "127.0.0.1:0".parse().unwrap(),
+            clickhouse_listen: "127.0.0.1:0".parse().unwrap(),
+        };
+        // What is started in its place only says what it was told.
+        let child = Child {
+            program: Some("/bin/echo".into()),
+            arguments: vec!["--memory".into(), "1G".into()],
+        };
+
+        let missing = start(&config, &data, child.clone())
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.contains("is not installed") && missing.contains("scripts/engines"),
+            "{missing}"
+        );
+
+        let library = root.path().join("libchdb-26.5.3/libchdb.so");
+        std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+        std::fs::write(library, "\x7fELF").unwrap();
+        let ended = start(&config, &data, child).await.unwrap_err().to_string();
+        let home = data.path().join("clickhouse");
+        let home = home.display();
+        let told = format!("clickhouse --data-dir {home} --listen 127.0.0.1:");
+        assert!(ended.contains(&told) && ended.contains("--memory 1G"), "{ended}");
+    }
+}

@@ -107,16 +107,7 @@ fn is_library(magic: [u8; 4]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-
-    fn place(root: &Path, name: &str, content: &str, mode: u32) {
-        let path = root.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-    }
 
     #[test]
     fn configuration_counts_before_environment_before_home() {
@@ -139,51 +130,45 @@ mod tests {
         );
     }
 
+    fn remedy(said: Result<PathBuf, Missing>, fault: &str) {
+        let said = said.unwrap_err().to_string();
+        assert!(said.contains(fault), "{said}");
+        assert!(said.contains("run scripts/engines"), "{said}");
+    }
+
     #[test]
-    fn every_fault_names_the_path_and_the_remedy() {
+    fn a_broker_that_cannot_be_used_is_named_with_the_remedy() {
         let root = tempfile::tempdir().unwrap();
         let dirs = EngineDirs {
             root: root.path().to_owned(),
         };
-        let broker = "nisshi-0.8.1/bin/nisshi";
-        let library = "libchdb-26.5.3/libchdb.so";
-        let faults = [
-            (broker, None, "is not installed"),
-            (
-                broker,
-                Some(("#!/bin/sh\necho nisshi 0.8.1", 0o644)),
-                "cannot be run",
-            ),
-            (
-                broker,
-                Some(("#!/bin/sh\necho nisshi 0.9.0", 0o755)),
-                "is not version 0.8.1",
-            ),
-            (library, None, "is not installed"),
-            (library, Some(("", 0o644)), "cannot be read"),
-            (
-                library,
-                Some(("<html>not found</html>", 0o644)),
-                "is no shared library",
-            ),
-        ];
-        for (name, content, fault) in faults {
-            if let Some((content, mode)) = content {
-                place(root.path(), name, content, mode);
-            }
-            let result = if name == broker {
-                dirs.nisshi()
-            } else {
-                dirs.libchdb()
-            };
-            let said = result.unwrap_err().to_string();
-            assert!(
-                said.contains(fault) && said.contains(name) && said.contains("run scripts/engines"),
-                "{said}"
-            );
+        let place = root.path().join("nisshi-0.8.1/bin/nisshi");
+        remedy(dirs.nisshi(), "is not installed");
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(&place, "").unwrap();
+        remedy(dirs.nisshi(), "cannot be run");
+        std::fs::remove_file(&place).unwrap();
+        std::os::unix::fs::symlink("/bin/echo", &place).unwrap();
+        remedy(dirs.nisshi(), "is not version 0.8.1");
+    }
+
+    #[test]
+    fn a_library_that_cannot_be_used_is_named_with_the_remedy() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = EngineDirs {
+            root: root.path().to_owned(),
+        };
+        let place = root.path().join("libchdb-26.5.3/libchdb.so");
+        remedy(dirs.libchdb(), "is not installed");
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        for (content, fault) in [
+            ("", "cannot be read"),
+            ("<html>not found</html>", "is no shared library"),
+        ] {
+            std::fs::write(&place, content).unwrap();
+            remedy(dirs.libchdb(), fault);
         }
-        place(root.path(), broker, "#!/bin/sh\necho nisshi 0.8.1", 0o755);
-        place(root.path(), library, "\x7fELF", 0o644);
-        assert!(dirs.nisshi().is_ok() && dirs.libchdb().is_ok());
+        std::fs::write(&place, "\x7fELF").unwrap();
+        assert_eq!(dirs.libchdb().unwrap(), place);
     }
 }

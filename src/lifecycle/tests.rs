@@ -3,11 +3,10 @@ use std::sync::{Arc, Mutex};
 use super::*;
 
 type Trace = Arc<Mutex<Vec<&'static str>>>;
+type Work = futures_util::future::BoxFuture<'static, anyhow::Result<()>>;
+type Worker = fn(Stop) -> Work;
 
-fn noting(
-    trace: &Trace,
-    word: &'static str,
-) -> impl FnOnce(Stop) -> futures_util::future::BoxFuture<'static, anyhow::Result<()>> {
+fn noting(trace: &Trace, word: &'static str) -> impl FnOnce(Stop) -> Work {
     let trace = trace.clone();
     move |stop| {
         async move {
@@ -48,10 +47,7 @@ async fn stages_stop_in_the_order_of_their_declaration() {
 
 #[tokio::test]
 async fn a_worker_that_ends_unasked_stops_everything_with_an_error() {
-    let cases: [(
-        &str,
-        fn(Stop) -> futures_util::future::BoxFuture<'static, anyhow::Result<()>>,
-    ); 3] = [
+    let cases: [(&str, Worker); 3] = [
         ("without having been asked", |_| async { Ok(()) }.boxed()),
         ("the disk is gone", |_| {
             async { anyhow::bail!("the disk is gone") }.boxed()
@@ -117,4 +113,85 @@ async fn a_failure_while_stopping_is_not_swallowed() {
     life.stop_handle().request();
     let error = life.run_until_stopped().await.unwrap_err().to_string();
     assert!(error.contains("3 records were left"), "{error}");
+}
+
+const HOME: &str = "FAKE_SERVICE_HOME";
+
+/// Not a test: a service with one worker that leaves a file when it is asked to stop, and when it is told.
+#[test]
+#[ignore = "the body of a child process of the test below"]
+fn fake_service() {
+    let Ok(home) = std::env::var(HOME) else { return };
+    let leave = move |name: &str| std::fs::write(std::path::Path::new(&home).join(name), "").unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut life = Lifecycle::new(DEADLINE);
+        life.stage("slow").spawn("slow", |stop| async move {
+            stop.soft().await;
+            leave("asked");
+            stop.hard().await;
+            leave("told");
+            Ok(())
+        });
+        life.run_until_stopped().await.unwrap();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_first_signal_asks_and_the_second_tells() {
+    use nix::sys::signal::{Signal, kill};
+
+    for (first, second) in [
+        (Signal::SIGTERM, Signal::SIGTERM),
+        (Signal::SIGINT, Signal::SIGTERM),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "lifecycle::tests::fake_service", "--ignored"])
+            .env(HOME, home.path());
+        let mut service = command
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let pid = nix::unistd::Pid::from_raw(service.id().unwrap().cast_signed());
+
+        until(|| catches_signals(pid.as_raw())).await;
+        kill(pid, first).unwrap();
+        until(|| home.path().join("asked").exists()).await;
+        assert!(!home.path().join("told").exists(), "one signal is no hard stop");
+        kill(pid, second).unwrap();
+        assert!(service.wait().await.unwrap().success());
+        assert!(home.path().join("told").exists());
+    }
+}
+
+/// Whether the process has handlers for both signals; before that they would simply kill it.
+#[cfg(target_os = "linux")]
+fn catches_signals(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .unwrap();
+    let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+    // Bit n - 1 stands for signal n: SIGINT is 2, SIGTERM 15.
+    caught & (1 << 1) != 0 && caught & (1 << 14) != 0
+}
+
+#[cfg(target_os = "linux")]
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait)
+        .await
+        .expect("it does not come to be");
 }

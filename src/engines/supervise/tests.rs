@@ -41,6 +41,13 @@ fn spec(dir: &Path, how: &'static str) -> Spec {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
@@ -57,6 +64,7 @@ fn fake_engine() {
             answer_for_ever();
         }
         Ok("silent") => drop(std::io::stdin().read_to_end(&mut Vec::new())),
+        Ok("leashed") => runtime().block_on(super::super::parent_gone()),
         Ok("failing") => panic!("error: the disk is made of cheese"),
         _ => {}
     }
@@ -251,4 +259,27 @@ async fn the_start_after_a_killed_server_works_at_once_and_on_the_same_port() {
         .unwrap();
     assert!(gone(pid), "two engines on one directory");
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_child_that_watches_its_parent_ends_by_itself() {
+    let mut command = this_program("fake_engine");
+    command
+        .env(HOW, "leashed")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = super::super::child::start(command).await.unwrap();
+    assert!(child.try_wait().unwrap().is_none());
+    drop(child.stdin.take());
+    let ended = tokio::time::timeout(Duration::from_secs(30), child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(ended.success(), "{ended}");
+
+    let elsewhere = tokio::time::timeout(Duration::from_millis(50), super::super::parent_gone()).await;
+    assert!(
+        elsewhere.is_err(),
+        "nobody but an engine's process ends with its standard input"
+    );
 }
