@@ -51,7 +51,8 @@ use sessions::Sessions;
 /// How to run the embedded ClickHouse.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Everything it keeps: `store/` (the engine's), `spool/` and `config/`.
+    /// Everything it keeps: `store/` (the engine's), `spool/`, `config/`, and while it runs `clickhouse.address`,
+    /// which says where it listens.
     pub data_dir: PathBuf,
     /// The engine, `libchdb.so`.
     pub library: PathBuf,
@@ -159,6 +160,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     drain: Duration,
+    address_file: PathBuf,
 }
 
 impl Server {
@@ -172,10 +174,13 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let drain = config.drain;
+        let address_file = config.data_dir.join("clickhouse.address");
         let front = tokio::task::spawn_blocking(move || boot(&config))
             .await
             .map_err(|_| Error::Engine("its start panicked".to_owned()))??;
-        Ok(Self { front: Arc::new(front), listener, address, drain })
+        write_address(&address_file, address)
+            .map_err(|source| Error::Files { path: address_file.clone(), source })?;
+        Ok(Self { front: Arc::new(front), listener, address, drain, address_file })
     }
 
     /// Where it listens: the port is the one taken when 0 was asked for.
@@ -186,7 +191,7 @@ impl Server {
     /// Answers until `stop` is cancelled. Then nobody new gets in, running statements have `drain` to end, the rest
     /// is cancelled, and the engine closes in order.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { front, listener, address, drain } = self;
+        let Self { front, listener, address, drain, address_file } = self;
         let done = CancellationToken::new();
         let _done = done.clone().drop_guard();
         tokio::spawn(sweep(Arc::clone(&front.sessions), done));
@@ -207,6 +212,7 @@ impl Server {
                 serving.abort();
             }
         }
+        let _ = std::fs::remove_file(&address_file);
         let engine = Arc::clone(&front.engine);
         front.sessions.close();
         let _ = tokio::task::spawn_blocking(move || engine.stop()).await;
@@ -268,6 +274,13 @@ fn boot(config: &Config) -> Result<Front, Error> {
         places: Places::new(lanes, config.queue, config.queue_wait),
         running: Mutex::default(),
     })
+}
+
+/// For whoever started this with port 0. Renamed into place, so that a reader finds all of it or nothing.
+fn write_address(path: &Path, address: SocketAddr) -> io::Result<()> {
+    let beside = path.with_extension("address.new");
+    std::fs::write(&beside, format!("{address}\n"))?;
+    std::fs::rename(&beside, path)
 }
 
 fn make_private(path: &Path) -> io::Result<()> {

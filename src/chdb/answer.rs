@@ -193,7 +193,7 @@ pub(super) fn refuse(facts: &Facts, query_id: &str, exception: &Exception) -> Re
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     set(headers, "x-clickhouse-exception-code", &exception.code.to_string());
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+    if exception.overloaded {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     *response.body_mut() = Body::from(exception.text(&facts.version) + "\n");

@@ -103,11 +103,18 @@ fn strip_version(text: &str) -> Option<&str> {
     Some(&inner[..at])
 }
 
+/// Leaves out what the front put into the statement: clauses that name its pipes and files.
 fn hide_descriptors(message: &str) -> String {
     let mut message = message.to_owned();
-    while let Some(at) = message.find("(in file/uri /proc/self/fd/") {
-        let Some(end) = message[at..].find(')') else { break };
-        message.replace_range(at..=at + end, "(in the request's data)");
+    for (start, end, instead) in [
+        ("(in file/uri /proc/self/fd/", ")", "(in the request's data)"),
+        ("INTO OUTFILE '/proc/self/fd/", "'none' ", ""),
+        ("FROM INFILE '/proc/self/fd/", "'none' ", ""),
+    ] {
+        while let Some(at) = message.find(start) {
+            let Some(length) = message[at..].find(end) else { break };
+            message.replace_range(at..at + length + end.len(), instead);
+        }
     }
     message
 }

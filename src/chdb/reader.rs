@@ -201,6 +201,8 @@ fn refusal(tree: &str) -> Option<String> {
                 Some(format!("function {name}"))
             }
             "TableIdentifier" | "Identifier" if is_hidden(name) => Some(format!("table {name}")),
+            // In a subquery the engine takes them without asking whether they may be changed.
+            "Set" => Some("settings in the query".to_owned()),
             _ if kind.starts_with("ColumnsApply") => Some("APPLY, which can name any function".to_owned()),
             _ => None,
         };
@@ -268,6 +270,7 @@ mod tests {
             tree(&["TableIdentifier system.processes (alias p)"]),
             tree(&["Function in", " ExpressionList", "  Identifier system.processes"]),
             tree(&["ColumnsTransformerList", " ColumnsApplyTransformer"]),
+            tree(&["SelectQuery (children 2)", " ExpressionList", " Set"]),
         ] {
             assert!(refusal(&refused).is_some(), "{refused}");
         }
