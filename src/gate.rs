@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Principal;
 use crate::event::TenantId;
 use crate::ingest::{self, Ingest, IngestError, Item, ItemError, Origin, Receipt};
-use crate::log::group::GroupEvent;
+use crate::log::group::{Gaps, GroupEvent};
 use crate::log::registry::Registry;
 use crate::log::rejected::{Reason, Rejection, reject};
 use crate::log::{Log, LogError, Record, topics};
@@ -74,7 +74,7 @@ impl Gate {
 
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LogError> {
-        let mut group = self.log.group(GROUP, topics::INBOX, 0)?;
+        let mut group = self.log.group(GROUP, topics::INBOX, 0, Gaps::Skip)?;
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => return Ok(()),

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::fetch::{Fetch, Start, Waker};
+use super::fetch::{Fetch, Gaps, Start, Waker};
 use super::producer::Producer;
 use super::{Group, LogError, NewRecord, Position, Tail};
 
@@ -133,7 +133,7 @@ impl Log {
     }
 
     /// Joins a consumer group on a topic; each partition is read from `look_back` offsets before the commit.
-    pub fn group(&self, group: &str, topic: &str, look_back: i64) -> Result<Group, LogError> {
+    pub fn group(&self, group: &str, topic: &str, look_back: i64, gaps: Gaps) -> Result<Group, LogError> {
         let mut config = self.reader_config();
         config
             .set("group.id", self.full_name(group))
@@ -141,7 +141,7 @@ impl Log {
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "2000")
             .set("partition.assignment.strategy", "cooperative-sticky");
-        let start = Start::Group { look_back };
+        let start = Start::Group { look_back, gaps };
         Ok(Group::new(Fetch::start(
             config,
             self.full_name(topic),

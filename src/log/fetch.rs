@@ -17,6 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::types::RDKafkaRespErr;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
@@ -60,7 +61,16 @@ pub struct Assignment {
 /// Where reading starts.
 pub(super) enum Start {
     At { partition: i32, offset: i64 },
-    Group { look_back: i64 },
+    Group { look_back: i64, gaps: Gaps },
+}
+
+/// What to do when the log no longer has the record that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gaps {
+    /// Stop: records are lost, and somebody must know.
+    Fail,
+    /// Go on with the first one there is: the topic keeps its records for a time only.
+    Skip,
 }
 
 /// The next offset to be read of each partition, as the reader's thread knows it.
@@ -84,15 +94,15 @@ impl Fetch {
         waker: Waker,
     ) -> Result<Self, LogError> {
         let (sender, events) = mpsc::channel(WAITING_BATCHES);
-        let look_back = match start {
-            Start::Group { look_back } => look_back,
-            Start::At { .. } => 0,
+        let (look_back, gaps) = match start {
+            Start::Group { look_back, gaps } => (look_back, gaps),
+            Start::At { .. } => (0, Gaps::Fail),
         };
         let places = Places::default();
         if let Start::At { partition, offset } = start {
             lock(&places).insert(partition, offset);
         }
-        let context = Context { events: sender.clone(), look_back, places: places.clone() };
+        let context = Context { events: sender.clone(), look_back, gaps, places: places.clone() };
         let consumer =
             Arc::new(BaseConsumer::from_config_and_context(&config, context).map_err(misconfigured)?);
         match start {
@@ -290,10 +300,20 @@ fn to_record(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Record {
     }
 }
 
+fn gap(element: &TopicPartitionListElem<'_>, next: i64, low: i64, end: i64) -> LogError {
+    LogError::Misconfigured(format!(
+        "offset {next} of {}/{} is due, and the log has {low} to {end}: its retention removed records, or the topic was made anew. \
+         Restore it; or, for a new log, use a new log.prefix and another clickhouse.database",
+        element.topic(),
+        element.partition()
+    ))
+}
+
 /// Receives the group's decisions on the reader's thread.
 pub(super) struct Context {
     events: mpsc::Sender<Fetched>,
     look_back: i64,
+    gaps: Gaps,
     places: Places,
 }
 
@@ -323,9 +343,14 @@ impl Context {
         let committed = consumer.committed_offsets(list.clone(), ASK_TIMEOUT)?;
         let mut assignments = Vec::new();
         for element in committed.elements() {
-            let (low, _) = consumer.fetch_watermarks(element.topic(), element.partition(), ASK_TIMEOUT)?;
+            let (low, end) = consumer.fetch_watermarks(element.topic(), element.partition(), ASK_TIMEOUT)?;
             let committed = element.offset().to_raw().filter(|raw| *raw >= 0);
             let next = committed.unwrap_or(low);
+            // The embedded broker does not say that an offset is out of range, so nobody else would notice.
+            if (next < low || next > end) && self.gaps == Gaps::Fail {
+                let _ = self.events.blocking_send(Fetched::Failed(gap(&element, next, low, end)));
+            }
+            let next = next.clamp(low, end);
             let from = (next - self.look_back).max(low).min(next);
             list.set_partition_offset(element.topic(), element.partition(), Offset::Offset(from))?;
             assignments.push(Assignment {

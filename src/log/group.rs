@@ -7,7 +7,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{describe, unavailable};
-pub use super::fetch::Assignment;
+pub use super::fetch::{Assignment, Gaps};
 use super::fetch::{Fetch, Fetched};
 use super::{LogError, Record};
 

@@ -11,7 +11,7 @@ use super::batch::{Batch, Row};
 use super::decode::{DecodeError, Decoder, print};
 use super::writer::{Stopped, Writer};
 use super::{Config, GROUP};
-use crate::log::group::{Assignment, Group, GroupEvent};
+use crate::log::group::{Assignment, Gaps, Group, GroupEvent};
 use crate::log::rejected::{Reason, Rejection, reject};
 use crate::log::seen::{Seen, Verdict, WINDOW};
 use crate::log::{Log, LogError, Position, Record, topics};
@@ -62,7 +62,7 @@ impl Projector {
 
     /// Works until `stop`, then writes and commits what it holds.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), LogError> {
-        let mut group = self.log.group(GROUP, topics::EVENTS, WINDOW)?;
+        let mut group = self.log.group(GROUP, topics::EVENTS, WINDOW, Gaps::Fail)?;
         loop {
             let has_room = self.batch.rows() < self.config.batch_rows;
             let flush_at = self.flush_at();

@@ -1,15 +1,19 @@
 //! What every request passes: an id, a count, decompression, a bound on its size, and a net under its handler.
 
 use std::any::Any;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
+use tokio::sync::Semaphore;
 use tower_http::decompression::RequestDecompressionLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use uuid::Uuid;
 
 use super::{ApiError, AppState};
@@ -30,8 +34,54 @@ pub(super) fn around(routes: Router, state: &AppState) -> Router {
         })
         .layer(DefaultBodyLimit::max(state.config.body_bytes_max))
         .layer(RequestDecompressionLayer::new())
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE_MAX))
+        .layer(from_fn_with_state(Bodies::new(state.config.body_bytes_max), bounded))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(numbered_and_counted))
+}
+
+/// How long a client may pause within its body.
+const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Bodies that are in memory at once, in KiB: what a request may take is set aside before it is read.
+const BODIES_KIB: usize = 96 * 1024;
+/// How long a request waits for room before it is told to come back.
+const ROOM_WITHIN: Duration = Duration::from_secs(3);
+
+/// The room for bodies.
+#[derive(Clone)]
+struct Bodies {
+    room: Arc<Semaphore>,
+    largest_kib: u32,
+}
+
+impl Bodies {
+    fn new(largest: usize) -> Self {
+        let largest_kib = largest.div_ceil(1024).clamp(1, BODIES_KIB);
+        Self { room: Arc::new(Semaphore::new(BODIES_KIB)), largest_kib: largest_kib as u32 }
+    }
+
+    /// What a body may take: its stated length, or the most there can be when it is compressed or of no stated length.
+    fn needed(&self, headers: &HeaderMap) -> u32 {
+        let stated = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let is_plain = !headers.contains_key(CONTENT_ENCODING);
+        let chunked = headers.contains_key(TRANSFER_ENCODING);
+        match stated {
+            Some(length) if is_plain => (length.div_ceil(1024) as u32).min(self.largest_kib),
+            None if !chunked => 0,
+            _ => self.largest_kib,
+        }
+    }
+}
+
+/// Lets a request in once there is room for its body, so that memory is bounded however many come at once.
+async fn bounded(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
+    let needed = bodies.needed(request.headers());
+    let room = tokio::time::timeout(ROOM_WITHIN, bodies.room.clone().acquire_many_owned(needed)).await;
+    match room {
+        Ok(Ok(_held)) => next.run(request).await,
+        _ => ApiError::unavailable("too_busy", "Too many large requests are being read. Try again.", Duration::from_secs(2))
+            .into_response(),
+    }
 }
 
 /// Gives the answer an `x-request-id`, the caller's where it sent a sensible one, and counts it.
