@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     actor_name      String CODEC(ZSTD(3)),
     actor_email     String CODEC(ZSTD(3)),
     session_id      String CODEC(ZSTD(3)),
-    ip              IPv6 CODEC(ZSTD(1)) COMMENT '::ffff:a.b.c.d for IPv4, :: for none',
+    ip              IPv6 COMMENT '::ffff:a.b.c.d for IPv4, :: for none' CODEC(ZSTD(1)),
     user_agent      LowCardinality(String),
 
     resource_type   LowCardinality(String),
@@ -33,9 +33,9 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     resource_name   String CODEC(ZSTD(3)),
 
     message         String CODEC(ZSTD(3)),
-    before          String CODEC(ZSTD(3)) COMMENT 'JSON text, empty for none',
-    after           String CODEC(ZSTD(3)) COMMENT 'JSON text, empty for none',
-    details         Map(LowCardinality(String), String) CODEC(ZSTD(3)) COMMENT 'path to value, one entry a leaf, in document order: a.b[0].c',
+    before          String COMMENT 'JSON text, empty for none' CODEC(ZSTD(3)),
+    after           String COMMENT 'JSON text, empty for none' CODEC(ZSTD(3)),
+    details         Map(LowCardinality(String), String) COMMENT 'path to value, one entry a leaf, in document order: a.b[0].c' CODEC(ZSTD(3)),
     details_types   LowCardinality(String) COMMENT 'one letter a leaf: s string, j any other JSON',
 
     request_id      String CODEC(ZSTD(1)),
@@ -46,8 +46,8 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     source_id       LowCardinality(String),
     provenance      String CODEC(ZSTD(3)),
     raw             String CODEC(ZSTD(3)),
-    raw_sha256      String CODEC(ZSTD(1)) COMMENT 'of the bytes before redaction; empty where nothing was redacted and it can be computed',
-    raw_redacted    Array(String) CODEC(ZSTD(3)) COMMENT 'JSON pointers',
+    raw_sha256      String COMMENT 'of the bytes before redaction; empty where nothing was redacted and it can be computed' CODEC(ZSTD(1)),
+    raw_redacted    Array(String) COMMENT 'JSON pointers' CODEC(ZSTD(3)),
 
     log_id          UUID CODEC(ZSTD(1)),
     log_partition   UInt16 CODEC(ZSTD(1)),

@@ -5,8 +5,9 @@
 //! well, because a waiting fetch costs the embedded broker CPU; an append of this process, or the end of a short
 //! sleep, resumes it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc as blocking};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ const WAITING_BATCHES: usize = 4;
 /// A reader with nothing to read for this long pauses, for at most this long. Another process's append is seen
 /// after the second, this process's at once.
 const IDLE_AFTER: Duration = Duration::from_millis(250);
-const IDLE_FOR: Duration = Duration::from_millis(500);
+const IDLE_FOR: Duration = Duration::from_secs(1);
 /// How long a reader may take to put down a partition that goes to another instance.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,6 +63,9 @@ pub(super) enum Start {
     Group { look_back: i64 },
 }
 
+/// The next offset to be read of each partition, as the reader's thread knows it.
+type Places = Arc<Mutex<BTreeMap<i32, i64>>>;
+
 /// A running reader thread; dropping it stops the thread.
 pub(super) struct Fetch {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
@@ -84,10 +88,11 @@ impl Fetch {
             Start::Group { look_back } => look_back,
             Start::At { .. } => 0,
         };
-        let context = Context {
-            events: sender.clone(),
-            look_back,
-        };
+        let places = Places::default();
+        if let Start::At { partition, offset } = start {
+            lock(&places).insert(partition, offset);
+        }
+        let context = Context { events: sender.clone(), look_back, places: places.clone() };
         let consumer =
             Arc::new(BaseConsumer::from_config_and_context(&config, context).map_err(misconfigured)?);
         match start {
@@ -103,6 +108,8 @@ impl Fetch {
         let pump = Pump {
             consumer: consumer.clone(),
             topic: Arc::from(topic),
+            full_topic: full_topic.clone(),
+            places,
             events: sender,
             stop: stop.clone(),
             waker: waker.clone(),
@@ -137,6 +144,8 @@ impl Drop for Fetch {
 struct Pump {
     consumer: Arc<BaseConsumer<Context>>,
     topic: Arc<str>,
+    full_topic: String,
+    places: Places,
     events: mpsc::Sender<Fetched>,
     stop: Arc<AtomicBool>,
     waker: Waker,
@@ -156,6 +165,7 @@ impl Pump {
                 }
                 Ok(records) => {
                     last_read = Instant::now();
+                    self.note(&records);
                     self.hand_over(Fetched::Records(records));
                 }
                 Err(error) => self.hand_over(Fetched::Failed(error)),
@@ -197,29 +207,16 @@ impl Pump {
                 Err(mpsc::error::TrySendError::Full(back)) => waiting = back,
                 _ => break,
             }
-            if let Some(Ok(message)) = self.consumer.poll(Duration::from_millis(10)) {
-                // Fetched before the pause took hold: go back to it after the pause.
-                let (partition, offset) = (message.partition(), message.offset());
-                drop(message);
-                self.seek(partition, offset);
-            }
+            // What was fetched before the pause took hold is fetched again after it: resuming goes back.
+            drop(self.consumer.poll(Duration::from_millis(10)));
         }
         self.rest(false);
     }
 
-    fn seek(&self, partition: i32, offset: i64) {
-        let topic = self.consumer.context_topic(partition);
-        if let Some(topic) = topic
-            && let Err(error) = self
-                .consumer
-                .seek(&topic, partition, Offset::Offset(offset), ASK_TIMEOUT)
-        {
-            tracing::warn!(
-                partition,
-                offset,
-                error = describe(&error),
-                "could not go back to a record"
-            );
+    fn note(&self, records: &[Record]) {
+        let mut places = lock(&self.places);
+        for record in records {
+            places.insert(record.partition, record.offset + 1);
         }
     }
 
@@ -232,36 +229,30 @@ impl Pump {
     }
 
     fn rest(&self, pause: bool) {
-        let Ok(list) = self.consumer.assignment() else {
-            return;
-        };
+        let Ok(list) = self.consumer.assignment() else { return };
         if list.count() == 0 {
             return;
         }
-        let result = if pause {
-            self.consumer.pause(&list)
-        } else {
-            self.consumer.resume(&list)
-        };
+        let result = if pause { self.consumer.pause(&list) } else { self.resume(&list) };
         if let Err(error) = result {
             tracing::debug!(topic = %self.topic, error = describe(&error), "could not pause or resume reading");
         }
     }
-}
 
-/// Finds the broker's name of the topic a partition of this reader belongs to.
-trait AssignedTopic {
-    fn context_topic(&self, partition: i32) -> Option<String>;
-}
-
-impl AssignedTopic for BaseConsumer<Context> {
-    fn context_topic(&self, partition: i32) -> Option<String> {
-        let list = self.assignment().ok()?;
-        list.elements()
-            .iter()
-            .find(|one| one.partition() == partition)
-            .map(|one| one.topic().to_owned())
+    /// Resumes where the reader stands. Seeking also wakes librdkafka's broker thread, which would otherwise notice
+    /// the end of a pause only after up to a second.
+    fn resume(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
+        self.consumer.resume(list)?;
+        let mut places = TopicPartitionList::new();
+        for (partition, next) in lock(&self.places).iter() {
+            places.add_partition_offset(&self.full_topic, *partition, Offset::Offset(*next))?;
+        }
+        self.consumer.seek_partitions(places, ASK_TIMEOUT).map(drop)
     }
+}
+
+fn lock(places: &Places) -> MutexGuard<'_, BTreeMap<i32, i64>> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Errors after which reading can't simply go on.
@@ -303,6 +294,7 @@ fn to_record(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Record {
 pub(super) struct Context {
     events: mpsc::Sender<Fetched>,
     look_back: i64,
+    places: Places,
 }
 
 impl ClientContext for Context {
