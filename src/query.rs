@@ -1,19 +1,52 @@
 //! Questions about events: the filter language, and how its answers are read from ClickHouse.
+//!
+//! The path of a question: [`parse`](mod@parse) turns a request's parameters into a [`Search`], whose
+//! [`Filter`](filter::Filter) knows neither SQL nor HTTP; [`scope`] fences it to what the asker may see; [`sql`]
+//! compiles both into a statement with bound values; [`read`] asks it, a page at a time, and turns rows into events;
+//! [`cursor`] says where the next page begins.
+
+pub mod cursor;
 pub mod filter;
 pub mod names;
 pub mod parse;
+pub mod read;
+pub mod scope;
+pub mod sql;
 pub mod words;
-pub use parse::{Search, parse};
-// STUB-BEGIN
-use crate::{auth::Principal, event::{Event, draft::Problem}, ingest::Receipt, store::Store, crypto::Key, clock::Clock};
-#[derive(Clone)] pub struct Queries;
-pub struct Page { pub events: Vec<Event>, pub next_cursor: Option<String>, pub prev_cursor: Option<String>, pub count: Option<Count> }
-pub struct Count { pub events: u64, pub is_exact: bool }
-pub enum QueryError { Invalid(Vec<Problem>), Forbidden(String), TooCostly, Unavailable, Failed(String) }
-impl Queries {
-    pub fn new(_: Store, _: Key, _: std::sync::Arc<dyn Clock>) -> Self { Self }
-    pub async fn page(&self, _: &Principal, _: &Search) -> Result<Page, QueryError> { Err(QueryError::Unavailable) }
-    pub async fn get(&self, _: &Principal, _: Option<&str>, _: &str) -> Result<Option<Event>, QueryError> { Err(QueryError::Unavailable) }
-    pub async fn wait_for(&self, _: &Principal, _: &[Receipt], _: tokio::time::Instant) -> bool { false }
+
+pub use parse::{Order, Search, parse};
+pub use read::{Count, Page, Queries};
+pub use scope::Scope;
+
+use crate::event::problem::Problem;
+use crate::store::StoreError;
+
+/// Why a question was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// Something in it is wrong; each problem names its parameter.
+    #[error("invalid search")]
+    Invalid(Vec<Problem>),
+    /// The asker may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// It would cost more time or memory than one may.
+    #[error("too costly")]
+    TooCostly,
+    /// ClickHouse is away; the same question can succeed later.
+    #[error("search is unavailable")]
+    Unavailable,
+    /// A fault of ours, explained for the server's log.
+    #[error("query failed: {0}")]
+    Failed(String),
 }
-// STUB-END
+
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::TooCostly(_) => Self::TooCostly,
+            StoreError::Unavailable(_) => Self::Unavailable,
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}

@@ -140,9 +140,21 @@ impl Filter {
         !self.system && !self.conditions.iter().any(asked)
     }
 
+    /// Whether what it finds lies side by side in the table, but for a row left out here and there.
+    pub fn finds_neighbours(&self) -> bool {
+        self.conditions.is_empty() && self.words.is_empty() && self.received == Range::default()
+    }
+
     /// One text for every filter that means the same, to bind a cursor to it. It holds within one release.
     pub fn canonical(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+impl Range {
+    /// Whether some of a month (`yyyymm`) lies in it.
+    pub fn meets(&self, month: u32) -> bool {
+        self.from.is_none_or(|from| from.month() <= month) && self.to.is_none_or(|to| to.month() >= month)
     }
 }
 

@@ -57,6 +57,16 @@ pub enum Order {
     Oldest,
 }
 
+impl Order {
+    /// The other way round.
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Newest => Self::Oldest,
+            Self::Oldest => Self::Newest,
+        }
+    }
+}
+
 impl Default for Search {
     fn default() -> Self {
         Self {

@@ -123,23 +123,15 @@ pub(crate) const EVENT_COLUMNS: &str = "SELECT tenant_id, time, event_id, receiv
     details_types, request_id, trace_id, tags, source, source_id, provenance, raw, raw_sha256, raw_redacted, \
     log_id, log_partition, version";
 
-/// Three conditions for one thing: times that prune on the primary key, and pairs that say exactly which.
+/// Times prune on the primary key, ids say which. A row of another pair of them can slip in: callers look closer.
 fn by_keys(columns: &'static str, tenant: &TenantId, keys: &[Key]) -> Statement {
-    let times = Value::numbers(keys.iter().map(|(time, _)| i128::from(time.micros())));
-    let ids = Value::ids(keys.iter().map(|(_, id)| *id));
     let mut statement = Statement::new();
-    statement
-        .push("WITH arrayMap(t -> fromUnixTimestamp64Micro(t, 'UTC'), ")
-        .bind("Array(Int64)", times);
-    statement
-        .push(") AS times, ")
-        .bind("Array(UInt128)", ids)
-        .push(" AS ids ")
-        .push(columns);
-    statement
-        .push(" FROM events WHERE tenant_id = ")
-        .bind("String", Value::text(tenant.as_str()));
-    statement.push(" AND time IN times AND (time, toUInt128(event_id)) IN arrayZip(times, ids)");
+    statement.push(columns).push(" FROM events WHERE tenant_id = ");
+    statement.bind("String", Value::text(tenant.as_str()));
+    statement.push(" AND time IN ");
+    statement.bind("Array(DateTime64(6, 'UTC'))", Value::moments(keys.iter().map(|(time, _)| *time)));
+    statement.push(" AND event_id IN ");
+    statement.bind("Array(UUID)", Value::texts(keys.iter().map(|(_, id)| id.to_string())));
     statement
 }
 

@@ -3,6 +3,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::clock::Timestamp;
+
 /// SQL text and its parameters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Statement {
@@ -19,13 +21,7 @@ pub struct Value(Shape);
 enum Shape {
     One(String),
     Texts(Vec<String>),
-    Numbers(Vec<Number>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Number {
-    Signed(i128),
-    Unsigned(u128),
+    Numbers(Vec<i128>),
 }
 
 impl Value {
@@ -46,14 +42,14 @@ impl Value {
 
     /// An array of numbers.
     pub fn numbers(numbers: impl IntoIterator<Item = i128>) -> Self {
-        Self(Shape::Numbers(numbers.into_iter().map(Number::Signed).collect()))
+        Self(Shape::Numbers(numbers.into_iter().collect()))
     }
 
-    /// An array of ids as the numbers that they sort by.
-    pub fn ids(ids: impl IntoIterator<Item = uuid::Uuid>) -> Self {
-        Self(Shape::Numbers(
-            ids.into_iter().map(|id| Number::Unsigned(id.as_u128())).collect(),
-        ))
+    /// An array of moments for `Array(DateTime64(6, 'UTC'))`. Only as texts, not computed from numbers, do they prune
+    /// on the primary key.
+    pub fn moments(moments: impl IntoIterator<Item = Timestamp>) -> Self {
+        let text = |at: Timestamp| at.to_string().replace('T', " ").trim_end_matches('Z').to_owned();
+        Self::texts(moments.into_iter().map(text))
     }
 }
 
@@ -63,15 +59,6 @@ impl Serialize for Value {
             Shape::One(text) => text.serialize(serializer),
             Shape::Texts(texts) => texts.serialize(serializer),
             Shape::Numbers(numbers) => numbers.serialize(serializer),
-        }
-    }
-}
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Self::Signed(number) => number.serialize(serializer),
-            Self::Unsigned(number) => number.serialize(serializer),
         }
     }
 }
