@@ -3,13 +3,26 @@
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::event::draft::Problem;
-use crate::event::view;
+use crate::event::view::{self, View};
 use crate::query::{self, Page};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState};
+
+/// A page of events.
+#[derive(Serialize)]
+struct Body<'a> {
+    data: Vec<View<'a>>,
+    next_cursor: Option<&'a str>,
+    prev_cursor: Option<&'a str>,
+    has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count_is_exact: Option<bool>,
+}
 
 pub(super) async fn page(
     State(state): State<AppState>,
@@ -20,16 +33,14 @@ pub(super) async fn page(
     let search = query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
     let page = state.queries.page(&principal, &search).await?;
     let data: Vec<_> = page.events.iter().map(|event| view::to_json(event).without_raw()).collect();
-    let mut body = json!({
-        "data": data,
-        "next_cursor": page.next_cursor,
-        "prev_cursor": page.prev_cursor,
-        "has_more": page.next_cursor.is_some(),
-    });
-    if let Some(count) = &page.count {
-        body["count"] = count.events.into();
-        body["count_is_exact"] = count.is_exact.into();
-    }
+    let body = Body {
+        data,
+        has_more: page.next_cursor.is_some(),
+        next_cursor: page.next_cursor.as_deref(),
+        prev_cursor: page.prev_cursor.as_deref(),
+        count: page.count.as_ref().map(|count| count.events),
+        count_is_exact: page.count.as_ref().map(|count| count.is_exact),
+    };
     let mut response = axum::Json(body).into_response();
     if let Some(link) = link(uri.path(), &params, &page) {
         response.headers_mut().insert(header::LINK, link);
