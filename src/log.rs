@@ -13,8 +13,10 @@ pub mod producer;
 pub mod registry;
 pub mod rejected;
 pub mod seen;
+mod share;
 pub mod tail;
 pub mod topics;
+mod waker;
 
 use std::sync::Arc;
 

@@ -1,20 +1,19 @@
 //! `trailhouse verify`
 
-use std::collections::HashSet;
 use std::process::ExitCode;
 
 use super::rebuild::{bar, short};
 use crate::app::{self, Connections};
 use crate::config::Config;
 use crate::log::topics;
+use crate::projections;
 use crate::projections::decode::Decoder;
-use crate::projections::verify::{Report, unstorable, verify};
-use crate::projections::{self};
+use crate::projections::verify::{Comparison, Report};
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let Connections { log, store, registry } = Connections::open(&config)?;
     let log_id = app::log_id(&config, &log).await?;
-    let rejected = unstorable(&log).await?;
+    let comparison = Comparison::new(&log, &store, log_id).await?;
     let partitions = log.partitions(topics::EVENTS).await?.unwrap_or_default();
     println!("log {}: {partitions} partitions", short(log_id));
     let mut reports = Vec::new();
@@ -26,11 +25,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
             .unwrap_or_default();
         let bar = bar("comparing");
         bar.set_length(end.max(0) as u64);
-        let none = HashSet::new();
-        let refused = rejected.get(&partition).unwrap_or(&none);
         let decoder = Decoder::new(registry.clone());
         let progress = |records| bar.set_position(records);
-        let report = verify(&log, &store, decoder, log_id, partition, end, refused, &progress).await?;
+        let report = comparison.partition(decoder, partition, end, &progress).await?;
         bar.finish_and_clear();
         println!("{}", line(&report));
         reports.push(report);

@@ -72,6 +72,8 @@ fn number(double: f64) -> Json {
 
 #[cfg(test)]
 mod tests {
+    use apache_avro::writer::datum::GenericDatumWriter;
+
     use super::*;
 
     #[test]
@@ -87,7 +89,11 @@ mod tests {
         record.put("user_id", "ada");
         record.put("timestamp", Value::TimestampMillis(1_700_000_000_000));
         record.put("note", Value::Union(0, Box::new(Value::Null)));
-        let datum = apache_avro::to_avro_datum(&schema, record).unwrap();
+        let datum = GenericDatumWriter::builder(&schema)
+            .build()
+            .unwrap()
+            .write_value_to_vec(record)
+            .unwrap();
         let json = to_json(&schema, &datum).unwrap();
         assert_eq!(
             String::from_utf8(json).unwrap(),

@@ -11,8 +11,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::fetch::{Fetch, Gaps, Start, Waker};
+use super::fetch::{Fetch, Start};
 use super::producer::Producer;
+use super::share::Gaps;
+use super::waker::Waker;
 use super::{Group, LogError, NewRecord, Position, Tail};
 
 /// How to reach the log. With no `brokers`, the embedded broker is started and used.

@@ -7,21 +7,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc as blocking};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::client::{describe, misconfigured};
+use super::share::{Assignment, Context, Gaps};
+use super::waker::Waker;
 use super::{LogError, Record};
 use crate::clock::Timestamp;
 
@@ -32,9 +31,8 @@ const WAITING_BATCHES: usize = 4;
 /// after the second, this process's at once.
 const IDLE_AFTER: Duration = Duration::from_millis(250);
 const IDLE_FOR: Duration = Duration::from_secs(1);
-/// How long a reader may take to put down a partition that goes to another instance.
-const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a question to the brokers may take on a reader's thread.
+pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a reader is told, in order.
 pub(super) enum Fetched {
@@ -47,34 +45,14 @@ pub(super) enum Fetched {
     Failed(LogError),
 }
 
-/// A partition that is this reader's from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Assignment {
-    /// Which one.
-    pub partition: i32,
-    /// The first offset the reader will be given: the look-back begins here.
-    pub from: i64,
-    /// The first offset that is not yet processed: everything before is look-back.
-    pub next: i64,
-}
-
 /// Where reading starts.
 pub(super) enum Start {
     At { partition: i32, offset: i64 },
     Group { look_back: i64, gaps: Gaps },
 }
 
-/// What to do when the log no longer has the record that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gaps {
-    /// Stop: records are lost, and somebody must know.
-    Fail,
-    /// Go on with the first one there is: the topic keeps its records for a time only.
-    Skip,
-}
-
 /// The next offset to be read of each partition, as the reader's thread knows it.
-type Places = Arc<Mutex<BTreeMap<i32, i64>>>;
+pub(super) type Places = Arc<Mutex<BTreeMap<i32, i64>>>;
 
 /// A running reader thread; dropping it stops the thread.
 pub(super) struct Fetch {
@@ -272,7 +250,7 @@ impl Pump {
     }
 }
 
-fn lock(places: &Places) -> MutexGuard<'_, BTreeMap<i32, i64>> {
+pub(super) fn lock(places: &Places) -> MutexGuard<'_, BTreeMap<i32, i64>> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -308,134 +286,5 @@ fn to_record(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Record {
         key: message.key().unwrap_or_default().to_vec(),
         payload: message.payload().unwrap_or_default().to_vec(),
         headers,
-    }
-}
-
-fn gap(element: &TopicPartitionListElem<'_>, next: i64, low: i64, end: i64) -> LogError {
-    LogError::Misconfigured(format!(
-        "offset {next} of {}/{} is due, and the log has {low} to {end}: its retention removed records, or the topic was made anew. \
-         Restore it; or, for a new log, use a new log.prefix and another clickhouse.database",
-        element.topic(),
-        element.partition()
-    ))
-}
-
-/// Receives the group's decisions on the reader's thread.
-pub(super) struct Context {
-    events: mpsc::Sender<Fetched>,
-    look_back: i64,
-    gaps: Gaps,
-    places: Places,
-}
-
-impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(error = describe(&error), reason, "a reader met an error");
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let result = match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
-            _ => self.revoke(consumer, list),
-        };
-        if let Err(error) = result {
-            tracing::error!(
-                error = describe(&error),
-                "a change of partitions failed; the group will try again"
-            );
-        }
-    }
-}
-
-impl Context {
-    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> Result<(), KafkaError> {
-        let committed = consumer.committed_offsets(list.clone(), ASK_TIMEOUT)?;
-        let mut assignments = Vec::new();
-        for element in committed.elements() {
-            let (low, end) = consumer.fetch_watermarks(element.topic(), element.partition(), ASK_TIMEOUT)?;
-            let committed = element.offset().to_raw().filter(|raw| *raw >= 0);
-            let next = committed.unwrap_or(low);
-            // The embedded broker does not say that an offset is out of range, so nobody else would notice.
-            if (next < low || next > end) && self.gaps == Gaps::Fail {
-                let _ = self
-                    .events
-                    .blocking_send(Fetched::Failed(gap(&element, next, low, end)));
-            }
-            let next = next.clamp(low, end);
-            let from = (next - self.look_back).max(low).min(next);
-            list.set_partition_offset(element.topic(), element.partition(), Offset::Offset(from))?;
-            assignments.push(Assignment {
-                partition: element.partition(),
-                from,
-                next,
-            });
-        }
-        // First the word, then the records.
-        if !assignments.is_empty() {
-            let _ = self.events.blocking_send(Fetched::Assigned(assignments));
-        }
-        consumer.incremental_assign(list)
-    }
-
-    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
-        let partitions: Vec<i32> = list
-            .elements()
-            .iter()
-            .map(|element| element.partition())
-            .collect();
-        if !partitions.is_empty() {
-            let (done, finished) = blocking::sync_channel(1);
-            if self
-                .events
-                .blocking_send(Fetched::Revoked { partitions, done })
-                .is_ok()
-            {
-                // A reader that takes longer is overtaken: the next owner asks what is held before it writes.
-                let _ = finished.recv_timeout(HAND_OVER_WITHIN);
-            }
-        }
-        consumer.incremental_unassign(list)
-    }
-}
-
-/// Wakes the readers of a topic after an append.
-#[derive(Clone, Default)]
-pub(super) struct Waker {
-    state: Arc<(Mutex<u64>, Condvar)>,
-}
-
-impl Waker {
-    pub(super) fn wake(&self) {
-        let mut generation = self
-            .state
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        *generation += 1;
-        self.state.1.notify_all();
-    }
-
-    fn generation(&self) -> u64 {
-        *self
-            .state
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Waits for a wake-up since `seen`, at most `within`; gives the generation to wait on next.
-    fn wait(&self, seen: u64, within: Duration) -> u64 {
-        let generation = self
-            .state
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let waited = self
-            .state
-            .1
-            .wait_timeout_while(generation, within, |now| *now == seen);
-        *waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
     }
 }

@@ -7,8 +7,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{describe, unavailable};
-pub use super::fetch::{Assignment, Gaps};
 use super::fetch::{Fetch, Fetched};
+pub use super::share::{Assignment, Gaps};
 use super::{LogError, Record};
 
 /// A member of a consumer group.

@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use crate::event::Event;
 use crate::log::Position;
 
+/// The next offset to be processed of each partition: what is committed.
+pub type Done = Vec<(i32, i64)>;
+
+/// Rows by month, as YYYYMM.
+pub type Months = BTreeMap<u32, Vec<Row>>;
+
 /// A first copy and where it stands in the log.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -17,7 +23,7 @@ pub struct Row {
 /// What is written together, and the offsets that are done once it is.
 #[derive(Debug, Default)]
 pub struct Batch {
-    months: BTreeMap<u32, Vec<Row>>,
+    months: Months,
     next: BTreeMap<i32, i64>,
     rows: usize,
 }
@@ -56,8 +62,8 @@ impl Batch {
         self.rows = self.months.values().map(Vec::len).sum();
     }
 
-    /// The rows of each month, and for each partition the next offset to be processed afterwards.
-    pub fn into_parts(self) -> (BTreeMap<u32, Vec<Row>>, Vec<(i32, i64)>) {
+    /// The rows, and what is done once they are written.
+    pub fn into_parts(self) -> (Months, Done) {
         (self.months, self.next.into_iter().collect())
     }
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, Row};
+use super::batch::{Batch, Done, Row};
 use super::decode::{DecodeError, Decoder, print};
 use super::writer::{Stopped, Writer};
 use super::{Config, GROUP};
@@ -17,6 +17,9 @@ use crate::log::seen::{Seen, Verdict, WINDOW};
 use crate::log::{Log, LogError, Position, Record, topics};
 use crate::meters;
 use crate::store::progress::Progress;
+
+/// A write that runs while the next batch fills.
+type Writing = JoinHandle<Result<Done, Stopped>>;
 
 /// Everything the projector works with.
 pub struct Projector {
@@ -29,7 +32,7 @@ pub struct Projector {
     batch: Batch,
     /// When the oldest record of the batch came in.
     since: Option<Instant>,
-    writing: Option<JoinHandle<Result<Vec<(i32, i64)>, Stopped>>>,
+    writing: Option<Writing>,
     last_write: Instant,
 }
 
@@ -235,11 +238,7 @@ impl Projector {
         self.writing = Some(tokio::spawn(write(writer, log, batch)));
     }
 
-    async fn written(
-        &mut self,
-        finished: Result<Vec<(i32, i64)>, Stopped>,
-        group: &Group,
-    ) -> Result<(), LogError> {
+    async fn written(&mut self, finished: Result<Done, Stopped>, group: &Group) -> Result<(), LogError> {
         self.writing = None;
         // Nothing may be committed past rows that were not written: this projector ends here.
         let next = finished.map_err(|Stopped| {
@@ -271,16 +270,14 @@ impl Projector {
 }
 
 /// The outcome of the running write. Cancel safe.
-async fn join(
-    writing: &mut Option<JoinHandle<Result<Vec<(i32, i64)>, Stopped>>>,
-) -> Result<Vec<(i32, i64)>, Stopped> {
+async fn join(writing: &mut Option<Writing>) -> Result<Done, Stopped> {
     match writing {
         Some(handle) => handle.await.unwrap_or(Err(Stopped)),
         None => std::future::pending().await,
     }
 }
 
-async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Vec<(i32, i64)>, Stopped> {
+async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done, Stopped> {
     let started = Instant::now();
     let rows = batch.rows();
     let (months, next) = batch.into_parts();

@@ -51,39 +51,55 @@ pub enum VerifyError {
     Store(#[from] StoreError),
 }
 
-/// Compares one partition up to `end`, the offset the projector had committed when the comparison began.
-/// `rejected` are offsets that ClickHouse refused and `audit.rejected` holds.
-pub async fn verify(
-    log: &Log,
-    store: &Store,
-    decoder: Decoder,
+/// Compares a log with the table that was made from it.
+pub struct Comparison<'a> {
+    log: &'a Log,
+    store: &'a Store,
     log_id: Uuid,
-    partition: i32,
-    end: i64,
-    rejected: &HashSet<i64>,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Report, VerifyError> {
-    let mut replay = Replay::start(log, decoder, partition).await?;
-    let first = replay.next;
-    let mut report = Report {
-        partition,
-        ..Report::default()
-    };
-    while replay.next < end {
-        let low = replay.next;
-        let firsts = replay.firsts(end, CHUNK).await?;
-        let expected: HashSet<i64> = firsts.iter().map(|row| row.at.offset).collect();
-        let high = if replay.next >= end {
-            end - 1
-        } else {
-            replay.next - 1
-        };
-        let held = store.copies(log_id, partition, low, high).await?;
-        compare(&expected, &held, rejected, &mut report);
-        report.records = (replay.next - first).max(0) as u64;
-        progress(report.records);
+    /// By partition, the offsets that ClickHouse refused and `audit.rejected` holds.
+    rejected: BTreeMap<i32, HashSet<i64>>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Reads first what was rejected, since nobody should miss it in the table.
+    pub async fn new(log: &'a Log, store: &'a Store, log_id: Uuid) -> Result<Self, LogError> {
+        Ok(Self {
+            log,
+            store,
+            log_id,
+            rejected: unstorable(log).await?,
+        })
     }
-    Ok(report)
+
+    /// Compares one partition up to `end`, the offset the projector had committed when the comparison began.
+    /// `progress` is told how many records were compared.
+    pub async fn partition(
+        &self,
+        decoder: Decoder,
+        partition: i32,
+        end: i64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Report, VerifyError> {
+        let none = HashSet::new();
+        let rejected = self.rejected.get(&partition).unwrap_or(&none);
+        let mut replay = Replay::start(self.log, decoder, partition).await?;
+        let first = replay.next;
+        let mut report = Report {
+            partition,
+            ..Report::default()
+        };
+        while replay.next < end {
+            let low = replay.next;
+            let firsts = replay.firsts(end, CHUNK).await?;
+            let expected: HashSet<i64> = firsts.iter().map(|row| row.at.offset).collect();
+            let high = replay.next.min(end) - 1;
+            let held = self.store.copies(self.log_id, partition, low, high).await?;
+            compare(&expected, &held, rejected, &mut report);
+            report.records = (replay.next - first).max(0) as u64;
+            progress(report.records);
+        }
+        Ok(report)
+    }
 }
 
 fn compare(expected: &HashSet<i64>, held: &BTreeMap<i64, u64>, rejected: &HashSet<i64>, report: &mut Report) {
@@ -102,7 +118,7 @@ fn compare(expected: &HashSet<i64>, held: &BTreeMap<i64, u64>, rejected: &HashSe
 }
 
 /// Offsets of a partition that `audit.rejected` holds because ClickHouse refused them.
-pub async fn unstorable(log: &Log) -> Result<BTreeMap<i32, HashSet<i64>>, LogError> {
+async fn unstorable(log: &Log) -> Result<BTreeMap<i32, HashSet<i64>>, LogError> {
     let mut offsets: BTreeMap<i32, HashSet<i64>> = BTreeMap::new();
     let (low, end) = log.bounds(topics::REJECTED, 0).await?;
     let mut next = low;
