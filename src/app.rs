@@ -107,7 +107,11 @@ impl Connections {
         }
         store.url = Some(clickhouse);
         let registry = Registry::new(&log)?.map(Arc::new);
-        Ok(Self { log: Log::new(&log, &member(&config.data_dir))?, store: Store::new(&store)?, registry })
+        Ok(Self {
+            log: Log::new(&log, &member(&config.data_dir))?,
+            store: Store::new(&store)?,
+            registry,
+        })
     }
 }
 
@@ -124,7 +128,10 @@ fn member(data_dir: &Path) -> String {
     let path = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     let host = nix::unistd::gethostname().unwrap_or_default();
     let digest = crate::crypto::digest::sha256(format!("{}\0{}", host.display(), path.display()).as_bytes());
-    let short = digest.iter().take(8).fold(0u64, |name, byte| name << 8 | u64::from(*byte));
+    let short = digest
+        .iter()
+        .take(8)
+        .fold(0u64, |name, byte| name << 8 | u64::from(*byte));
     format!("trailhouse-{short:016x}")
 }
 
@@ -142,9 +149,19 @@ pub async fn log_id(config: &Config, log: &Log) -> anyhow::Result<uuid::Uuid> {
     let (keyring, _) = keys(config, from_env.as_ref())?;
     let stop = CancellationToken::new();
     let _stopped = stop.clone().drop_guard();
-    let partitions = log.partitions(topics::EVENTS).await?.context("there is no topic audit.events: run `trailhouse migrate`")?;
+    let partitions = log
+        .partitions(topics::EVENTS)
+        .await?
+        .context("there is no topic audit.events: run `trailhouse migrate`")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let control = Control::start(Arc::new(log.clone()), keyring, clock, partitions.max(0) as u32, stop).await?;
+    let control = Control::start(
+        Arc::new(log.clone()),
+        keyring,
+        clock,
+        partitions.max(0) as u32,
+        stop,
+    )
+    .await?;
     Ok(control.log_id())
 }
 
@@ -164,11 +181,18 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let metrics = PrometheusBuilder::new().install_recorder().ok();
     meters::describe();
     let mut lifecycle = Lifecycle::new(start.stop_within.unwrap_or(crate::lifecycle::DEADLINE));
-    let (http, readers, writing) = (lifecycle.stage("http"), lifecycle.stage("readers"), lifecycle.stage("log"));
+    let (http, readers, writing) = (
+        lifecycle.stage("http"),
+        lifecycle.stage("readers"),
+        lifecycle.stage("log"),
+    );
     let (engines, home) = (lifecycle.stage("engines"), lifecycle.stage("data directory"));
 
     let (broker, clickhouse) = start_engines(&config, &data).await?;
-    let brokers = broker.as_ref().map_or_else(|| config.log.brokers.clone(), |engine| engine.listen().to_string());
+    let brokers = broker.as_ref().map_or_else(
+        || config.log.brokers.clone(),
+        |engine| engine.listen().to_string(),
+    );
     let url = match (&clickhouse, &config.clickhouse.url) {
         (Some(engine), _) => format!("http://{}", engine.listen()),
         (None, Some(url)) => url.clone(),
@@ -189,14 +213,24 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     if !made.is_empty() {
         tracing::info!(topics = ?made, "created");
     }
-    migrate::migrate(&store).await.context("preparing ClickHouse's tables")?;
+    migrate::migrate(&store)
+        .await
+        .context("preparing ClickHouse's tables")?;
 
     // Control state is followed until the very end: stopping workers still ask it.
     let following = CancellationToken::new();
-    let partitions = log.partitions(topics::EVENTS).await?.unwrap_or(config.log.partitions);
-    let control =
-        Control::start(Arc::new(log.clone()), keyring.clone(), clock.clone(), partitions.max(0) as u32, following.clone())
-            .await?;
+    let partitions = log
+        .partitions(topics::EVENTS)
+        .await?
+        .unwrap_or(config.log.partitions);
+    let control = Control::start(
+        Arc::new(log.clone()),
+        keyring.clone(),
+        clock.clone(),
+        partitions.max(0) as u32,
+        following.clone(),
+    )
+    .await?;
     let first_user = control.first_start(start.admin_password).await?;
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
 
@@ -213,7 +247,13 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let log_id = control.log_id();
     let (hard, decoder) = (CancellationToken::new(), Decoder::new(registry.clone()));
     let writer = Writer::new(store.clone(), log_id, clock.clone(), hard.clone());
-    let projector = Projector::new(log.clone(), writer, decoder, progress.clone(), config.projector.clone());
+    let projector = Projector::new(
+        log.clone(),
+        writer,
+        decoder,
+        progress.clone(),
+        config.projector.clone(),
+    );
     readers.spawn("projector", |stop| async move {
         let letting_go = hard.clone();
         let token = stop.hard_token();
@@ -224,7 +264,10 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         Ok(projector.run(stop.soft_token()).await?)
     });
     let gate = Gate::new(log.clone(), ingest.clone(), registry, &config.gate)?;
-    readers.spawn("gate", |stop| async move { Ok(gate.run(stop.soft_token()).await?) });
+    readers.spawn(
+        "gate",
+        |stop| async move { Ok(gate.run(stop.soft_token()).await?) },
+    );
     let (cleaned, watched) = (store.clone(), log.clone());
     readers.spawn("maintenance", |stop| async move {
         maintenance::run(cleaned, watched, progress, stop.soft_token()).await;
@@ -264,14 +307,22 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let web = listener.local_addr()?;
     http.spawn("http", move |stop| async move {
         let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service).with_graceful_shutdown(stop.soft_token().cancelled_owned());
+        let served =
+            axum::serve(listener, service).with_graceful_shutdown(stop.soft_token().cancelled_owned());
         tokio::select! {
             served = served => served?,
             () = stop.hard_token().cancelled_owned() => {}
         }
         Ok(())
     });
-    Ok(Running { web, brokers, clickhouse: url, first_user, new_keys, lifecycle })
+    Ok(Running {
+        web,
+        brokers,
+        clickhouse: url,
+        first_user,
+        new_keys,
+        lifecycle,
+    })
 }
 
 async fn start_engines(config: &Config, data: &DataDir) -> anyhow::Result<(Option<Engine>, Option<Engine>)> {
@@ -286,8 +337,13 @@ async fn start_engines(config: &Config, data: &DataDir) -> anyhow::Result<(Optio
             None => {
                 let password = data.path().join(CLICKHOUSE_PASSWORD);
                 let arguments = vec!["--password-file".into(), password.into_os_string()];
-                let child = engines::clickhouse::Child { program: None, arguments };
-                engines::clickhouse::start(&config.engines, data, child).await.map(Some)
+                let child = engines::clickhouse::Child {
+                    program: None,
+                    arguments,
+                };
+                engines::clickhouse::start(&config.engines, data, child)
+                    .await
+                    .map(Some)
             }
             Some(_) => Ok(None),
         }
@@ -296,7 +352,7 @@ async fn start_engines(config: &Config, data: &DataDir) -> anyhow::Result<(Optio
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen for HTTP on {address}: free the port, or choose another with --listen"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("can't listen for HTTP on {address}: free the port, or choose another with --listen")
+    })
 }

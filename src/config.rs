@@ -89,9 +89,13 @@ impl Config {
         let mut all = Table::new();
         if let Some(path) = file {
             let place = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|cause| ConfigError::File { path: place.clone(), cause })?;
-            let table = text.parse::<Table>().map_err(|error| malformed(&place, &error.message()))?;
+            let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::File {
+                path: place.clone(),
+                cause,
+            })?;
+            let table = text
+                .parse::<Table>()
+                .map_err(|error| malformed(&place, &error.message()))?;
             check(&place, &table)?;
             overlay(&mut all, table);
         }
@@ -102,7 +106,10 @@ impl Config {
         }
         overlay(&mut all, flags);
         let layer = layer(all).map_err(|error| malformed("the configuration", &error))?;
-        Self::builder().preloaded(layer).load().map_err(|error| malformed("the configuration", &error))
+        Self::builder()
+            .preloaded(layer)
+            .load()
+            .map_err(|error| malformed("the configuration", &error))
     }
 
     /// All settings with their defaults and what they mean, as a TOML file.
@@ -118,7 +125,10 @@ fn layer(table: Table) -> Result<Layer, toml::de::Error> {
 }
 
 fn malformed(place: &str, reason: &dyn std::fmt::Display) -> ConfigError {
-    ConfigError::Malformed { place: place.to_owned(), reason: reason.to_string() }
+    ConfigError::Malformed {
+        place: place.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 /// The setting that an environment variable stands for; `None` when it is none of ours.
@@ -131,14 +141,19 @@ fn from_variable(name: &str, value: &str) -> Result<Option<Table>, ConfigError> 
         },
     };
     let nested = |value: Value| {
-        path.iter().rev().fold(value, |inner, key| Value::Table(Table::from_iter([(key.clone(), inner)])))
+        path.iter().rev().fold(value, |inner, key| {
+            Value::Table(Table::from_iter([(key.clone(), inner)]))
+        })
     };
     let as_table = |value| match nested(value) {
         Value::Table(table) => table,
         _ => Table::new(),
     };
     // A number for a number, and a text of digits for a text: what fits the setting counts.
-    let literal = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    let literal = format!("value = {value}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"));
     let readings = literal.into_iter().chain([Value::String(value.to_owned())]);
     let mut last = None;
     for reading in readings {
@@ -150,8 +165,13 @@ fn from_variable(name: &str, value: &str) -> Result<Option<Table>, ConfigError> 
         }
     }
     // The reason may quote the value, which may be a secret.
-    let reason = last.map_or_else(String::new, |_| format!("the value does not fit the setting {}", path.join(".")));
-    Err(ConfigError::Malformed { place: name.to_owned(), reason })
+    let reason = last.map_or_else(String::new, |_| {
+        format!("the value does not fit the setting {}", path.join("."))
+    });
+    Err(ConfigError::Malformed {
+        place: name.to_owned(),
+        reason,
+    })
 }
 
 /// Puts `upper` over `lower`, section by section.
@@ -169,14 +189,23 @@ fn overlay(lower: &mut Table, upper: Table) {
 fn check(place: &str, table: &Table) -> Result<(), ConfigError> {
     match unknown(&Config::META, table) {
         None => Ok(()),
-        Some(key) => Err(ConfigError::Unknown { place: place.to_owned(), key }),
+        Some(key) => Err(ConfigError::Unknown {
+            place: place.to_owned(),
+            key,
+        }),
     }
 }
 
 /// The first key that the sections don't have.
 fn unknown(meta: &Meta, table: &Table) -> Option<String> {
     table.iter().find_map(|(key, value)| {
-        match (meta.fields.iter().find(|field| field.name == key).map(|field| field.kind), value) {
+        match (
+            meta.fields
+                .iter()
+                .find(|field| field.name == key)
+                .map(|field| field.kind),
+            value,
+        ) {
             (None, _) => Some(key.clone()),
             (Some(FieldKind::Nested { meta }), Value::Table(inner)) => {
                 unknown(meta, inner).map(|rest| format!("{key}.{rest}"))
@@ -195,13 +224,19 @@ mod tests {
     fn load(file: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let mut on_disk = tempfile::NamedTempFile::new().unwrap();
         on_disk.write_all(file.as_bytes()).unwrap();
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let env = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Config::load(Some(on_disk.path()), env, Table::new())
     }
 
     #[test]
     fn later_sources_win() {
-        let config = load("[log]\npartitions = 3\nbrokers = \"a:1\"", &[("TRAILHOUSE_LOG__PARTITIONS", "5")]).unwrap();
+        let config = load(
+            "[log]\npartitions = 3\nbrokers = \"a:1\"",
+            &[("TRAILHOUSE_LOG__PARTITIONS", "5")],
+        )
+        .unwrap();
         assert_eq!(config.log.partitions, 5);
         assert_eq!(config.log.brokers, "a:1");
         assert_eq!(config.data_dir, PathBuf::from("data"));
@@ -211,29 +246,51 @@ mod tests {
     fn a_typo_is_named_wherever_it_stands() {
         let error = load("[log]\nbroker = \"a:1\"", &[]).unwrap_err().to_string();
         assert!(error.contains("log.broker"), "{error}");
-        let error = load("", &[("TRAILHOUSE_LOG__PARTITION", "5")]).unwrap_err().to_string();
-        assert!(error.contains("TRAILHOUSE_LOG__PARTITION") && error.contains("log.partition"), "{error}");
+        let error = load("", &[("TRAILHOUSE_LOG__PARTITION", "5")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("TRAILHOUSE_LOG__PARTITION") && error.contains("log.partition"),
+            "{error}"
+        );
     }
 
     #[test]
     fn digits_can_be_a_password_and_a_password_is_not_shown() {
         let config = load("", &[("TRAILHOUSE_CLICKHOUSE__PASSWORD", "123456")]).unwrap();
         use secrecy::ExposeSecret;
-        assert_eq!(config.clickhouse.password.as_ref().unwrap().expose_secret(), "123456");
+        assert_eq!(
+            config.clickhouse.password.as_ref().unwrap().expose_secret(),
+            "123456"
+        );
         assert!(!format!("{config:?}").contains("123456"));
     }
 
     #[test]
     fn a_value_that_does_not_fit_names_the_variable_and_not_the_value() {
-        let error = load("", &[("TRAILHOUSE_LOG__PARTITIONS", "s3cret")]).unwrap_err().to_string();
-        assert!(error.contains("TRAILHOUSE_LOG__PARTITIONS") && !error.contains("s3cret"), "{error}");
+        let error = load("", &[("TRAILHOUSE_LOG__PARTITIONS", "s3cret")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("TRAILHOUSE_LOG__PARTITIONS") && !error.contains("s3cret"),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_template_is_a_configuration_of_defaults() {
         let template = Config::template();
-        let uncommented: String = template.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).filter(|line| line.contains('=') || line.starts_with('[')).filter(|line| !line.trim_end().ends_with('=')).map(|line| format!("{line}\n")).collect();
-        assert!(template.contains("[log]") && template.contains("partitions"), "{uncommented}");
+        let uncommented: String = template
+            .lines()
+            .map(|line| line.strip_prefix('#').unwrap_or(line))
+            .filter(|line| line.contains('=') || line.starts_with('['))
+            .filter(|line| !line.trim_end().ends_with('='))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert!(
+            template.contains("[log]") && template.contains("partitions"),
+            "{uncommented}"
+        );
         load(&template, &[]).unwrap();
     }
 }

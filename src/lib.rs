@@ -1,5 +1,4 @@
 //! Trailhouse: an event-sourced audit-log platform.
-#![allow(missing_docs)] // until every module is in place
 
 pub mod app;
 pub mod auth;

@@ -21,7 +21,10 @@ impl Remote {
 
     /// What to say when it does not answer.
     pub(crate) fn unreachable(&self) -> String {
-        format!("no Trailhouse answers at {}: start one with `trailhouse serve`, or name it with --url", self.url)
+        format!(
+            "no Trailhouse answers at {}: start one with `trailhouse serve`, or name it with --url",
+            self.url
+        )
     }
 
     /// The credential.

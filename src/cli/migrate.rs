@@ -10,7 +10,14 @@ use crate::projections::migrate;
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let Connections { log, store, .. } = Connections::open(&config)?;
     let made = topics::ensure(&log).await?;
-    println!("topics   {}", if made.is_empty() { "all there".to_owned() } else { format!("created {}", made.join(", ")) });
+    println!(
+        "topics   {}",
+        if made.is_empty() {
+            "all there".to_owned()
+        } else {
+            format!("created {}", made.join(", "))
+        }
+    );
     migrate::migrate(&store).await?;
     for migration in migrate::ALL {
         println!("applied  {}", migration.name);

@@ -53,7 +53,10 @@ impl Rebuild {
             .await;
         bar.finish_and_clear();
         let done = done?;
-        println!("{} rows serve now; {} records are in audit.rejected because ClickHouse refuses them", done.rows, done.refused);
+        println!(
+            "{} rows serve now; {} records are in audit.rejected because ClickHouse refuses them",
+            done.rows, done.refused
+        );
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -61,7 +64,9 @@ impl Rebuild {
 /// A progress bar for records.
 pub(crate) fn bar(what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(0).with_message(what);
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
+    {
         bar.set_style(style);
     }
     bar

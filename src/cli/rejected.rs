@@ -49,8 +49,14 @@ impl Rejected {
 impl Which {
     fn fits(&self, rejected: &dead::Rejected) -> bool {
         self.offset.is_none_or(|offset| rejected.record.offset == offset)
-            && self.reason.as_ref().is_none_or(|reason| rejected.reason == *reason)
-            && self.tenant.as_ref().is_none_or(|tenant| rejected.tenant.as_ref() == Some(tenant))
+            && self
+                .reason
+                .as_ref()
+                .is_none_or(|reason| rejected.reason == *reason)
+            && self
+                .tenant
+                .as_ref()
+                .is_none_or(|tenant| rejected.tenant.as_ref() == Some(tenant))
     }
 
     async fn find(&self, log: &Log) -> Result<Vec<dead::Rejected>, LogError> {
@@ -101,15 +107,25 @@ async fn replay(log: &Log, found: Vec<dead::Rejected>) -> anyhow::Result<()> {
             continue;
         }
         let record = &rejected.record;
-        let mut headers: Vec<(&str, &[u8])> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let mut headers: Vec<(&str, &[u8])> = record
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .collect();
         if let Some(tenant) = &rejected.tenant
             && record.header("tenant").is_none()
         {
             headers.push(("tenant", tenant.as_bytes()));
         }
         let (key, payload) = (record.key.as_slice(), record.payload.as_slice());
-        log.append(NewRecord { topic: topics::INBOX, partition: None, key, payload, headers: &headers }).await?;
+        log.append(NewRecord {
+            topic: topics::INBOX,
+            partition: None,
+            key,
+            payload,
+            headers: &headers,
+        })
+        .await?;
         done += 1;
     }
     println!("{done} records are in the inbox again");

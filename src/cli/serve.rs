@@ -41,12 +41,21 @@ impl Serve {
         set("web", "listen", text(self.listen));
         set("engines", "kafka_listen", text(self.kafka_listen));
         set("engines", "clickhouse_listen", text(self.clickhouse_listen));
-        set("web", "behind_proxy", self.behind_proxy.then_some(Value::Boolean(true)));
+        set(
+            "web",
+            "behind_proxy",
+            self.behind_proxy.then_some(Value::Boolean(true)),
+        );
         flags
     }
 
     pub(crate) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        let secret = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from);
+        let secret = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .filter(|value| !value.is_empty())
+                .map(SecretString::from)
+        };
         let start = Start {
             admin_password: secret("TRAILHOUSE_ADMIN_PASSWORD"),
             master_key: secret(keyring::ENVIRONMENT),
@@ -64,13 +73,19 @@ fn greeting(running: &Running) -> String {
     let url = format!("http://{}", running.web);
     let mut text = format!("\nTrailhouse is ready at {url}\n");
     if let Some(path) = &running.new_keys {
-        text += &format!("  keys      {} was made just now: back it up, nothing can replace it\n", path.display());
+        text += &format!(
+            "  keys      {} was made just now: back it up, nothing can replace it\n",
+            path.display()
+        );
     }
     let password = match &running.first_user {
         Some(first) => {
             text += &format!("  user      {}\n", first.name);
             if first.generated {
-                text += &format!("  password  {}   (shown this once)\n", first.password.expose_secret());
+                text += &format!(
+                    "  password  {}   (shown this once)\n",
+                    first.password.expose_secret()
+                );
                 first.password.expose_secret().to_owned()
             } else {
                 text += "  password  the one in TRAILHOUSE_ADMIN_PASSWORD\n";

@@ -20,7 +20,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut reports = Vec::new();
     for partition in 0..partitions {
         // What is not committed yet may not be in the table yet.
-        let end = log.committed(projections::GROUP, topics::EVENTS, partition).await?.unwrap_or_default();
+        let end = log
+            .committed(projections::GROUP, topics::EVENTS, partition)
+            .await?
+            .unwrap_or_default();
         let bar = bar("comparing");
         bar.set_length(end.max(0) as u64);
         let none = HashSet::new();
@@ -33,8 +36,19 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         reports.push(report);
     }
     let holds = reports.iter().all(Report::holds);
-    println!("{}", if holds { "The table says what the log says." } else { "They differ: `trailhouse rebuild` fills the table anew." });
-    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!(
+        "{}",
+        if holds {
+            "The table says what the log says."
+        } else {
+            "They differ: `trailhouse rebuild` fills the table anew."
+        }
+    );
+    Ok(if holds {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn line(report: &Report) -> String {

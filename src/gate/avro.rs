@@ -1,8 +1,8 @@
 //! Avro of any schema as JSON, so that a producer's own record goes through the same shapes as everybody's.
 
-use apache_avro::types::Value;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value;
 use serde_json::{Map, Number, Value as Json};
 
 /// What a datum says, as JSON text. `Err` says why it can't be read.
@@ -13,7 +13,10 @@ pub(super) fn to_json(schema: &Schema, datum: &[u8]) -> Result<Vec<u8>, String> 
         .and_then(|reader| reader.read_value(&mut rest))
         .map_err(|error| format!("unreadable Avro: {error}"))?;
     if !rest.is_empty() {
-        return Err(format!("{} bytes are left over after the Avro record", rest.len()));
+        return Err(format!(
+            "{} bytes are left over after the Avro record",
+            rest.len()
+        ));
     }
     let json = json_of(value)?;
     serde_json::to_vec(&json).map_err(|error| error.to_string())
@@ -41,7 +44,8 @@ fn json_of(value: Value) -> Result<Json, String> {
         Value::Map(entries) => object(entries)?,
         Value::Record(fields) => object(fields)?,
         Value::Bytes(bytes) | Value::Fixed(_, bytes) => Json::String(
-            String::from_utf8(bytes).map_err(|_| "bytes that are no UTF-8 can't be part of an event".to_owned())?,
+            String::from_utf8(bytes)
+                .map_err(|_| "bytes that are no UTF-8 can't be part of an event".to_owned())?,
         ),
         other => return Err(format!("Avro {other:?} can't be part of an event")),
     })
@@ -85,7 +89,10 @@ mod tests {
         record.put("note", Value::Union(0, Box::new(Value::Null)));
         let datum = apache_avro::to_avro_datum(&schema, record).unwrap();
         let json = to_json(&schema, &datum).unwrap();
-        assert_eq!(String::from_utf8(json).unwrap(), r#"{"timestamp":1700000000000,"user_id":"ada"}"#);
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            r#"{"timestamp":1700000000000,"user_id":"ada"}"#
+        );
         assert!(to_json(&schema, &datum[..3]).is_err());
     }
 }

@@ -74,7 +74,10 @@ pub(super) fn form<'a>(record: &'a Record, body: &'a Body, headers: &'a [(&'a st
         Body::Json(json) => json.as_slice(),
         Body::Datum(from) => {
             let record = record.payload.get(*from..).unwrap_or_default();
-            return Form::Mapped { record, map: draft::accept_datum };
+            return Form::Mapped {
+                record,
+                map: draft::accept_datum,
+            };
         }
     };
     if headers.iter().any(|(name, _)| *name == "ce_specversion") {

@@ -16,8 +16,8 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
@@ -102,7 +102,12 @@ impl Fetch {
         if let Start::At { partition, offset } = start {
             lock(&places).insert(partition, offset);
         }
-        let context = Context { events: sender.clone(), look_back, gaps, places: places.clone() };
+        let context = Context {
+            events: sender.clone(),
+            look_back,
+            gaps,
+            places: places.clone(),
+        };
         let consumer =
             Arc::new(BaseConsumer::from_config_and_context(&config, context).map_err(misconfigured)?);
         match start {
@@ -239,11 +244,17 @@ impl Pump {
     }
 
     fn rest(&self, pause: bool) {
-        let Ok(list) = self.consumer.assignment() else { return };
+        let Ok(list) = self.consumer.assignment() else {
+            return;
+        };
         if list.count() == 0 {
             return;
         }
-        let result = if pause { self.consumer.pause(&list) } else { self.resume(&list) };
+        let result = if pause {
+            self.consumer.pause(&list)
+        } else {
+            self.resume(&list)
+        };
         if let Err(error) = result {
             tracing::debug!(topic = %self.topic, error = describe(&error), "could not pause or resume reading");
         }
@@ -348,7 +359,9 @@ impl Context {
             let next = committed.unwrap_or(low);
             // The embedded broker does not say that an offset is out of range, so nobody else would notice.
             if (next < low || next > end) && self.gaps == Gaps::Fail {
-                let _ = self.events.blocking_send(Fetched::Failed(gap(&element, next, low, end)));
+                let _ = self
+                    .events
+                    .blocking_send(Fetched::Failed(gap(&element, next, low, end)));
             }
             let next = next.clamp(low, end);
             let from = (next - self.look_back).max(low).min(next);

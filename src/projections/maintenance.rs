@@ -43,7 +43,8 @@ pub async fn clean_months(store: &Store) -> Result<(), StoreError> {
 async fn lag(log: &Log, progress: &Progress) {
     for (partition, next) in progress.all() {
         if let Ok((_, end)) = log.bounds(topics::EVENTS, partition).await {
-            metrics::gauge!(meters::LAG, "partition" => partition.to_string()).set((end - next).max(0) as f64);
+            metrics::gauge!(meters::LAG, "partition" => partition.to_string())
+                .set((end - next).max(0) as f64);
         }
     }
 }

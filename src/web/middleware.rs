@@ -10,8 +10,8 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use tower_http::catch_panic::CatchPanicLayer;
 use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use uuid::Uuid;
@@ -35,7 +35,10 @@ pub(super) fn around(routes: Router, state: &AppState) -> Router {
         .layer(DefaultBodyLimit::max(state.config.body_bytes_max))
         .layer(RequestDecompressionLayer::new())
         .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE_MAX))
-        .layer(from_fn_with_state(Bodies::new(state.config.body_bytes_max), bounded))
+        .layer(from_fn_with_state(
+            Bodies::new(state.config.body_bytes_max),
+            bounded,
+        ))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(numbered_and_counted))
 }
@@ -57,12 +60,17 @@ struct Bodies {
 impl Bodies {
     fn new(largest: usize) -> Self {
         let largest_kib = largest.div_ceil(1024).clamp(1, BODIES_KIB);
-        Self { room: Arc::new(Semaphore::new(BODIES_KIB)), largest_kib: largest_kib as u32 }
+        Self {
+            room: Arc::new(Semaphore::new(BODIES_KIB)),
+            largest_kib: largest_kib as u32,
+        }
     }
 
     /// What a body may take: its stated length, or the most there can be when it is compressed or of no stated length.
     fn needed(&self, headers: &HeaderMap) -> u32 {
-        let stated = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let stated = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         let is_plain = !headers.contains_key(CONTENT_ENCODING);
         let chunked = headers.contains_key(TRANSFER_ENCODING);
         match stated {
@@ -79,8 +87,12 @@ async fn bounded(State(bodies): State<Bodies>, request: Request, next: Next) -> 
     let room = tokio::time::timeout(ROOM_WITHIN, bodies.room.clone().acquire_many_owned(needed)).await;
     match room {
         Ok(Ok(_held)) => next.run(request).await,
-        _ => ApiError::unavailable("too_busy", "Too many large requests are being read. Try again.", Duration::from_secs(2))
-            .into_response(),
+        _ => ApiError::unavailable(
+            "too_busy",
+            "Too many large requests are being read. Try again.",
+            Duration::from_secs(2),
+        )
+        .into_response(),
     }
 }
 

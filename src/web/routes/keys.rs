@@ -31,7 +31,10 @@ pub(super) struct Wanted {
 /// An operator sees all keys, an admin its tenant's; never their text.
 pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
     let control = state.control.state();
-    let mut keys: Vec<_> = control.keys().filter(|key| principal.can_in(&key.tenant, Permission::Manage)).collect();
+    let mut keys: Vec<_> = control
+        .keys()
+        .filter(|key| principal.can_in(&key.tenant, Permission::Manage))
+        .collect();
     keys.sort_by(|a, b| a.id.cmp(&b.id));
     let data: Vec<Value> = keys.into_iter().map(|key| shown(key)).collect();
     Json(json!({"data": data})).into_response()
@@ -54,7 +57,9 @@ pub(super) async fn create(
     let request = request_id(&headers, &state, &principal);
     let (id, text) = state.auth.create_key(&principal, request, new).await?;
     let control = state.control.state();
-    let mut body = control.key(&id).map_or_else(|| json!({"id": id}), |key| shown(key));
+    let mut body = control
+        .key(&id)
+        .map_or_else(|| json!({"id": id}), |key| shown(key));
     if let Some(text) = text {
         body["key"] = text.expose_secret().into();
     }
@@ -68,9 +73,22 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let control = state.control.state();
-    let key = control.key(&id).filter(|key| principal.can_in(&key.tenant, Permission::Manage));
-    let version = key.map(|key| key.version).ok_or_else(|| ApiError::not_found("There is no such key."))?;
-    state.auth.change(&principal, state.clock.fresh_id(), version, &id, Command::RevokeKey {}).await?;
+    let key = control
+        .key(&id)
+        .filter(|key| principal.can_in(&key.tenant, Permission::Manage));
+    let version = key
+        .map(|key| key.version)
+        .ok_or_else(|| ApiError::not_found("There is no such key."))?;
+    state
+        .auth
+        .change(
+            &principal,
+            state.clock.fresh_id(),
+            version,
+            &id,
+            Command::RevokeKey {},
+        )
+        .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

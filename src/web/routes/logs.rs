@@ -17,7 +17,10 @@ use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
 use crate::web::extract::{Body, Caller, Params, media_type};
 use crate::web::{ApiError, AppState};
 
-const HTTP: Origin<'static> = Origin { kind: "http", id: None };
+const HTTP: Origin<'static> = Origin {
+    kind: "http",
+    id: None,
+};
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What the parameters of a post say.
@@ -50,7 +53,11 @@ pub(super) async fn one(
         },
         _ => Form::Event(&body),
     };
-    let item = Item { form, client_id: key.as_deref(), place: None };
+    let item = Item {
+        form,
+        client_id: key.as_deref(),
+        place: None,
+    };
     let outcome = state.ingest.take(&principal, HTTP, &[item]).await?.pop();
     let receipt = outcome.unwrap_or(Err(ItemError::Log(crate::log::LogError::Full)))?;
     let indexed = !options.wait_indexed || wait(&state, &principal, std::slice::from_ref(&receipt)).await;
@@ -83,24 +90,43 @@ async fn many_events(
     body: &[u8],
 ) -> Result<Response, ApiError> {
     if options.cloudtrail && !principal.can(Permission::Manage) {
-        return Err(ApiError::forbidden("Only an admin may import the records of an outside source."));
+        return Err(ApiError::forbidden(
+            "Only an admin may import the records of an outside source.",
+        ));
     }
     let lines = media_type(headers).is_some_and(|kind| kind.ends_with("ndjson") || kind.ends_with("jsonl"));
-    let records = split(body, if lines { BatchForm::Lines } else { BatchForm::Posted })?;
+    let records = split(
+        body,
+        if lines {
+            BatchForm::Lines
+        } else {
+            BatchForm::Posted
+        },
+    )?;
     let keys = item_keys(idempotency_key(headers)?, records.len());
     let items: Vec<Item<'_>> = records
         .iter()
         .enumerate()
         .map(|(index, record)| Item {
             form: match options.cloudtrail {
-                true => Form::Mapped { record, map: aws_cloudtrail::map },
+                true => Form::Mapped {
+                    record,
+                    map: aws_cloudtrail::map,
+                },
                 false => Form::Event(record),
             },
             client_id: keys.get(index).map(String::as_str),
             place: None,
         })
         .collect();
-    let origin = if options.cloudtrail { Origin { kind: aws_cloudtrail::KIND, id: None } } else { HTTP };
+    let origin = if options.cloudtrail {
+        Origin {
+            kind: aws_cloudtrail::KIND,
+            id: None,
+        }
+    } else {
+        HTTP
+    };
     let outcomes = state.ingest.take(principal, origin, &items).await?;
     let indexed = !options.wait_indexed || {
         let receipts: Vec<Receipt> = outcomes.iter().flatten().cloned().collect();
@@ -137,7 +163,11 @@ fn bulk_answer(outcomes: Vec<Result<Receipt, ItemError>>, indexed: bool) -> Resp
         (0, false) => StatusCode::ACCEPTED,
         _ => StatusCode::MULTI_STATUS,
     };
-    (status, Json(json!({"accepted": accepted, "rejected": rejected, "items": items}))).into_response()
+    (
+        status,
+        Json(json!({"accepted": accepted, "rejected": rejected, "items": items})),
+    )
+        .into_response()
 }
 
 fn taken(receipt: &Receipt) -> Map<String, Value> {
@@ -193,7 +223,9 @@ impl Kind {
             Some("application/cloudevents-batch+json") => Ok(Self::Batch),
             Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(Self::Batch),
             None => Ok(Self::Json),
-            Some(kind) if kind == "application/json" || kind.ends_with("+json") || kind == "text/json" => Ok(Self::Json),
+            Some(kind) if kind == "application/json" || kind.ends_with("+json") || kind == "text/json" => {
+                Ok(Self::Json)
+            }
             Some(kind) => Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
@@ -214,7 +246,10 @@ fn options(params: &[(String, String)], bulk: bool) -> Result<Options, ApiError>
             ("source", aws_cloudtrail::KIND) if bulk => options.cloudtrail = true,
             ("source", _) if bulk => problems.push(Problem::new(
                 "source",
-                format!("the only source whose records can be posted is `{}`", aws_cloudtrail::KIND),
+                format!(
+                    "the only source whose records can be posted is `{}`",
+                    aws_cloudtrail::KIND
+                ),
             )),
             (name, _) => problems.push(Problem::new(name, "this route has no such parameter")),
         }
@@ -227,7 +262,9 @@ fn options(params: &[(String, String)], bulk: bool) -> Result<Options, ApiError>
 
 /// The key, quoted as the standard wants it (draft-ietf-httpapi-idempotency-key-header) or bare.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
     let text = value.to_str().ok().map(|text| text.trim().trim_matches('"'));
     match text {
         Some(key) if !key.is_empty() && key.len() <= 200 => Ok(Some(key.to_owned())),
@@ -240,7 +277,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 
 /// In a bulk request each item's id is the key and its index.
 fn item_keys(key: Option<String>, items: usize) -> Vec<String> {
-    key.map_or_else(Vec::new, |key| (0..items).map(|index| format!("{key}/{index}")).collect())
+    key.map_or_else(Vec::new, |key| {
+        (0..items).map(|index| format!("{key}/{index}")).collect()
+    })
 }
 
 /// The headers of a CloudEvent in binary mode.

@@ -30,9 +30,14 @@ pub(super) async fn page(
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let search = query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
+    let search =
+        query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
     let page = state.queries.page(&principal, &search).await?;
-    let data: Vec<_> = page.events.iter().map(|event| view::to_json(event).without_raw()).collect();
+    let data: Vec<_> = page
+        .events
+        .iter()
+        .map(|event| view::to_json(event).without_raw())
+        .collect();
     let body = Body {
         data,
         has_more: page.next_cursor.is_some(),
@@ -61,7 +66,9 @@ pub(super) async fn by_id(
     let tenant = params.first().map(|(_, tenant)| tenant.as_str());
     match state.queries.get(&principal, tenant, &id).await? {
         Some(event) => Ok(axum::Json(view::to_json_with_changes(&event)).into_response()),
-        None => Err(ApiError::not_found("There is no event with this id, or it is not yet searchable.")),
+        None => Err(ApiError::not_found(
+            "There is no event with this id, or it is not yet searchable.",
+        )),
     }
 }
 
