@@ -73,7 +73,18 @@ fn tag(key: &Key, body: &[u8], scope: &Scope, search: &Search) -> [u8; 32] {
     let tenant = scope.tenant().as_str().as_bytes();
     let (is_confined, own) = scope.own().map_or((0, ""), |own| (1, own));
     let filter = search.filter.canonical();
-    crypto::mac(key, &[b"cursor", body, order, tenant, &[is_confined], own.as_bytes(), filter.as_bytes()])
+    crypto::mac(
+        key,
+        &[
+            b"cursor",
+            body,
+            order,
+            tenant,
+            &[is_confined],
+            own.as_bytes(),
+            filter.as_bytes(),
+        ],
+    )
 }
 
 #[cfg(test)]
@@ -85,7 +96,10 @@ mod tests {
     use crate::query::parse;
 
     fn search(params: &[(&str, &str)]) -> Search {
-        let params: Vec<_> = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let params: Vec<_> = params
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         parse(&params).unwrap()
     }
 
@@ -103,7 +117,11 @@ mod tests {
     #[test]
     fn a_cursor_serves_its_own_search_whatever_the_page_size() {
         let key = Key::from_bytes([1; 32]);
-        let text = CURSOR.seal(&key, &scope("a", None), &search(&[("user_id", "x"), ("limit", "5")]));
+        let text = CURSOR.seal(
+            &key,
+            &scope("a", None),
+            &search(&[("user_id", "x"), ("limit", "5")]),
+        );
         let again = search(&[("limit", "50"), ("user_id", "x"), ("cursor", &text)]);
         assert_eq!(Cursor::open(&text, &key, &scope("a", None), &again), Some(CURSOR));
     }
@@ -120,8 +138,16 @@ mod tests {
             (key.clone(), scope("a", Some("")), asked.clone()),
             (key.clone(), scope("a", None), search(&[("user_id", "y")])),
             (key.clone(), scope("a", None), search(&[("user_id!", "x")])),
-            (key.clone(), scope("a", None), search(&[("user_id", "x"), ("sort", "time")])),
-            (key.clone(), scope("a", None), search(&[("user_id", "x"), ("q", "z")])),
+            (
+                key.clone(),
+                scope("a", None),
+                search(&[("user_id", "x"), ("sort", "time")]),
+            ),
+            (
+                key.clone(),
+                scope("a", None),
+                search(&[("user_id", "x"), ("q", "z")]),
+            ),
         ] {
             assert_eq!(Cursor::open(&text, &key, &scope, &search), None);
         }

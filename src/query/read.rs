@@ -73,7 +73,15 @@ type Place = (Timestamp, Uuid);
 impl Queries {
     /// Over a store; cursors are sealed with `cursor_key`.
     pub fn new(store: Store, cursor_key: Key, clock: Arc<dyn Clock>) -> Self {
-        Self { store, cursor_key, clock }
+        Self {
+            store,
+            cursor_key,
+            clock,
+        }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// One page of a search.
@@ -81,7 +89,11 @@ impl Queries {
         let scope = Scope::of(principal, search.tenant_id.as_ref())?;
         let cursor = self.cursor(&scope, search)?;
         let back = cursor.is_some_and(|cursor| cursor.back);
-        let order = if back { search.order.reversed() } else { search.order };
+        let order = if back {
+            search.order.reversed()
+        } else {
+            search.order
+        };
         let as_of = cursor.map_or_else(|| self.clock.now(), |cursor| cursor.as_of);
 
         let (mut found, has_more) = self.found(&scope, search, cursor.as_ref(), order).await?;
@@ -90,12 +102,25 @@ impl Queries {
         }
         let at = |back: bool, event: Option<&Event>| {
             let event = event?;
-            let cursor = Cursor { back, time: event.time, event_id: event.event_id, as_of };
+            let cursor = Cursor {
+                back,
+                time: event.time,
+                event_id: event.event_id,
+                as_of,
+            };
             Some(cursor.seal(&self.cursor_key, &scope, search))
         };
         // A page that was reached by a cursor has the one it came from behind it.
-        let (before, after) = if back { (has_more, true) } else { (cursor.is_some(), has_more) };
-        let count = if search.count { Some(self.count(&scope, &search.filter).await?) } else { None };
+        let (before, after) = if back {
+            (has_more, true)
+        } else {
+            (cursor.is_some(), has_more)
+        };
+        let count = if search.count {
+            Some(self.count(&scope, &search.filter).await?)
+        } else {
+            None
+        };
         Ok(Page {
             next_cursor: if after { at(false, found.last()) } else { None },
             prev_cursor: if before { at(true, found.first()) } else { None },
@@ -106,9 +131,16 @@ impl Queries {
 
     /// One event by its id, or by the id that its client gave it; of several with the same client's id, the latest.
     /// `tenant` as an operator may name it.
-    pub async fn get(&self, principal: &Principal, tenant: Option<&str>, id: &str) -> Result<Option<Event>, QueryError> {
+    pub async fn get(
+        &self,
+        principal: &Principal,
+        tenant: Option<&str>,
+        id: &str,
+    ) -> Result<Option<Event>, QueryError> {
         let invalid = || QueryError::Invalid(vec![Problem::new("tenant_id", "not the name of a tenant")]);
-        let tenant = tenant.map(|name| TenantId::parse(name).ok_or_else(invalid)).transpose()?;
+        let tenant = tenant
+            .map(|name| TenantId::parse(name).ok_or_else(invalid))
+            .transpose()?;
         let scope = Scope::of(principal, tenant.as_ref())?;
         if let Ok(id) = Uuid::try_parse(id) {
             if let Some(near) = near(id) {
@@ -126,18 +158,23 @@ impl Queries {
             return Ok(None);
         }
         let by_source = |sql: &mut Statement| {
-            sql.push(" AND source_event_id = ").bind("String", Value::text(id));
+            sql.push(" AND source_event_id = ")
+                .bind("String", Value::text(id));
         };
         self.one(&scope, Range::default(), by_source).await
     }
 
     fn cursor(&self, scope: &Scope, search: &Search) -> Result<Option<Cursor>, QueryError> {
-        let Some(text) = &search.cursor else { return Ok(None) };
+        let Some(text) = &search.cursor else {
+            return Ok(None);
+        };
         let problem = || {
             let detail = "not a cursor of this search: leave it out, or repeat the filters, sort and tenant it came with";
             QueryError::Invalid(vec![Problem::new("cursor", detail)])
         };
-        Cursor::open(text, &self.cursor_key, scope, search).map(Some).ok_or_else(problem)
+        Cursor::open(text, &self.cursor_key, scope, search)
+            .map(Some)
+            .ok_or_else(problem)
     }
 
     /// Up to a page of events in `order`, and whether there are more.
@@ -165,9 +202,15 @@ impl Queries {
             sql.push(EVENT_COLUMNS);
             rest(&mut sql);
             let rows = self.rows(&sql).await?;
-            let places: Vec<Place> = rows.iter().map(|(_, event)| (event.time, event.event_id)).collect();
+            let places: Vec<Place> = rows
+                .iter()
+                .map(|(_, event)| (event.time, event.event_id))
+                .collect();
             let has_more = places.len() > limit;
-            return Ok((in_order(&places[..places.len().min(limit)], winners(rows)), has_more));
+            return Ok((
+                in_order(&places[..places.len().min(limit)], winners(rows)),
+                has_more,
+            ));
         }
         let mut sql = Statement::new();
         sql.push("SELECT time, event_id, version");
@@ -182,17 +225,28 @@ impl Queries {
 
     /// The events at these keys, but for those whose winning copy is another than the one that was found: that one
     /// does not satisfy the search.
-    async fn events_at(&self, scope: &Scope, keys: &[KeyRow]) -> Result<HashMap<Place, (u64, Event)>, QueryError> {
+    async fn events_at(
+        &self,
+        scope: &Scope,
+        keys: &[KeyRow],
+    ) -> Result<HashMap<Place, (u64, Event)>, QueryError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
         let mut sql = Statement::new();
         sql.push(EVENT_COLUMNS).push(" FROM events WHERE tenant_id = ");
         sql.bind("String", Value::text(scope.tenant().as_str()));
-        sql.push(" AND time IN ").bind("Array(DateTime64(6, 'UTC'))", Value::moments(keys.iter().map(|key| key.place().0)));
-        sql.push(" AND event_id IN ").bind("Array(UUID)", Value::texts(keys.iter().map(|key| key.event_id.to_string())));
+        sql.push(" AND time IN ").bind(
+            "Array(DateTime64(6, 'UTC'))",
+            Value::moments(keys.iter().map(|key| key.place().0)),
+        );
+        sql.push(" AND event_id IN ").bind(
+            "Array(UUID)",
+            Value::texts(keys.iter().map(|key| key.event_id.to_string())),
+        );
         // Few rows, far apart: worth a second thread, although ClickHouse thinks they are too few.
-        sql.set("merge_tree_min_rows_for_concurrent_read", 1).set("merge_tree_min_bytes_for_concurrent_read", 1);
+        sql.set("merge_tree_min_rows_for_concurrent_read", 1)
+            .set("merge_tree_min_bytes_for_concurrent_read", 1);
         let mut events = winners(self.rows(&sql).await?);
         let mut matched: HashMap<Place, u64> = HashMap::with_capacity(keys.len());
         for key in keys {
@@ -211,10 +265,15 @@ impl Queries {
             sql.push(" FINAL");
         }
         sql::push_where(&mut sql, scope, filter);
-        sql.push(" LIMIT ").bind("UInt64", Value::number(COUNT_MAX + 1)).push(")");
+        sql.push(" LIMIT ")
+            .bind("UInt64", Value::number(COUNT_MAX + 1))
+            .push(")");
         let rows = self.store.rows::<CountRow>(&sql).await?;
         let events = rows.first().map_or(0, |row| row.events);
-        Ok(Count { events: events.min(COUNT_MAX), is_exact: events <= COUNT_MAX })
+        Ok(Count {
+            events: events.min(COUNT_MAX),
+            is_exact: events <= COUNT_MAX,
+        })
     }
 
     async fn one(
@@ -225,11 +284,22 @@ impl Queries {
     ) -> Result<Option<Event>, QueryError> {
         let mut sql = Statement::new();
         sql.push(EVENT_COLUMNS).push(" FROM events");
-        sql::push_where(&mut sql, scope, &Filter { time, system: true, ..Filter::default() });
+        sql::push_where(
+            &mut sql,
+            scope,
+            &Filter {
+                time,
+                system: true,
+                ..Filter::default()
+            },
+        );
         which(&mut sql);
         sql.push(" LIMIT ").bind("UInt16", Value::number(COPIES_MAX));
         let events = winners(self.rows(&sql).await?);
-        Ok(events.into_values().map(|(_, event)| event).max_by_key(|event| (event.time, event.event_id)))
+        Ok(events
+            .into_values()
+            .map(|(_, event)| event)
+            .max_by_key(|event| (event.time, event.event_id)))
     }
 
     async fn rows(&self, sql: &Statement) -> Result<Vec<(u64, Event)>, QueryError> {
@@ -258,16 +328,23 @@ fn winners(rows: Vec<(u64, Event)>) -> HashMap<Place, (u64, Event)> {
 
 /// The events of these places, each once.
 fn in_order(places: &[Place], mut events: HashMap<Place, (u64, Event)>) -> Vec<Event> {
-    places.iter().filter_map(|place| events.remove(place)).map(|(_, event)| event).collect()
+    places
+        .iter()
+        .filter_map(|place| events.remove(place))
+        .map(|(_, event)| event)
+        .collect()
 }
 
 fn push_id(sql: &mut Statement, id: Uuid) {
-    sql.push(" AND event_id = ").bind("UUID", Value::text(id.to_string()));
+    sql.push(" AND event_id = ")
+        .bind("UUID", Value::text(id.to_string()));
 }
 
 /// Around the time that an id tells of itself.
 fn near(id: Uuid) -> Option<Range> {
-    let (seconds, nanos) = (id.get_version_num() == 7).then(|| id.get_timestamp())??.to_unix();
+    let (seconds, nanos) = (id.get_version_num() == 7)
+        .then(|| id.get_timestamp())??
+        .to_unix();
     let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)? + i64::from(nanos / 1_000);
     Some(Range {
         from: Some(Timestamp::from_micros(micros.saturating_sub(ID_WINDOW_MICROS))),

@@ -18,14 +18,19 @@ impl Scope {
     pub fn of(principal: &Principal, tenant: Option<&TenantId>) -> Result<Self, QueryError> {
         let tenant = tenant.unwrap_or_else(|| principal.tenant());
         if !principal.can_in(tenant, Permission::Read) {
-            return Err(QueryError::Forbidden("You may not read this tenant's events.".to_owned()));
+            return Err(QueryError::Forbidden(
+                "You may not read this tenant's events.".to_owned(),
+            ));
         }
         let own = match principal.reads() {
             Reads::All => None,
             Reads::Own => Some(principal.actor_id().to_owned()),
             Reads::Nothing => return Err(QueryError::Forbidden("You may not read events.".to_owned())),
         };
-        Ok(Self { tenant: tenant.clone(), own })
+        Ok(Self {
+            tenant: tenant.clone(),
+            own,
+        })
     }
 
     /// The tenant.
@@ -40,6 +45,9 @@ impl Scope {
 
     #[cfg(test)]
     pub(crate) fn for_test(tenant: &TenantId, own: Option<&str>) -> Self {
-        Self { tenant: tenant.clone(), own: own.map(str::to_owned) }
+        Self {
+            tenant: tenant.clone(),
+            own: own.map(str::to_owned),
+        }
     }
 }

@@ -129,9 +129,15 @@ fn by_keys(columns: &'static str, tenant: &TenantId, keys: &[Key]) -> Statement 
     statement.push(columns).push(" FROM events WHERE tenant_id = ");
     statement.bind("String", Value::text(tenant.as_str()));
     statement.push(" AND time IN ");
-    statement.bind("Array(DateTime64(6, 'UTC'))", Value::moments(keys.iter().map(|(time, _)| *time)));
+    statement.bind(
+        "Array(DateTime64(6, 'UTC'))",
+        Value::moments(keys.iter().map(|(time, _)| *time)),
+    );
     statement.push(" AND event_id IN ");
-    statement.bind("Array(UUID)", Value::texts(keys.iter().map(|(_, id)| id.to_string())));
+    statement.bind(
+        "Array(UUID)",
+        Value::texts(keys.iter().map(|(_, id)| id.to_string())),
+    );
     statement
 }
 
