@@ -22,6 +22,8 @@ mod framing;
 mod front;
 mod lexer;
 mod library;
+mod places;
+mod plan;
 mod pump;
 mod reader;
 mod request;
@@ -34,7 +36,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::serve::ListenerExt;
@@ -44,7 +46,8 @@ use tokio_util::sync::CancellationToken;
 
 use accounts::Accounts;
 use engine::{Boot, Engine};
-use front::{Front, Places};
+use front::Front;
+use places::{Places, QueryIds};
 pub use reader::ReaderLimits;
 use sessions::Sessions;
 
@@ -118,7 +121,9 @@ impl Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is open to others, and nobody said so.
-    #[error("refusing to listen on {0}: it is not a loopback address, and the interface has no TLS; say so explicitly to allow it")]
+    #[error(
+        "refusing to listen on {0}: it is not a loopback address, and the interface has no TLS; say so explicitly to allow it"
+    )]
     NotLoopback(SocketAddr),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {source}")]
@@ -170,7 +175,10 @@ impl Server {
         if !config.listen.ip().is_loopback() && !config.allow_remote {
             return Err(Error::NotLoopback(config.listen));
         }
-        let listen_error = |source| Error::Listen { address: config.listen, source };
+        let listen_error = |source| Error::Listen {
+            address: config.listen,
+            source,
+        };
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let drain = config.drain;
@@ -178,9 +186,17 @@ impl Server {
         let front = tokio::task::spawn_blocking(move || boot(&config))
             .await
             .map_err(|_| Error::Engine("its start panicked".to_owned()))??;
-        write_address(&address_file, address)
-            .map_err(|source| Error::Files { path: address_file.clone(), source })?;
-        Ok(Self { front: Arc::new(front), listener, address, drain, address_file })
+        write_address(&address_file, address).map_err(|source| Error::Files {
+            path: address_file.clone(),
+            source,
+        })?;
+        Ok(Self {
+            front: Arc::new(front),
+            listener,
+            address,
+            drain,
+            address_file,
+        })
     }
 
     /// Where it listens: the port is the one taken when 0 was asked for.
@@ -191,7 +207,13 @@ impl Server {
     /// Answers until `stop` is cancelled. Then nobody new gets in, running statements have `drain` to end, the rest
     /// is cancelled, and the engine closes in order.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { front, listener, address, drain, address_file } = self;
+        let Self {
+            front,
+            listener,
+            address,
+            drain,
+            address_file,
+        } = self;
         let done = CancellationToken::new();
         let _done = done.clone().drop_guard();
         tokio::spawn(sweep(Arc::clone(&front.sessions), done));
@@ -199,13 +221,15 @@ impl Server {
             let _ = stream.set_nodelay(true);
         });
         let stopped = stop.clone().cancelled_owned();
-        let serving = axum::serve(listener, front::router(Arc::clone(&front))).with_graceful_shutdown(stopped);
+        let serving =
+            axum::serve(listener, front::router(Arc::clone(&front))).with_graceful_shutdown(stopped);
         let mut serving = tokio::spawn(serving.into_future());
         let ended = tokio::select! {
             ended = &mut serving => Some(ended),
             () = stop.cancelled() => tokio::time::timeout(drain, &mut serving).await.ok(),
         };
         front.places.close();
+        front.reader_places.close();
         if ended.is_none() {
             front.cancel_all();
             if tokio::time::timeout(LAST_WAIT, &mut serving).await.is_err() {
@@ -227,7 +251,11 @@ impl Server {
 const LAST_WAIT: Duration = Duration::from_secs(3);
 
 async fn sweep(sessions: Arc<Sessions>, done: CancellationToken) {
-    while done.run_until_cancelled(tokio::time::sleep(Duration::from_secs(30))).await.is_some() {
+    while done
+        .run_until_cancelled(tokio::time::sleep(Duration::from_secs(30)))
+        .await
+        .is_some()
+    {
         sessions.sweep(Instant::now());
     }
 }
@@ -235,25 +263,39 @@ async fn sweep(sessions: Arc<Sessions>, done: CancellationToken) {
 fn boot(config: &Config) -> Result<Front, Error> {
     let directory = |name: &str| -> Result<PathBuf, Error> {
         let path = config.data_dir.join(name);
-        make_private(&path).map_err(|source| Error::Files { path: path.clone(), source })?;
-        path.canonicalize().map_err(|source| Error::Files { path, source })
+        make_private(&path).map_err(|source| Error::Files {
+            path: path.clone(),
+            source,
+        })?;
+        path.canonicalize()
+            .map_err(|source| Error::Files { path, source })
     };
     // Without it at the engine's first start, a synchronous DROP TABLE waits for ever.
     directory("store/metadata")?;
     let (store, spool, configuration) = (directory("store")?, directory("spool")?, directory("config")?);
     let password = |given: &Option<SecretString>, path: &Path| match given {
         Some(password) => Ok(password.clone()),
-        None => accounts::password_file(path).map_err(|source| Error::Files { path: path.to_owned(), source }),
+        None => accounts::password_file(path).map_err(|source| Error::Files {
+            path: path.to_owned(),
+            source,
+        }),
     };
     let accounts = Accounts::new(
         &password(&config.password, &config.password_file)?,
         &password(&config.reader_password, &config.reader_password_file)?,
     );
     let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    let lanes = config.lanes.or(NonZeroUsize::new((cores * 2).max(4))).unwrap_or(NonZeroUsize::MIN);
+    let lanes = config
+        .lanes
+        .or(NonZeroUsize::new((cores * 2).max(4)))
+        .unwrap_or(NonZeroUsize::MIN);
+    let half = NonZeroUsize::new(lanes.get() / 2).unwrap_or(NonZeroUsize::MIN);
     let max_memory = config.max_memory.unwrap_or_else(default_memory);
     let written = configuration::write(&configuration, max_memory, cores);
-    let configuration = written.map_err(|source| Error::Files { path: configuration, source })?;
+    let configuration = written.map_err(|source| Error::Files {
+        path: configuration,
+        source,
+    })?;
     let boot = Boot {
         library: config.library.clone(),
         store,
@@ -272,7 +314,8 @@ fn boot(config: &Config) -> Result<Front, Error> {
         body_max: config.body_max,
         patience: config.send_timeout,
         places: Places::new(lanes, config.queue, config.queue_wait),
-        running: Mutex::default(),
+        reader_places: Places::new(half, config.queue / 4, config.queue_wait),
+        query_ids: QueryIds::default(),
     })
 }
 
@@ -285,7 +328,10 @@ fn write_address(path: &Path, address: SocketAddr) -> io::Result<()> {
 
 fn make_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 /// 40 % of the machine's memory, at least 512 MiB and at most 2 GiB.
@@ -293,7 +339,13 @@ fn default_memory() -> u64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = meminfo
         .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<u64>()
+                .ok()
+        })
         .map_or(4 << 30, |kib| kib << 10);
     (total / 10 * 4).clamp(512 << 20, 2 << 30)
 }

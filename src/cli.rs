@@ -110,8 +110,8 @@ impl Global {
     /// The same, for commands whose output is an answer: they log warnings only.
     fn quietly(&self) -> anyhow::Result<Config> {
         let mut config = self.load(Table::new())?;
-        if config.telemetry.filter == "info" {
-            config.telemetry.filter = "warn".into();
+        if let Some(rest) = config.telemetry.filter.strip_prefix("info,") {
+            config.telemetry.filter = format!("warn,{rest}");
         }
         telemetry::init(&config.telemetry)?;
         Ok(config)

@@ -5,6 +5,7 @@
 //! compiles both into a statement with bound values; [`read`] asks it, a page at a time, and turns rows into events;
 //! [`cursor`] says where the next page begins.
 
+pub mod arrival;
 pub mod cursor;
 pub mod filter;
 pub mod names;

@@ -29,7 +29,7 @@ pub struct Config {
 
     /// What is logged: a level, or levels by module, such as `info,trailhouse::ingest=debug`. `RUST_LOG`, where
     /// set, counts instead.
-    #[config(default = "info")]
+    #[config(default = "info,librdkafka=off,rdkafka=off")]
     pub filter: String,
 }
 

@@ -34,7 +34,10 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub(super) fn new(operator: &SecretString, reader: &SecretString) -> Self {
-        Self { operator: digest(operator.expose_secret()), reader: digest(reader.expose_secret()) }
+        Self {
+            operator: digest(operator.expose_secret()),
+            reader: digest(reader.expose_secret()),
+        }
     }
 
     /// Finds the user by the headers `X-ClickHouse-User` and `-Key`, by basic authentication, or by `user` and
@@ -67,8 +70,16 @@ fn digest(password: &str) -> [u8; 32] {
 }
 
 fn credentials(headers: &HeaderMap, parameters: &[(String, String)]) -> Option<(String, String)> {
-    let parameter = |name| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let or_default = |name: Option<String>| name.filter(|name| !name.is_empty()).unwrap_or("default".to_owned());
+    let parameter = |name| {
+        parameters
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+    };
+    let or_default = |name: Option<String>| {
+        name.filter(|name| !name.is_empty())
+            .unwrap_or("default".to_owned())
+    };
     let user = header(headers, "x-clickhouse-user").map(str::to_owned);
     let key = header(headers, "x-clickhouse-key").map(str::to_owned);
     if user.is_some() || key.is_some() {
@@ -76,11 +87,17 @@ fn credentials(headers: &HeaderMap, parameters: &[(String, String)]) -> Option<(
     }
     if headers.contains_key(AUTHORIZATION) {
         let (scheme, encoded) = header(headers, "authorization")?.split_once(' ')?;
-        let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+        let decoded = STANDARD
+            .decode(encoded.trim())
+            .ok()
+            .filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
         let (user, password) = String::from_utf8(decoded).ok()?.split_once(':').map(own)?;
         return Some((or_default(Some(user)), password));
     }
-    Some((or_default(parameter("user")), parameter("password").unwrap_or_default()))
+    Some((
+        or_default(parameter("user")),
+        parameter("password").unwrap_or_default(),
+    ))
 }
 
 fn own((user, password): (&str, &str)) -> (String, String) {
@@ -96,7 +113,9 @@ pub(super) fn password_file(path: &Path) -> io::Result<SecretString> {
         Err(error) => return Err(error),
     };
     match text.trim() {
-        "" => Err(io::Error::other("the file is empty: remove it, and a password is made at the next start")),
+        "" => Err(io::Error::other(
+            "the file is empty: remove it, and a password is made at the next start",
+        )),
         password => Ok(password.into()),
     }
 }
@@ -105,7 +124,12 @@ pub(super) fn password_file(path: &Path) -> io::Result<SecretString> {
 fn new_password(path: &Path) -> io::Result<SecretString> {
     let password = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
     let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
     writeln!(file, "{password}")?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
@@ -126,15 +150,26 @@ mod tests {
         for (name, value) in pairs {
             headers.insert(*name, value.parse().unwrap());
         }
-        accounts().authenticate(&headers, &[]).map_err(|exception| exception.code)
+        accounts()
+            .authenticate(&headers, &[])
+            .map_err(|exception| exception.code)
     }
 
     #[test]
     fn each_way_in_needs_the_right_password() {
-        assert_eq!(by_headers(&[("x-clickhouse-user", "default"), ("x-clickhouse-key", "one")]), Ok(User::Operator));
-        assert_eq!(by_headers(&[("x-clickhouse-user", "readonly"), ("x-clickhouse-key", "two")]), Ok(User::Reader));
+        assert_eq!(
+            by_headers(&[("x-clickhouse-user", "default"), ("x-clickhouse-key", "one")]),
+            Ok(User::Operator)
+        );
+        assert_eq!(
+            by_headers(&[("x-clickhouse-user", "readonly"), ("x-clickhouse-key", "two")]),
+            Ok(User::Reader)
+        );
         assert_eq!(by_headers(&[("x-clickhouse-key", "one")]), Ok(User::Operator));
-        assert_eq!(by_headers(&[("authorization", "Basic ZGVmYXVsdDpvbmU=")]), Ok(User::Operator));
+        assert_eq!(
+            by_headers(&[("authorization", "Basic ZGVmYXVsdDpvbmU=")]),
+            Ok(User::Operator)
+        );
         for wrong in [
             &[("x-clickhouse-user", "readonly"), ("x-clickhouse-key", "one")][..],
             &[("x-clickhouse-user", "default")],
@@ -144,7 +179,10 @@ mod tests {
         ] {
             assert_eq!(by_headers(wrong), Err(516), "{wrong:?}");
         }
-        let url = [("user".to_owned(), "readonly".to_owned()), ("password".to_owned(), "two".to_owned())];
+        let url = [
+            ("user".to_owned(), "readonly".to_owned()),
+            ("password".to_owned(), "two".to_owned()),
+        ];
         assert_eq!(accounts().authenticate(&HeaderMap::new(), &url), Ok(User::Reader));
     }
 
@@ -154,7 +192,13 @@ mod tests {
         let path = directory.path().join("password");
         let first = password_file(&path).unwrap();
         assert_eq!(first.expose_secret().len(), 32);
-        assert_eq!(password_file(&path).unwrap().expose_secret(), first.expose_secret());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            password_file(&path).unwrap().expose_secret(),
+            first.expose_secret()
+        );
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 }

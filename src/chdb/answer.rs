@@ -83,7 +83,11 @@ fn whole(shape: &Shape, rows: &[Bytes], summary: &Summary) -> Response {
 }
 
 fn unpackable(error: &io::Error) -> Exception {
-    Exception::new(1001, "STD_EXCEPTION", format!("the answer cannot be compressed: {error}"))
+    Exception::new(
+        1001,
+        "STD_EXCEPTION",
+        format!("the answer cannot be compressed: {error}"),
+    )
 }
 
 /// The answer to one that goes on.
@@ -95,8 +99,16 @@ fn streamed(shape: Shape, held: Vec<Bytes>, pieces: mpsc::Receiver<Piece>) -> Re
     let tag = uuid::Uuid::new_v4().simple().to_string()[..16].to_owned();
     let mut response = head(&shape, None, Some(&tag));
     let held = stream::iter(held).map(Piece::Rows);
-    let rest = stream::unfold(pieces, |mut pieces| async { Some((pieces.recv().await?, pieces)) });
-    let state = Streaming { pieces: Box::pin(held.chain(rest)), encoder: Some(encoder), broken: false, tag, shape };
+    let rest = stream::unfold(pieces, |mut pieces| async {
+        Some((pieces.recv().await?, pieces))
+    });
+    let state = Streaming {
+        pieces: Box::pin(held.chain(rest)),
+        encoder: Some(encoder),
+        broken: false,
+        tag,
+        shape,
+    };
     *response.body_mut() = Body::from_stream(stream::unfold(state, Streaming::next));
     response
 }
@@ -114,7 +126,10 @@ impl Streaming {
         if self.broken {
             tokio::time::sleep(LEAVING).await;
             self.broken = false;
-            return Some((Err(io::Error::other("the query failed behind its first rows")), self));
+            return Some((
+                Err(io::Error::other("the query failed behind its first rows")),
+                self,
+            ));
         }
         let mut encoder = self.encoder.take()?;
         let packed = match self.pieces.next().await {
@@ -150,9 +165,16 @@ impl Streaming {
 fn head(shape: &Shape, summary: Option<&Summary>, tag: Option<&str>) -> Response {
     let mut response = common(&shape.facts, &shape.query_id);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(&shape.format)));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(content_type(&shape.format)),
+    );
     set(headers, "x-clickhouse-format", &shape.format);
-    set(headers, "x-clickhouse-summary", &summary_json(summary.copied().unwrap_or_default()));
+    set(
+        headers,
+        "x-clickhouse-summary",
+        &summary_json(summary.copied().unwrap_or_default()),
+    );
     if let Some(tag) = tag {
         set(headers, "x-clickhouse-exception-tag", tag);
     }
@@ -180,7 +202,14 @@ fn set(headers: &mut http::HeaderMap, name: &'static str, value: &str) {
 
 /// All values are strings, as the real server has them.
 fn summary_json(summary: Summary) -> String {
-    let Summary { read_rows, read_bytes, written_rows, written_bytes, result_rows, elapsed_ns } = summary;
+    let Summary {
+        read_rows,
+        read_bytes,
+        written_rows,
+        written_bytes,
+        result_rows,
+        elapsed_ns,
+    } = summary;
     format!(
         r#"{{"read_rows":"{read_rows}","read_bytes":"{read_bytes}","written_rows":"{written_rows}","written_bytes":"{written_bytes}","total_rows_to_read":"0","result_rows":"{result_rows}","result_bytes":"0","elapsed_ns":"{elapsed_ns}"}}"#
     )
@@ -191,10 +220,19 @@ pub(super) fn refuse(facts: &Facts, query_id: &str, exception: &Exception) -> Re
     let mut response = common(facts, query_id);
     *response.status_mut() = exception.status();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
-    set(headers, "x-clickhouse-exception-code", &exception.code.to_string());
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=UTF-8"),
+    );
+    set(
+        headers,
+        "x-clickhouse-exception-code",
+        &exception.code.to_string(),
+    );
     if exception.overloaded {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     *response.body_mut() = Body::from(exception.text(&facts.version) + "\n");
     response
@@ -204,7 +242,9 @@ pub(super) fn refuse(facts: &Facts, query_id: &str, exception: &Exception) -> Re
 pub(super) fn text(status: StatusCode, text: &'static str) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
     response
 }
 
@@ -218,7 +258,9 @@ fn content_type(format: &str) -> &'static str {
             "text/tab-separated-values; charset=UTF-8"
         }
         "XML" => "application/xml; charset=UTF-8",
-        "Parquet" | "Arrow" | "ArrowStream" | "ORC" | "Avro" | "Native" | "MsgPack" => "application/octet-stream",
+        "Parquet" | "Arrow" | "ArrowStream" | "ORC" | "Avro" | "Native" | "MsgPack" => {
+            "application/octet-stream"
+        }
         _ if format.starts_with("RowBinary") => "application/octet-stream",
         _ => "text/plain; charset=UTF-8",
     }
@@ -229,8 +271,18 @@ mod tests {
     use super::*;
 
     fn shape() -> Shape {
-        let facts = Facts { version: "26.5".into(), timezone: "UTC".into(), host: "h".into() };
-        Shape { facts, query_id: "q".into(), format: "TSV".into(), encoding: None, framed: false }
+        let facts = Facts {
+            version: "26.5".into(),
+            timezone: "UTC".into(),
+            host: "h".into(),
+        };
+        Shape {
+            facts,
+            query_id: "q".into(),
+            format: "TSV".into(),
+            encoding: None,
+            framed: false,
+        }
     }
 
     async fn answered(pieces: Vec<Piece>) -> Response {
@@ -254,7 +306,10 @@ mod tests {
         let failed = Piece::End(Err(Exception::new(159, "TIMEOUT_EXCEEDED", "late")));
         let response = answered(vec![Piece::Rows("abcdef".into()), failed]).await;
         assert_eq!(response.status(), 200);
-        let tag = response.headers()["x-clickhouse-exception-tag"].to_str().unwrap().to_owned();
+        let tag = response.headers()["x-clickhouse-exception-tag"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         let mut body = response.into_body().into_data_stream();
         assert_eq!(body.next().await.unwrap().unwrap(), "abcdef");
         let block = String::from_utf8(body.next().await.unwrap().unwrap().to_vec()).unwrap();
@@ -267,10 +322,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_whole_answer_has_its_summary() {
-        let summary = Summary { written_rows: 3, ..Summary::default() };
+        let summary = Summary {
+            written_rows: 3,
+            ..Summary::default()
+        };
         let response = answered(vec![Piece::Rows("abc".into()), Piece::End(Ok(summary))]).await;
-        let header = response.headers()["x-clickhouse-summary"].to_str().unwrap().to_owned();
+        let header = response.headers()["x-clickhouse-summary"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         assert!(header.contains(r#""written_rows":"3""#), "{header}");
-        assert_eq!(axum::body::to_bytes(response.into_body(), 100).await.unwrap(), "abc");
+        assert_eq!(
+            axum::body::to_bytes(response.into_body(), 100).await.unwrap(),
+            "abc"
+        );
     }
 }

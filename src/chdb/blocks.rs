@@ -33,7 +33,9 @@ pub(super) fn compress(plain: &[u8], out: &mut Vec<u8>) {
 }
 
 fn checksum(block: &[u8]) -> [u8; CHECKSUM] {
-    cityhash_rs::cityhash_102_128(block).rotate_right(64).to_le_bytes()
+    cityhash_rs::cityhash_102_128(block)
+        .rotate_right(64)
+        .to_le_bytes()
 }
 
 /// Reads blocks and gives their plain bytes.
@@ -45,7 +47,11 @@ pub(super) struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, plain: Vec::new(), given: 0 }
+        Self {
+            source,
+            plain: Vec::new(),
+            given: 0,
+        }
     }
 
     /// Reads the next block; false at the end, which may only be between blocks.
@@ -60,11 +66,15 @@ impl<R: Read> Blocks<R> {
         };
         let size = u32::from_le_bytes([c0, c1, c2, c3]) as usize;
         let plain_size = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
-        if size < HEADER || size > BLOCK_MAX || plain_size > BLOCK_MAX {
-            return Err(invalid("a compressed block has an impossible size: is the body compressed at all?"));
+        if !(HEADER..=BLOCK_MAX).contains(&size) || plain_size > BLOCK_MAX {
+            return Err(invalid(
+                "a compressed block has an impossible size: is the body compressed at all?",
+            ));
         }
         let mut block = meta[CHECKSUM..].to_vec();
-        let read = (&mut self.source).take((size - HEADER) as u64).read_to_end(&mut block)?;
+        let read = (&mut self.source)
+            .take((size - HEADER) as u64)
+            .read_to_end(&mut block)?;
         if read < size - HEADER {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -84,7 +94,9 @@ fn decompress(method: u8, data: &[u8], plain_size: usize) -> io::Result<Vec<u8>>
         LZ4 => lz4_flex::block::decompress(data, plain_size).map_err(|error| invalid(&error.to_string())),
         ZSTD => zstd::bulk::decompress(data, plain_size),
         PLAIN => Ok(data.to_vec()),
-        other => Err(invalid(&format!("compression method 0x{other:02x} is not supported, LZ4 and ZSTD are"))),
+        other => Err(invalid(&format!(
+            "compression method 0x{other:02x} is not supported, LZ4 and ZSTD are"
+        ))),
     }?;
     if plain.len() != plain_size {
         return Err(invalid("a compressed block has another size than it says"));

@@ -36,11 +36,21 @@ pub(super) struct Received {
 }
 
 /// Reads `query` and then all of `body`.
-pub(super) async fn receive(query: Option<String>, body: Option<Body>, how: Reading) -> Result<Received, Exception> {
+pub(super) async fn receive(
+    query: Option<String>,
+    body: Option<Body>,
+    how: Reading,
+) -> Result<Received, Exception> {
     let text = query.unwrap_or_default().into_bytes();
-    let Some(body) = body else { return unpack(text, &mut io::empty(), &how) };
+    let Some(body) = body else {
+        return unpack(text, &mut io::empty(), &how);
+    };
     let (sender, receiver) = mpsc::channel(PIECES);
-    let source = Source(Arc::new(Mutex::new(Pieces { receiver, piece: Bytes::new(), ended: false })));
+    let source = Source(Arc::new(Mutex::new(Pieces {
+        receiver,
+        piece: Bytes::new(),
+        ended: false,
+    })));
     let unpacking = tokio::task::spawn_blocking(move || unpack_all(text, source, &how));
     let mut stream = body.into_data_stream();
     let failed = loop {
@@ -56,7 +66,9 @@ pub(super) async fn receive(query: Option<String>, body: Option<Body>, how: Read
         }
     };
     drop(sender);
-    let unpacked = unpacking.await.map_err(|_| Exception::new(1001, "STD_EXCEPTION", "the body could not be read"))?;
+    let unpacked = unpacking
+        .await
+        .map_err(|_| Exception::new(1001, "STD_EXCEPTION", "the body could not be read"))?;
     if failed { Err(cut_short()) } else { unpacked }
 }
 
@@ -116,8 +128,8 @@ fn unpack(mut text: Vec<u8>, plain: &mut dyn Read, how: &Reading) -> Result<Rece
         if text.len() > STATEMENT_MAX {
             return Err(too_large());
         }
-        wanted = (wanted * 4).max(64 << 10);
-        let room = (wanted - text.len()) as u64;
+        wanted = (wanted * 4).clamp(64 << 10, STATEMENT_MAX + 1);
+        let room = wanted.saturating_sub(text.len()) as u64;
         let read = plain.take(room).read_to_end(&mut text).map_err(broken)?;
         complete = (read as u64) < room;
     };
@@ -138,7 +150,10 @@ fn spool(head: &[u8], plain: &mut dyn Read, how: &Reading) -> Result<Spool, Exce
         None => Err(Exception::new(
             229,
             "QUERY_IS_TOO_LARGE",
-            format!("the data of one INSERT may have {} bytes: send them in parts", how.limit),
+            format!(
+                "the data of one INSERT may have {} bytes: send them in parts",
+                how.limit
+            ),
         )),
     }
 }
@@ -146,28 +161,46 @@ fn spool(head: &[u8], plain: &mut dyn Read, how: &Reading) -> Result<Spool, Exce
 /// A spool, or a sentence on why there is none.
 pub(super) fn create(directory: &Path) -> Result<Spool, Exception> {
     Spool::create(directory).map_err(|error| {
-        Exception::new(243, "NOT_ENOUGH_SPACE", format!("cannot buffer in {}: {error}", directory.display()))
+        Exception::new(
+            243,
+            "NOT_ENOUGH_SPACE",
+            format!("cannot buffer in {}: {error}", directory.display()),
+        )
     })
 }
 
 fn refuse_rest(plain: &mut dyn Read) -> Result<(), Exception> {
     match plain.read(&mut [0]).map_err(broken)? {
         0 => Ok(()),
-        _ => Err(Exception::new(62, "SYNTAX_ERROR", "Syntax error: the body has more than the statement")),
+        _ => Err(Exception::new(
+            62,
+            "SYNTAX_ERROR",
+            "Syntax error: the body has more than the statement",
+        )),
     }
 }
 
 fn cut_short() -> Exception {
-    Exception::new(3, "UNEXPECTED_END_OF_FILE", "the request's body ended before its time: nothing was done")
+    Exception::new(
+        3,
+        "UNEXPECTED_END_OF_FILE",
+        "the request's body ended before its time: nothing was done",
+    )
 }
 
 fn broken(error: io::Error) -> Exception {
     match error.kind() {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::UnexpectedEof => cut_short(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Exception::new(243, "NOT_ENOUGH_SPACE", "the disk is full: the request could not be buffered")
-        }
-        _ => Exception::new(271, "CANNOT_DECOMPRESS", format!("the request's body cannot be read: {error}")),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exception::new(
+            243,
+            "NOT_ENOUGH_SPACE",
+            "the disk is full: the request could not be buffered",
+        ),
+        _ => Exception::new(
+            271,
+            "CANNOT_DECOMPRESS",
+            format!("the request's body cannot be read: {error}"),
+        ),
     }
 }
 
@@ -178,7 +211,15 @@ mod tests {
     fn how(encoding: Option<Encoding>, framed: bool) -> (tempfile::TempDir, Reading) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().to_owned();
-        (directory, Reading { encoding, framed, directory: path, limit: 1 << 20 })
+        (
+            directory,
+            Reading {
+                encoding,
+                framed,
+                directory: path,
+                limit: 1 << 20,
+            },
+        )
     }
 
     fn data(received: &Received) -> Vec<u8> {
@@ -209,7 +250,11 @@ mod tests {
             let broken = futures_util::stream::iter([Ok(packed), Err(io::Error::other("gone"))]);
             let query = Some("INSERT INTO t FORMAT CSV".to_owned());
             let refused = receive(query, Some(Body::from_stream(broken)), reading).await;
-            assert_eq!(refused.err().map(|exception| exception.code), Some(3), "{encoding:?} {framed}");
+            assert_eq!(
+                refused.err().map(|exception| exception.code),
+                Some(3),
+                "{encoding:?} {framed}"
+            );
         }
     }
 

@@ -16,7 +16,11 @@ pub(super) fn write(directory: &Path, max_memory: u64, cores: usize) -> io::Resu
 /// Caches share a quarter of the memory. Merges and mutations get as many threads as there are cores: the server's
 /// defaults are made for machines that do nothing else.
 fn configuration(users: &Path, max_memory: u64, cores: usize) -> String {
-    let users = users.display().to_string().replace('&', "&amp;").replace('<', "&lt;");
+    let users = users
+        .display()
+        .to_string()
+        .replace('&', "&amp;")
+        .replace('<', "&lt;");
     let merges = cores.clamp(2, 16);
     let part = |share| max_memory / share;
     format!(

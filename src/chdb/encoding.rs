@@ -21,25 +21,38 @@ pub(super) enum Encoding {
 }
 
 /// Best first: what costs least for what it saves.
-const KNOWN: [(&str, Encoding); 4] =
-    [("zstd", Encoding::Zstd), ("lz4", Encoding::Lz4), ("gzip", Encoding::Gzip), ("deflate", Encoding::Deflate)];
+const KNOWN: [(&str, Encoding); 4] = [
+    ("zstd", Encoding::Zstd),
+    ("lz4", Encoding::Lz4),
+    ("gzip", Encoding::Gzip),
+    ("deflate", Encoding::Deflate),
+];
 
 impl Encoding {
     /// Its name in headers.
     pub(super) fn name(self) -> &'static str {
-        KNOWN.into_iter().find(|(_, encoding)| *encoding == self).map_or("identity", |(name, _)| name)
+        KNOWN
+            .into_iter()
+            .find(|(_, encoding)| *encoding == self)
+            .map_or("identity", |(name, _)| name)
     }
 
     /// What the body of a request is compressed with.
     pub(super) fn of_request(headers: &HeaderMap) -> Result<Option<Self>, Exception> {
-        let Some(name) = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()) else {
+        let Some(name) = headers
+            .get(CONTENT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+        else {
             return Ok(None);
         };
         let name = name.trim();
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
             return Ok(None);
         }
-        match KNOWN.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        match KNOWN
+            .into_iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
             Some((_, encoding)) => Ok(Some(encoding)),
             None => Err(Exception::new(
                 36,
@@ -60,7 +73,10 @@ impl Encoding {
             .map(|item| item.split(';').next().unwrap_or_default().trim())
             .collect();
         let takes = |name: &str| accepted.iter().any(|item| item.eq_ignore_ascii_case(name));
-        KNOWN.into_iter().find(|(name, _)| takes(name)).map(|(_, encoding)| encoding)
+        KNOWN
+            .into_iter()
+            .find(|(name, _)| takes(name))
+            .map(|(_, encoding)| encoding)
     }
 }
 
@@ -101,7 +117,9 @@ impl Encoder {
     pub(super) fn new(encoding: Option<Encoding>, framed: bool) -> io::Result<Self> {
         let outer = match encoding {
             None => Outer::None(Vec::new()),
-            Some(Encoding::Gzip) => Outer::Gzip(flate2::write::GzEncoder::new(Vec::new(), Compression::fast())),
+            Some(Encoding::Gzip) => {
+                Outer::Gzip(flate2::write::GzEncoder::new(Vec::new(), Compression::fast()))
+            }
             Some(Encoding::Deflate) => {
                 Outer::Deflate(flate2::write::ZlibEncoder::new(Vec::new(), Compression::fast()))
             }
@@ -164,7 +182,10 @@ mod tests {
 
     #[test]
     fn pieces_come_back_whatever_the_encoding() {
-        let encodings = KNOWN.into_iter().map(|(_, encoding)| Some(encoding)).chain([None]);
+        let encodings = KNOWN
+            .into_iter()
+            .map(|(_, encoding)| Some(encoding))
+            .chain([None]);
         for (encoding, framed) in encodings.flat_map(|encoding| [(encoding, false), (encoding, true)]) {
             let mut encoder = Encoder::new(encoding, framed).unwrap();
             let mut wire = Vec::new();
@@ -173,7 +194,10 @@ mod tests {
             }
             wire.extend(encoder.finish().unwrap());
             let mut plain = Vec::new();
-            decoder(&wire[..], encoding, framed).unwrap().read_to_end(&mut plain).unwrap();
+            decoder(&wire[..], encoding, framed)
+                .unwrap()
+                .read_to_end(&mut plain)
+                .unwrap();
             assert_eq!(plain.len(), 24 + 300_000 + 4, "{encoding:?} {framed}");
             assert!(plain.starts_with(b"first piece") && plain.ends_with(b"last"));
         }

@@ -89,9 +89,15 @@ impl Engine {
             .name("engine-root".to_owned())
             .spawn(root)
             .map_err(|error| Error::Engine(error.to_string()))?;
-        let facts = reported.recv().map_err(|_| Error::Engine("its first thread died".to_owned()))??;
+        let facts = reported
+            .recv()
+            .map_err(|_| Error::Engine("its first thread died".to_owned()))??;
         let senders = Mutex::new(Some(Senders { work, kills, cancels }));
-        Ok(Self { facts, senders, root: Mutex::new(Some(root)) })
+        Ok(Self {
+            facts,
+            senders,
+            root: Mutex::new(Some(root)),
+        })
     }
 
     /// Hands a job to a lane; it waits there until one is free.
@@ -102,13 +108,17 @@ impl Engine {
             Route::Kills => &senders.kills,
             Route::Cancels => &senders.cancels,
         });
-        sender.and_then(|sender| sender.send(job).ok()).ok_or_else(stopping)
+        sender
+            .and_then(|sender| sender.send(job).ok())
+            .ok_or_else(stopping)
     }
 
     /// Ends what runs under a client's query id (held as `log_comment`), without waiting for it.
     pub(super) fn cancel(&self, query_id: &str) {
-        let statement =
-            format!("KILL QUERY WHERE Settings['log_comment'] = {} ASYNC", super::quoted(query_id));
+        let statement = format!(
+            "KILL QUERY WHERE Settings['log_comment'] = {} ASYNC",
+            super::quoted(query_id)
+        );
         let job = move |lane: &mut Lane| {
             if let Err(exception) = lane.kept().and_then(|connection| connection.tell(&statement)) {
                 tracing::warn!(%exception, "a query could not be cancelled");
@@ -130,7 +140,10 @@ impl Engine {
 
 /// The refusal while the front stops.
 pub(super) fn stopping() -> Exception {
-    Exception { overloaded: true, ..Exception::new(745, "SERVER_OVERLOADED", "the embedded ClickHouse is stopping") }
+    Exception {
+        overloaded: true,
+        ..Exception::new(745, "SERVER_OVERLOADED", "the embedded ClickHouse is stopping")
+    }
 }
 
 /// What the root thread holds: the connection that keeps the engine alive.
@@ -142,8 +155,10 @@ struct Root {
 
 impl Root {
     fn boot(boot: &Boot) -> Result<Self, Error> {
-        let library = Library::load(&boot.library)
-            .map_err(|reason| Error::Library { path: boot.library.clone(), reason })?;
+        let library = Library::load(&boot.library).map_err(|reason| Error::Library {
+            path: boot.library.clone(),
+            reason,
+        })?;
         if boot.walls {
             walls::raise(boot);
         }
@@ -158,7 +173,10 @@ impl Root {
             .map(CString::new)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Error::Engine("the data directory's path has a NUL".to_owned()))?;
-        let connector = Connector { library, arguments: arguments.into() };
+        let connector = Connector {
+            library,
+            arguments: arguments.into(),
+        };
         let mut keep = connector.open().map_err(|_| {
             Error::Engine(format!(
                 "it does not open {}: the reason is in the lines above (another process on the same directory?)",
@@ -168,17 +186,27 @@ impl Root {
         // The engine's first exception reads the symbols of all loaded files, which must still be there as loaded: a
         // program replaced while it runs, and it could not, and would abort. So the first exception is thrown now.
         let _ = keep.tell("SELECT throwIf(1)");
-        let mut ask = |query| keep.ask(query, &[]).map_err(|exception| Error::Engine(exception.to_string()));
+        let mut ask = |query| {
+            keep.ask(query, &[])
+                .map_err(|exception| Error::Engine(exception.to_string()))
+        };
         let facts = Facts {
             version: ask("SELECT version()")?,
             timezone: ask("SELECT timezone()")?,
             host: ask("SELECT hostName()")?,
         };
-        Ok(Self { connector, facts, _keep: keep })
+        Ok(Self {
+            connector,
+            facts,
+            _keep: keep,
+        })
     }
 
     fn lane(&self, jobs: Arc<Mutex<Receiver<Job>>>) -> Option<JoinHandle<()>> {
-        let mut lane = Lane { connector: self.connector.clone(), spare: None };
+        let mut lane = Lane {
+            connector: self.connector.clone(),
+            spare: None,
+        };
         std::thread::Builder::new()
             .name("engine-lane".to_owned())
             .spawn(move || {

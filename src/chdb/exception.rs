@@ -16,7 +16,12 @@ pub(super) struct Exception {
 
 impl Exception {
     pub(super) fn new(code: i32, name: &str, message: impl Into<String>) -> Self {
-        Self { code, name: name.to_owned(), message: message.into(), overloaded: false }
+        Self {
+            code,
+            name: name.to_owned(),
+            message: message.into(),
+            overloaded: false,
+        }
     }
 
     /// Reads the engine's text, `Code: 60. DB::Exception: … (UNKNOWN_TABLE)`, unwrapping the copies that it nests
@@ -39,7 +44,12 @@ impl Exception {
                 },
             };
         }
-        Self { code, name, message: hide_descriptors(message), overloaded: false }
+        Self {
+            code,
+            name,
+            message: hide_descriptors(message),
+            overloaded: false,
+        }
     }
 
     /// The status that the real server gives for this code.
@@ -50,8 +60,8 @@ impl Exception {
         match self.code {
             194 => StatusCode::UNAUTHORIZED,
             192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
-            6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167 | 168 | 223
-            | 321 | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
+            6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167 | 168
+            | 223 | 321 | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
             46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => StatusCode::NOT_FOUND,
             48 => StatusCode::NOT_IMPLEMENTED,
             76 | 202 | 209 | 439 => StatusCode::SERVICE_UNAVAILABLE,
@@ -71,7 +81,11 @@ impl Exception {
 impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stop = if self.message.ends_with('.') { "" } else { "." };
-        write!(f, "Code: {}. DB::Exception: {}{stop} ({})", self.code, self.message, self.name)
+        write!(
+            f,
+            "Code: {}. DB::Exception: {}{stop} ({})",
+            self.code, self.message, self.name
+        )
     }
 }
 
@@ -89,7 +103,12 @@ fn split_name(text: &str) -> (&str, Option<&str>) {
     let text = text.trim_end();
     let split = text.strip_suffix(')').and_then(|inner| inner.rsplit_once('('));
     match split {
-        Some((message, name)) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') => {
+        Some((message, name))
+            if !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') =>
+        {
             (message.trim_end(), Some(name))
         }
         _ => (text, None),
@@ -112,7 +131,9 @@ fn hide_descriptors(message: &str) -> String {
         ("FROM INFILE '/proc/self/fd/", "'none' ", ""),
     ] {
         while let Some(at) = message.find(start) {
-            let Some(length) = message[at..].find(end) else { break };
+            let Some(length) = message[at..].find(end) else {
+                break;
+            };
             message.replace_range(at..at + length + end.len(), instead);
         }
     }
@@ -125,7 +146,8 @@ mod tests {
 
     #[test]
     fn reads_code_name_and_message() {
-        let exception = Exception::parse("Code: 60. DB::Exception: Unknown table expression 'nope'. (UNKNOWN_TABLE)");
+        let exception =
+            Exception::parse("Code: 60. DB::Exception: Unknown table expression 'nope'. (UNKNOWN_TABLE)");
         assert_eq!((exception.code, exception.name.as_str()), (60, "UNKNOWN_TABLE"));
         assert_eq!(exception.status(), StatusCode::NOT_FOUND);
         assert_eq!(
@@ -148,6 +170,9 @@ mod tests {
     #[test]
     fn a_text_of_another_shape_is_kept() {
         let exception = Exception::parse("something odd (with) parens");
-        assert_eq!((exception.code, exception.message.as_str()), (1001, "something odd (with) parens"));
+        assert_eq!(
+            (exception.code, exception.message.as_str()),
+            (1001, "something odd (with) parens")
+        );
     }
 }

@@ -9,26 +9,42 @@ use super::lexer::{Kind, Lexer, Token};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
     /// Answers rows, which can be sent through a pipe. `query` ends before `FORMAT`; `settings` is what follows it.
-    Rows { query: Vec<u8>, format: Option<String>, settings: Vec<u8> },
+    Rows {
+        query: Vec<u8>,
+        format: Option<String>,
+        settings: Vec<u8>,
+    },
     /// `INSERT` with data in `format`, starting at byte `data` of the text. `head` ends where `FROM INFILE`
     /// belongs; `settings` stood between it and the format.
-    Insert { head: Vec<u8>, settings: Vec<u8>, format: String, data: usize },
+    Insert {
+        head: Vec<u8>,
+        settings: Vec<u8>,
+        format: String,
+        data: usize,
+    },
     /// `KILL QUERY`: has its own lane, so that a full house can be emptied.
     Kill { statement: Vec<u8> },
     /// Anything else: run as it is, its answer small. `format` is only what the answer's header says.
-    Plain { statement: Vec<u8>, format: Option<String> },
+    Plain {
+        statement: Vec<u8>,
+        format: Option<String>,
+    },
 }
 
 /// Takes a statement apart. `complete` says whether `text` is all there is; an `INSERT` needs its head only, and
 /// `None` asks for more text.
 pub(super) fn frame(text: &[u8], complete: bool) -> Result<Option<Frame>, Exception> {
     let Some(first) = Lexer::new(text).next() else {
-        return if complete { Err(syntax("Empty query")) } else { Ok(None) };
+        return if complete {
+            Err(syntax("Empty query"))
+        } else {
+            Ok(None)
+        };
     };
-    if first.is(text, "INSERT") {
-        if let Some(insert) = insert(text, complete) {
-            return Ok(Some(insert));
-        }
+    if first.is(text, "INSERT")
+        && let Some(insert) = insert(text, complete)
+    {
+        return Ok(Some(insert));
     }
     if !complete {
         return Ok(None);
@@ -37,22 +53,38 @@ pub(super) fn frame(text: &[u8], complete: bool) -> Result<Option<Frame>, Except
     let statement = &text[..end];
     let is = |keyword| first.is(text, keyword);
     if is("KILL") {
-        return Ok(Some(Frame::Kill { statement: name_our_query_ids(statement, &tokens) }));
+        return Ok(Some(Frame::Kill {
+            statement: name_our_query_ids(statement, &tokens),
+        }));
     }
     let (query, format, settings) = split_format(statement, &tokens);
-    let answers_rows = ["SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXISTS"].into_iter().any(is)
+    let answers_rows = ["SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXISTS"]
+        .into_iter()
+        .any(is)
         || first.kind == Kind::Mark(b'(');
-    let writes = tokens.iter().any(|token| token.depth == 0 && token.is(text, "INSERT"));
+    let writes = tokens
+        .iter()
+        .any(|token| token.depth == 0 && token.is(text, "INSERT"));
     Ok(Some(match answers_rows && !writes {
-        true => Frame::Rows { query: query.to_vec(), format, settings: settings.to_vec() },
-        false => Frame::Plain { statement: statement.to_vec(), format },
+        true => Frame::Rows {
+            query: query.to_vec(),
+            format,
+            settings: settings.to_vec(),
+        },
+        false => Frame::Plain {
+            statement: statement.to_vec(),
+            format,
+        },
     }))
 }
 
 /// The tokens up to the first `;` outside brackets and that place. Anything behind it is a second statement.
 fn single_statement(text: &[u8]) -> Result<(Vec<Token>, usize), Exception> {
     let mut tokens: Vec<Token> = Lexer::new(text).collect();
-    let Some(at) = tokens.iter().position(|token| token.kind == Kind::Mark(b';') && token.depth == 0) else {
+    let Some(at) = tokens
+        .iter()
+        .position(|token| token.kind == Kind::Mark(b';') && token.depth == 0)
+    else {
         return Ok((tokens, text.len()));
     };
     if tokens[at..].iter().any(|token| token.kind != Kind::Mark(b';')) {
@@ -75,14 +107,22 @@ fn split_format<'a>(text: &'a [u8], tokens: &[Token]) -> (&'a [u8], Option<Strin
             && token.is(text, "FORMAT")
             && before.is_some_and(|token| {
                 token.kind != Kind::Mark(b'.')
-                    && !["SELECT", "FROM", "JOIN", "AS", "BY", "WHERE"].iter().any(|word| token.is(text, word))
+                    && !["SELECT", "FROM", "JOIN", "AS", "BY", "WHERE"]
+                        .iter()
+                        .any(|word| token.is(text, word))
             })
             && tokens.get(at + 1).is_some_and(Token::is_name)
             && after.is_none_or(|token| token.is(text, "SETTINGS"))
     });
-    let Some((at, format)) = found else { return (text, None, &[]) };
+    let Some((at, format)) = found else {
+        return (text, None, &[]);
+    };
     let name = tokens[at + 1];
-    (&text[..format.start], Some(unquote(&text[name.start..name.end])), &text[name.end..])
+    (
+        &text[..format.start],
+        Some(unquote(&text[name.start..name.end])),
+        &text[name.end..],
+    )
 }
 
 /// `INSERT INTO [TABLE] [FUNCTION] name … [SETTINGS …] FORMAT name` or `… VALUES`; `None` for one that selects,
@@ -106,7 +146,12 @@ fn insert(text: &[u8], complete: bool) -> Option<Frame> {
             settings_at = Some(token.start);
         } else if token.is(text, "VALUES") {
             let (head, settings) = cut(text, settings_at, token.start);
-            return Some(Frame::Insert { head, settings, format: "Values".to_owned(), data: token.end });
+            return Some(Frame::Insert {
+                head,
+                settings,
+                format: "Values".to_owned(),
+                data: token.end,
+            });
         } else if token.is(text, "FORMAT") {
             let name = tokens.next().filter(Token::is_name)?;
             if name.end == text.len() && !complete {
@@ -114,8 +159,16 @@ fn insert(text: &[u8], complete: bool) -> Option<Frame> {
             }
             let (head, settings) = cut(text, settings_at, token.start);
             let format = unquote(&text[name.start..name.end]);
-            return Some(Frame::Insert { head, settings, format, data: data_start(text, name.end) });
-        } else if ["SELECT", "WITH", "FROM", "WATCH"].iter().any(|word| token.is(text, word)) {
+            return Some(Frame::Insert {
+                head,
+                settings,
+                format,
+                data: data_start(text, name.end),
+            });
+        } else if ["SELECT", "WITH", "FROM", "WATCH"]
+            .iter()
+            .any(|word| token.is(text, word))
+        {
             return None;
         }
     }
@@ -171,14 +224,22 @@ mod tests {
     use super::*;
 
     fn framed(text: &str) -> Frame {
-        frame(text.as_bytes(), true).expect("a statement").expect("complete")
+        frame(text.as_bytes(), true)
+            .expect("a statement")
+            .expect("complete")
     }
 
     fn rows(text: &str) -> (String, Option<String>, String) {
         match framed(text) {
-            Frame::Rows { query, format, settings } => {
-                (String::from_utf8(query).unwrap(), format, String::from_utf8(settings).unwrap())
-            }
+            Frame::Rows {
+                query,
+                format,
+                settings,
+            } => (
+                String::from_utf8(query).unwrap(),
+                format,
+                String::from_utf8(settings).unwrap(),
+            ),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -187,10 +248,17 @@ mod tests {
     fn a_format_is_found_at_the_end_only() {
         assert_eq!(rows("SELECT 1"), ("SELECT 1".into(), None, String::new()));
         assert_eq!(rows("SELECT 1;"), ("SELECT 1".into(), None, String::new()));
-        assert_eq!(rows("SELECT 1\n FORMAT JSON"), ("SELECT 1\n ".into(), Some("JSON".into()), String::new()));
+        assert_eq!(
+            rows("SELECT 1\n FORMAT JSON"),
+            ("SELECT 1\n ".into(), Some("JSON".into()), String::new())
+        );
         assert_eq!(
             rows("select 1 format CSV settings max_threads=1 ;"),
-            ("select 1 ".into(), Some("CSV".into()), " settings max_threads=1 ".into())
+            (
+                "select 1 ".into(),
+                Some("CSV".into()),
+                " settings max_threads=1 ".into()
+            )
         );
         for text in [
             "SELECT format FROM t",
@@ -208,14 +276,26 @@ mod tests {
     #[test]
     fn an_insert_is_cut_at_its_data() {
         let text = "INSERT INTO db.`values` (a, format) SETTINGS x=1 FORMAT RowBinary\r\n\0\x01;";
-        let Frame::Insert { head, settings, format, data } = framed(text) else { panic!() };
+        let Frame::Insert {
+            head,
+            settings,
+            format,
+            data,
+        } = framed(text)
+        else {
+            panic!()
+        };
         assert_eq!(head, b"INSERT INTO db.`values` (a, format) ");
         assert_eq!(settings, b"SETTINGS x=1 ");
         assert_eq!(format, "RowBinary");
         assert_eq!(&text[data..], "\0\x01;");
-        let Frame::Insert { format, data, .. } = framed("insert into t values (1,';'), (2)") else { panic!() };
+        let Frame::Insert { format, data, .. } = framed("insert into t values (1,';'), (2)") else {
+            panic!()
+        };
         assert_eq!((format.as_str(), data), ("Values", 20));
-        let Frame::Insert { head, .. } = framed("INSERT INTO format FORMAT CSV") else { panic!() };
+        let Frame::Insert { head, .. } = framed("INSERT INTO format FORMAT CSV") else {
+            panic!()
+        };
         assert_eq!(head, b"INSERT INTO format ");
     }
 
@@ -230,7 +310,10 @@ mod tests {
         ] {
             assert!(matches!(framed(text), Frame::Plain { .. }), "{text}");
         }
-        assert!(matches!(framed("/* c */ (SELECT 1) UNION ALL (SELECT 2)"), Frame::Rows { .. }));
+        assert!(matches!(
+            framed("/* c */ (SELECT 1) UNION ALL (SELECT 2)"),
+            Frame::Rows { .. }
+        ));
     }
 
     #[test]
@@ -251,9 +334,14 @@ mod tests {
 
     #[test]
     fn a_kill_means_the_clients_query_id() {
-        let Frame::Kill { statement } = framed("KILL QUERY WHERE query_id = 'query_id' SYNC") else { panic!() };
+        let Frame::Kill { statement } = framed("KILL QUERY WHERE query_id = 'query_id' SYNC") else {
+            panic!()
+        };
         let statement = String::from_utf8(statement).unwrap();
-        assert!(statement.ends_with("Settings['log_comment']) = 'query_id' SYNC"), "{statement}");
+        assert!(
+            statement.ends_with("Settings['log_comment']) = 'query_id' SYNC"),
+            "{statement}"
+        );
     }
 
     proptest::proptest! {

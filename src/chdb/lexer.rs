@@ -47,7 +47,11 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+        }
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -101,7 +105,12 @@ impl Iterator for Lexer<'_> {
             _ => (Kind::Mark(first), 1),
         };
         self.at = start + length;
-        Some(Token { kind, start, end: self.at, depth })
+        Some(Token {
+            kind,
+            start,
+            end: self.at,
+            depth,
+        })
     }
 }
 
@@ -144,7 +153,9 @@ fn between(text: &[u8], end: &[u8], kind: Kind) -> (Kind, usize) {
 
 /// `$tag$ … $tag$`.
 fn heredoc(text: &[u8]) -> Option<(Kind, usize)> {
-    let tag = 2 + text[1..].iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')?;
+    let tag = 2 + text[1..]
+        .iter()
+        .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')?;
     if text[tag - 1] != b'$' {
         return None;
     }
@@ -157,7 +168,9 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<&str> {
-        Lexer::new(text.as_bytes()).map(|token| &text[token.start..token.end]).collect()
+        Lexer::new(text.as_bytes())
+            .map(|token| &text[token.start..token.end])
+            .collect()
     }
 
     #[test]
@@ -166,13 +179,20 @@ mod tests {
             words("select 'it''s \\' format', /* format */ `a``b` -- format\n x # y\n"),
             ["select", "'it''s \\' format'", ",", "`a``b`", "x"]
         );
-        assert_eq!(words("select $a$ 'format $a$ , $$x$$"), ["select", "$a$ 'format $a$", ",", "$$x$$"]);
+        assert_eq!(
+            words("select $a$ 'format $a$ , $$x$$"),
+            ["select", "$a$ 'format $a$", ",", "$$x$$"]
+        );
     }
 
     #[test]
     fn an_open_quote_or_comment_is_told() {
         for text in ["select 'abc", "select /* abc", "select `a\\`"] {
-            assert_eq!(Lexer::new(text.as_bytes()).last().map(|token| token.kind), Some(Kind::Open), "{text}");
+            assert_eq!(
+                Lexer::new(text.as_bytes()).last().map(|token| token.kind),
+                Some(Kind::Open),
+                "{text}"
+            );
         }
     }
 

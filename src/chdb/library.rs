@@ -111,7 +111,10 @@ impl Library {
         if unsafe { outer.as_ptr().read() }.is_null() {
             return None;
         }
-        Some(Connection { library: self.clone(), outer })
+        Some(Connection {
+            library: self.clone(),
+            outer,
+        })
     }
 }
 
@@ -161,7 +164,11 @@ impl Connection {
             )
         };
         let Some(result) = NonNull::new(result) else {
-            return Err(Exception::new(210, "NETWORK_ERROR", "the embedded engine gave no answer"));
+            return Err(Exception::new(
+                210,
+                "NETWORK_ERROR",
+                "the embedded engine gave no answer",
+            ));
         };
         let answer = self.take(result.as_ptr());
         // SAFETY: the result is ours and used no more.
@@ -190,8 +197,14 @@ impl Connection {
             let [read_rows, read_bytes, written_rows, written_bytes, result_rows] =
                 symbols.counts.map(|count| count(result));
             let elapsed_ns = ((symbols.elapsed)(result).max(0.0) * 1e9) as u64;
-            let summary =
-                Summary { read_rows, read_bytes, written_rows, written_bytes, result_rows, elapsed_ns };
+            let summary = Summary {
+                read_rows,
+                read_bytes,
+                written_rows,
+                written_bytes,
+                result_rows,
+                elapsed_ns,
+            };
             Ok(Answer { bytes, summary })
         }
     }
@@ -204,7 +217,9 @@ impl Connection {
     /// Runs a query of our own and returns its one text.
     pub(super) fn ask(&mut self, query: &str, parameters: &[(String, String)]) -> Result<String, Exception> {
         let answer = self.run(query.as_bytes(), "TSVRaw", parameters)?;
-        Ok(String::from_utf8_lossy(&answer.bytes).trim_end_matches('\n').to_owned())
+        Ok(String::from_utf8_lossy(&answer.bytes)
+            .trim_end_matches('\n')
+            .to_owned())
     }
 }
 

@@ -111,5 +111,9 @@ fn is_open(read: io::Result<usize>) -> bool {
 }
 
 fn lost() -> Exception {
-    Exception::new(1001, "STD_EXCEPTION", "the statement's thread failed: see the log")
+    Exception::new(
+        1001,
+        "STD_EXCEPTION",
+        "the statement's thread failed: see the log",
+    )
 }

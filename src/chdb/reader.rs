@@ -60,7 +60,9 @@ impl ReaderLimits {
     pub(super) fn allow(&self, name: &str, value: &str) -> bool {
         let limit = self.pairs().into_iter().find(|(limited, _)| *limited == name);
         match limit {
-            Some((_, limit)) => value.parse::<u64>().is_ok_and(|value| value > 0 && value <= limit),
+            Some((_, limit)) => value
+                .parse::<u64>()
+                .is_ok_and(|value| value > 0 && value <= limit),
             None => {
                 WRITING.iter().any(|prefix| name.starts_with(prefix))
                     || ["session_timezone", "extremes", "date_time_output_format"].contains(&name)
@@ -72,7 +74,11 @@ impl ReaderLimits {
     fn close(&self, chosen: &[(String, String)]) -> String {
         let mut statement = "SET result_overflow_mode = 'throw'".to_owned();
         for (name, limit) in self.pairs() {
-            let own = chosen.iter().rev().find(|(chosen, _)| chosen == name).map(|(_, value)| value.as_str());
+            let own = chosen
+                .iter()
+                .rev()
+                .find(|(chosen, _)| chosen == name)
+                .map(|(_, value)| value.as_str());
             statement += &format!(", {name} = {}", quoted(own.unwrap_or(&limit.to_string())));
         }
         statement + ", readonly = 1"
@@ -97,8 +103,15 @@ const WRITING: [&str; 12] = [
 ];
 
 /// Table functions that make rows out of nothing but their numbers.
-const TABLE_FUNCTIONS: [&str; 7] =
-    ["numbers", "numbers_mt", "zeros", "zeros_mt", "generate_series", "generateSeries", "primes"];
+const TABLE_FUNCTIONS: [&str; 7] = [
+    "numbers",
+    "numbers_mt",
+    "zeros",
+    "zeros_mt",
+    "generate_series",
+    "generateSeries",
+    "primes",
+];
 
 /// Functions that read files, reach out, tell of the server, or hold a thread for nothing.
 const FUNCTIONS: [&str; 17] = [
@@ -159,17 +172,20 @@ pub(super) fn fence(
     let escaped = [("query".to_owned(), escape(text))];
     let printed = connection
         .ask("SELECT formatQuerySingleLine({query:String})", &escaped)
-        .map_err(|exception| Exception { message: without_scope(&exception.message), ..exception })?;
+        .map_err(|exception| Exception {
+            message: without_scope(&exception.message),
+            ..exception
+        })?;
     if has_odd_names(&printed) {
         return Err(denied("it has a quoted name with an escape in it"));
     }
     let wrapped = format!("SELECT * FROM (\n{printed}\n)");
-    let tree = connection.ask(&format!("EXPLAIN AST {wrapped}"), parameters).map_err(|exception| {
-        match exception.code {
+    let tree = connection
+        .ask(&format!("EXPLAIN AST {wrapped}"), parameters)
+        .map_err(|exception| match exception.code {
             62 => denied("it is not a single SELECT"),
             _ => exception,
-        }
-    })?;
+        })?;
     if let Some(reason) = refusal(&tree) {
         return Err(denied(&reason));
     }
@@ -197,7 +213,9 @@ fn refusal(tree: &str) -> Option<String> {
             "Function" if parent == "TableExpression" && !TABLE_FUNCTIONS.contains(&name) => {
                 Some(format!("table function {name}"))
             }
-            "Function" if name.starts_with("__") || FUNCTIONS.contains(&name.to_ascii_lowercase().as_str()) => {
+            "Function"
+                if name.starts_with("__") || FUNCTIONS.contains(&name.to_ascii_lowercase().as_str()) =>
+            {
                 Some(format!("function {name}"))
             }
             "TableIdentifier" | "Identifier" if is_hidden(name) => Some(format!("table {name}")),
@@ -217,8 +235,12 @@ fn refusal(tree: &str) -> Option<String> {
 /// Whether a name is of a system table outside [`SYSTEM_TABLES`].
 fn is_hidden(name: &str) -> bool {
     let mut parts = name.split('.');
-    parts.next().is_some_and(|first| first.eq_ignore_ascii_case("system"))
-        && parts.next().is_some_and(|second| !SYSTEM_TABLES.contains(&second))
+    parts
+        .next()
+        .is_some_and(|first| first.eq_ignore_ascii_case("system"))
+        && parts
+            .next()
+            .is_some_and(|second| !SYSTEM_TABLES.contains(&second))
 }
 
 /// A name with a line end in it could write lines into the tree. The engine prints one as an escape.
@@ -227,7 +249,9 @@ fn has_odd_names(printed: &str) -> bool {
     Lexer::new(text).any(|token| {
         token.kind == Kind::Open
             || (token.kind == Kind::Quoted
-                && text[token.start..token.end].iter().any(|byte| *byte == b'\\' || byte.is_ascii_control()))
+                && text[token.start..token.end]
+                    .iter()
+                    .any(|byte| *byte == b'\\' || byte.is_ascii_control()))
     })
 }
 
@@ -248,7 +272,9 @@ fn escape(value: &str) -> String {
 }
 
 fn without_scope(message: &str) -> String {
-    let end = message.find(": In scope SELECT formatQuery").unwrap_or(message.len());
+    let end = message
+        .find(": In scope SELECT formatQuery")
+        .unwrap_or(message.len());
     message[..end].to_owned()
 }
 
@@ -259,10 +285,28 @@ mod tests {
     #[test]
     fn the_tree_is_searched_for_what_is_refused() {
         let tree = |lines: &[&str]| lines.join("\n");
-        assert_eq!(refusal(&tree(&["TableExpression (children 1)", " Function numbers (children 1)"])), None);
-        assert_eq!(refusal(&tree(&["ExpressionList", " Function format (children 1)"])), None);
-        assert_eq!(refusal(&tree(&["TableIdentifier t", "Identifier t.system"])), None);
-        assert_eq!(refusal(&tree(&["TableIdentifier system.one", "Identifier system.settings.name"])), None);
+        assert_eq!(
+            refusal(&tree(&[
+                "TableExpression (children 1)",
+                " Function numbers (children 1)"
+            ])),
+            None
+        );
+        assert_eq!(
+            refusal(&tree(&["ExpressionList", " Function format (children 1)"])),
+            None
+        );
+        assert_eq!(
+            refusal(&tree(&["TableIdentifier t", "Identifier t.system"])),
+            None
+        );
+        assert_eq!(
+            refusal(&tree(&[
+                "TableIdentifier system.one",
+                "Identifier system.settings.name"
+            ])),
+            None
+        );
         for refused in [
             tree(&["TableExpression (children 1)", " Function format (children 1)"]),
             tree(&["ExpressionList", " Function file (children 1)"]),

@@ -127,7 +127,13 @@ impl Asked {
             "enable_http_compression" if !flag(&value) => self.answer_encoding = None,
             "enable_http_compression" => {}
             "session_id" | "session_timeout" | "session_check" => {}
-            "role" => return Err(Exception::new(48, "NOT_IMPLEMENTED", "roles cannot be chosen in the embedded ClickHouse")),
+            "role" => {
+                return Err(Exception::new(
+                    48,
+                    "NOT_IMPLEMENTED",
+                    "roles cannot be chosen in the embedded ClickHouse",
+                ));
+            }
             name if IGNORED.contains(&name) => {}
             _ => match name.strip_prefix("param_") {
                 Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
@@ -139,13 +145,18 @@ impl Asked {
 
     /// When the body is a form, takes its fields and returns no body.
     pub(super) async fn take_form(&mut self, parts: Parts, body: Body) -> Result<Option<Body>, Exception> {
-        let is_form = header(&parts.headers, CONTENT_TYPE.as_str())
-            .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"));
+        let is_form = header(&parts.headers, CONTENT_TYPE.as_str()).is_some_and(|kind| {
+            kind.trim_start()
+                .to_ascii_lowercase()
+                .starts_with("multipart/form-data")
+        });
         if !is_form {
             return Ok(Some(body));
         }
         let request = http::Request::from_parts(parts, body);
-        let mut form = Multipart::from_request(request, &()).await.map_err(|error| bad(&error.body_text()))?;
+        let mut form = Multipart::from_request(request, &())
+            .await
+            .map_err(|error| bad(&error.body_text()))?;
         let mut left = STATEMENT_MAX;
         while let Some(mut field) = form.next_field().await.map_err(|error| bad(&error.body_text()))? {
             if field.file_name().is_some() {
@@ -158,7 +169,8 @@ impl Asked {
                 left = left.checked_sub(chunk.len()).ok_or_else(too_large)?;
                 value.extend_from_slice(&chunk);
             }
-            let value = String::from_utf8(value).map_err(|_| bad(&format!("the form's field {name} is not UTF-8")))?;
+            let value = String::from_utf8(value)
+                .map_err(|_| bad(&format!("the form's field {name} is not UTF-8")))?;
             self.take(name, value)?;
         }
         Ok(None)
@@ -167,17 +179,29 @@ impl Asked {
 
 /// The refusal of a statement over [`STATEMENT_MAX`].
 pub(super) fn too_large() -> Exception {
-    Exception::new(229, "QUERY_IS_TOO_LARGE", format!("a statement may have {STATEMENT_MAX} bytes"))
+    Exception::new(
+        229,
+        "QUERY_IS_TOO_LARGE",
+        format!("a statement may have {STATEMENT_MAX} bytes"),
+    )
 }
 
 fn session(id: String) -> SessionAsked {
-    SessionAsked { id, timeout: Duration::ZERO, must_exist: false }
+    SessionAsked {
+        id,
+        timeout: Duration::ZERO,
+        must_exist: false,
+    }
 }
 
 fn session_timeout(value: &str) -> Result<Duration, Exception> {
     match value.parse() {
         Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
-        _ => Err(Exception::new(374, "INVALID_SESSION_TIMEOUT", "session_timeout is 1 to 3600 seconds")),
+        _ => Err(Exception::new(
+            374,
+            "INVALID_SESSION_TIMEOUT",
+            "session_timeout is 1 to 3600 seconds",
+        )),
     }
 }
 
@@ -191,11 +215,20 @@ fn query_id(value: String) -> Result<String, Exception> {
 /// Setting names go into a statement, so they must be names.
 fn setting_name(name: &str) -> Result<String, Exception> {
     let fits = name.len() <= 200
-        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     match fits {
         true => Ok(name.to_owned()),
-        false => Err(Exception::new(115, "UNKNOWN_SETTING", format!("Unknown setting '{}'", name.escape_debug()))),
+        false => Err(Exception::new(
+            115,
+            "UNKNOWN_SETTING",
+            format!("Unknown setting '{}'", name.escape_debug()),
+        )),
     }
 }
 
@@ -212,7 +245,12 @@ mod tests {
     use super::*;
 
     fn asked(uri: &str) -> Result<Asked, Exception> {
-        let (parts, ()) = http::Request::builder().method("POST").uri(uri).body(()).unwrap().into_parts();
+        let (parts, ()) = http::Request::builder()
+            .method("POST")
+            .uri(uri)
+            .body(())
+            .unwrap()
+            .into_parts();
         let pairs = url_parameters(&parts)?;
         Asked::new(&parts, pairs)
     }
@@ -229,7 +267,10 @@ mod tests {
         assert_eq!(asked.settings, [("max_threads".to_owned(), "2".to_owned())]);
         assert!(asked.block_answer && !asked.block_body && !asked.read_only);
         let session = asked.session.unwrap();
-        assert_eq!((session.id.as_str(), session.timeout), ("s", Duration::from_secs(9)));
+        assert_eq!(
+            (session.id.as_str(), session.timeout),
+            ("s", Duration::from_secs(9))
+        );
         assert_eq!(asked.query_id.len(), 36);
     }
 
@@ -238,14 +279,20 @@ mod tests {
         assert_eq!(asked("/?a%20%3D1,readonly=0").unwrap_err().code, 115);
         assert_eq!(asked("/?=1").unwrap_err().code, 115);
         assert_eq!(asked("/?role=admin").unwrap_err().code, 48);
-        assert_eq!(asked("/?session_id=a&session_timeout=99999").unwrap_err().code, 374);
+        assert_eq!(
+            asked("/?session_id=a&session_timeout=99999").unwrap_err().code,
+            374
+        );
         assert_eq!(asked("/?query_id=a%0Ab").unwrap_err().code, 36);
     }
 
     #[tokio::test]
     async fn a_form_carries_statement_and_parameters() {
         let builder = http::Request::builder().method("POST").uri("/");
-        let request = builder.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body(()).unwrap();
+        let request = builder
+            .header(CONTENT_TYPE, "multipart/form-data; boundary=x")
+            .body(())
+            .unwrap();
         let (parts, ()) = request.into_parts();
         let mut asked = Asked::new(&parts, vec![]).unwrap();
         let form = "--x\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT {a:String}\r\n--x\r\nContent-Disposition: form-data; name=\"param_a\"\r\n\r\nb\\tc\r\n--x--\r\n";

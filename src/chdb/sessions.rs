@@ -45,13 +45,20 @@ impl Sessions {
         });
         (session.timeout, session.used) = (asked.timeout, now);
         Arc::clone(&session.connection).try_lock_owned().map_err(|_| {
-            Exception::new(373, "SESSION_IS_LOCKED", "Session is locked by a concurrent client")
+            Exception::new(
+                373,
+                "SESSION_IS_LOCKED",
+                "Session is locked by a concurrent client",
+            )
         })
     }
 
     /// Closes those that nobody asked for in their time.
     pub(super) fn sweep(&self, now: Instant) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, session| !session.is_over(now));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, session| !session.is_over(now));
     }
 
     /// Closes all that are not in use.
@@ -72,7 +79,10 @@ impl Session {
 
 fn forget_oldest(sessions: &mut HashMap<String, Session>) -> Result<(), Exception> {
     let idle = sessions.iter().filter(|(_, session)| session.is_idle());
-    match idle.min_by_key(|(_, session)| session.used).map(|(id, _)| id.clone()) {
+    match idle
+        .min_by_key(|(_, session)| session.used)
+        .map(|(id, _)| id.clone())
+    {
         Some(id) => {
             sessions.remove(&id);
             Ok(())
@@ -89,7 +99,11 @@ mod tests {
     use super::*;
 
     fn asked(id: &str) -> SessionAsked {
-        SessionAsked { id: id.to_owned(), timeout: Duration::from_secs(60), must_exist: false }
+        SessionAsked {
+            id: id.to_owned(),
+            timeout: Duration::from_secs(60),
+            must_exist: false,
+        }
     }
 
     #[test]
@@ -100,11 +114,25 @@ mod tests {
         assert_eq!(sessions.take(&asked("a"), start).err().unwrap().code, 373);
         let later = start + Duration::from_secs(61);
         sessions.sweep(later);
-        assert_eq!(sessions.take(&asked("a"), later).err().unwrap().code, 373, "in use, so not swept");
+        assert_eq!(
+            sessions.take(&asked("a"), later).err().unwrap().code,
+            373,
+            "in use, so not swept"
+        );
         drop(guard);
-        let must_exist = SessionAsked { must_exist: true, ..asked("a") };
+        let must_exist = SessionAsked {
+            must_exist: true,
+            ..asked("a")
+        };
         assert!(sessions.take(&must_exist, later).is_ok());
-        assert_eq!(sessions.take(&must_exist, later + Duration::from_secs(61)).err().unwrap().code, 372);
+        assert_eq!(
+            sessions
+                .take(&must_exist, later + Duration::from_secs(61))
+                .err()
+                .unwrap()
+                .code,
+            372
+        );
     }
 
     #[test]
@@ -113,7 +141,9 @@ mod tests {
         let now = Instant::now();
         let held = sessions.take(&asked("held"), now).unwrap();
         for n in 0..SESSIONS_MAX + 10 {
-            sessions.take(&asked(&n.to_string()), now + Duration::from_millis(n as u64 + 1)).unwrap();
+            sessions
+                .take(&asked(&n.to_string()), now + Duration::from_millis(n as u64 + 1))
+                .unwrap();
         }
         assert_eq!(sessions.0.lock().unwrap().len(), SESSIONS_MAX);
         drop(held);

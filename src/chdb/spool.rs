@@ -15,7 +15,12 @@ impl Spool {
     /// Creates an empty one in `directory`.
     pub(super) fn create(directory: &Path) -> io::Result<Self> {
         let path = directory.join(format!("body-{}", uuid::Uuid::new_v4().simple()));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
         std::fs::remove_file(&path)?;
         Ok(Self(file))
     }
@@ -64,7 +69,10 @@ mod tests {
     fn a_spool_has_no_name_and_keeps_its_limit() {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = Spool::create(directory.path()).unwrap();
-        assert_eq!(spool.fill(b"head", &mut &b" and body"[..], 100).unwrap(), Some(13));
+        assert_eq!(
+            spool.fill(b"head", &mut &b" and body"[..], 100).unwrap(),
+            Some(13)
+        );
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         assert_eq!(std::fs::read(spool.path()).unwrap(), b"head and body");
         let mut small = Spool::create(directory.path()).unwrap();

@@ -44,10 +44,16 @@ pub(super) struct Fenced {
 /// Runs a statement to its end.
 pub(super) fn run(lane: &mut Lane, mut statement: Statement) -> Result<Answer, Exception> {
     if statement.cancelled.load(Ordering::Acquire) {
-        return Err(Exception::new(394, "QUERY_WAS_CANCELLED", "the client left before its turn"));
+        return Err(Exception::new(
+            394,
+            "QUERY_WAS_CANCELLED",
+            "the client left before its turn",
+        ));
     }
     let answer = match statement.session.take() {
-        None => lane.fresh().and_then(|mut connection| run_on(&mut connection, &statement)),
+        None => lane
+            .fresh()
+            .and_then(|mut connection| run_on(&mut connection, &statement)),
         Some(mut session) => {
             if session.is_none() {
                 *session = Some(lane.fresh()?);
@@ -110,21 +116,32 @@ impl Before {
         };
         let names: Vec<String> = statement.settings.iter().map(|(name, _)| quoted(name)).collect();
         if names.is_empty() {
-            return Ok(Self { settings: Vec::new(), database });
+            return Ok(Self {
+                settings: Vec::new(),
+                database,
+            });
         }
-        let query = format!("SELECT name, value FROM system.settings WHERE name IN ({})", names.join(", "));
+        let query = format!(
+            "SELECT name, value FROM system.settings WHERE name IN ({})",
+            names.join(", ")
+        );
         let rows = connection.run(query.as_bytes(), "JSONCompactEachRow", &[])?;
         let settings = serde_json::Deserializer::from_slice(&rows.bytes)
             .into_iter::<(String, String)>()
             .collect::<Result<_, _>>()
-            .map_err(|error| Exception::new(1001, "STD_EXCEPTION", format!("settings cannot be read: {error}")))?;
+            .map_err(|error| {
+                Exception::new(1001, "STD_EXCEPTION", format!("settings cannot be read: {error}"))
+            })?;
         Ok(Self { settings, database })
     }
 
     fn restore(self, connection: &mut Connection) -> Result<(), Exception> {
         if !self.settings.is_empty() {
-            let settings: Vec<String> =
-                self.settings.iter().map(|(name, value)| format!("{name} = {}", quoted(value))).collect();
+            let settings: Vec<String> = self
+                .settings
+                .iter()
+                .map(|(name, value)| format!("{name} = {}", quoted(value)))
+                .collect();
             connection.tell(&format!("SET {}", settings.join(", ")))?;
         }
         match self.database {

@@ -46,8 +46,14 @@ fn restrict(boot: &Boot) -> Result<bool, landlock::RulesetError> {
         .add_rules(path_beneath_rules(read, AccessFs::from_read(abi)))?
         .add_rules(path_beneath_rules(configuration, AccessFs::from_read(abi)))?
         .add_rules(path_beneath_rules(mapped_files(), AccessFs::from_read(abi)))?
-        .add_rules(path_beneath_rules(["/dev/null"], AccessFs::ReadFile | AccessFs::WriteFile))?
-        .add_rules(path_beneath_rules([&boot.store, &boot.spool], AccessFs::from_all(abi)))?
+        .add_rules(path_beneath_rules(
+            ["/dev/null"],
+            AccessFs::ReadFile | AccessFs::WriteFile,
+        ))?
+        .add_rules(path_beneath_rules(
+            [&boot.store, &boot.spool],
+            AccessFs::from_all(abi),
+        ))?
         .restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
@@ -58,7 +64,10 @@ fn restrict(boot: &Boot) -> Result<bool, landlock::RulesetError> {
 #[cfg(target_os = "linux")]
 fn mapped_files() -> Vec<std::path::PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let mut files: Vec<_> = maps.lines().filter_map(|line| line.find('/').map(|at| line[at..].into())).collect();
+    let mut files: Vec<_> = maps
+        .lines()
+        .filter_map(|line| line.find('/').map(|at| line[at..].into()))
+        .collect();
     files.dedup();
     files
 }

@@ -148,11 +148,24 @@ impl Batch {
                 Ok(()) => return Ok(()),
                 Err((error, unsent)) => (error, unsent.delivery_opaque),
             };
-            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-            if !full || Instant::now() >= deadline {
+            let code = error.rdkafka_error_code();
+            let full = code == Some(RDKafkaErrorCode::QueueFull);
+            // A topic that was made a moment ago: this producer has not heard of it yet.
+            let unheard_of = matches!(
+                code,
+                Some(
+                    RDKafkaErrorCode::UnknownPartition
+                        | RDKafkaErrorCode::UnknownTopic
+                        | RDKafkaErrorCode::UnknownTopicOrPartition
+                )
+            );
+            if !(full || unheard_of) || Instant::now() >= deadline {
                 let error = if full { LogError::Full } else { classify(&error) };
                 self.state.answer(ticket.index, Err(error.clone()));
                 return Err(error);
+            }
+            if unheard_of {
+                self.producer.ask_for(&topic).await;
             }
             waiting = *ticket;
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -176,6 +189,23 @@ impl Batch {
             .into_iter()
             .map(|outcome| outcome.unwrap_or_else(no_answer))
             .collect()
+    }
+}
+
+/// Asking the brokers about a topic makes librdkafka learn of it.
+trait AskFor {
+    async fn ask_for(&self, topic: &str);
+}
+
+impl AskFor for Arc<ThreadedProducer<Acks>> {
+    async fn ask_for(&self, topic: &str) {
+        let (producer, topic) = (self.clone(), topic.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            producer.client().fetch_metadata(Some(&topic), Duration::from_secs(1)).map(drop)
+        });
+        if let Ok(Err(error)) = asked.await {
+            tracing::debug!(error = describe(&error), "the brokers can't be asked for a topic");
+        }
     }
 }
 

@@ -72,6 +72,7 @@ pub async fn ensure(log: &Log) -> Result<Vec<&'static str>, LogError> {
     for spec in ALL {
         if log.partitions(spec.name).await?.is_none() {
             create(&admin, log, spec).await?;
+            appear(log, spec.name).await?;
             made.push(spec.name);
         }
     }
@@ -79,6 +80,18 @@ pub async fn ensure(log: &Log) -> Result<Vec<&'static str>, LogError> {
         return Err(LogError::Misconfigured(problem.clone()));
     }
     Ok(made)
+}
+
+/// Waits until the brokers have told one another of a new topic.
+async fn appear(log: &Log, name: &'static str) -> Result<(), LogError> {
+    let deadline = tokio::time::Instant::now() + WITHIN;
+    while log.partitions(name).await?.is_none() {
+        if tokio::time::Instant::now() >= deadline {
+            return Err(LogError::Unavailable(format!("topic {name} was created and does not appear")));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 /// One sentence for each topic that may lose what must be kept.

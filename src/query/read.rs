@@ -80,19 +80,11 @@ impl Queries {
         }
     }
 
-    /// One page of a search.
-    /// Whether all events of these receipts arrive before the deadline: what another instance projects is not
-    /// waited for yet.
-    pub async fn wait_for(
-        &self,
-        _: &Principal,
-        _: &[crate::ingest::Receipt],
-        _: tokio::time::Instant,
-    ) -> bool {
-        false
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
-    /// A page of events.
+    /// One page of a search.
     pub async fn page(&self, principal: &Principal, search: &Search) -> Result<Page, QueryError> {
         let scope = Scope::of(principal, search.tenant_id.as_ref())?;
         let cursor = self.cursor(&scope, search)?;

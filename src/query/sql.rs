@@ -267,3 +267,122 @@ fn push_term(sql: &mut Statement, term: &Term) {
     }
     sql.push(")");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::event::TenantId;
+    use crate::query::parse;
+
+    fn compiled(params: &[(&str, &str)]) -> Statement {
+        let params: Vec<_> = params
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let mut sql = Statement::new();
+        let scope = Scope::for_test(&TenantId::default_tenant(), None);
+        push_where(&mut sql, &scope, &parse(&params).unwrap().filter);
+        sql
+    }
+
+    fn text(params: &[(&str, &str)]) -> String {
+        let head = " WHERE tenant_id = {p0:String} AND NOT startsWith(event_type, {p1:String})";
+        let compiled = compiled(params);
+        compiled.sql().strip_prefix(head).unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_tenant_comes_first_then_the_asker() {
+        let mut sql = Statement::new();
+        let scope = Scope::for_test(&TenantId::default_tenant(), Some("anna"));
+        push_where(&mut sql, &scope, &Filter::default());
+        assert!(
+            sql.sql()
+                .starts_with(" WHERE tenant_id = {p0:String} AND actor_id = {p1:String} AND")
+        );
+    }
+
+    #[test]
+    fn conditions_take_the_form_that_their_index_knows() {
+        for (params, expected) in [
+            (vec![("user_id", "a")], " AND (actor_id = {p2:String})"),
+            (
+                vec![("user_id", "a"), ("user_id", "b")],
+                " AND (actor_id IN {p2:Array(String)})",
+            ),
+            (vec![("details.x", "1")], " AND (has(detail_items, {p2:String}))"),
+            (
+                vec![("details.x!", "1"), ("details.x!", "2")],
+                " AND NOT (hasAny(detail_items, {p2:Array(String)}))",
+            ),
+            (
+                vec![("q", "word")],
+                " AND ((hasAllTokens(search_text, {p2:Array(String)})))",
+            ),
+            (
+                vec![("q", "-\"two words\"")],
+                " AND (NOT (hasAllTokens(search_text, {p2:Array(String)}) AND hasPhrase(search_text, {p3:String})))",
+            ),
+            (vec![("min_severity", "error")], " AND (severity >= 'ERROR')"),
+            (vec![("ip", "10.0.0.1")], " AND (ip = toIPv6({p2:String}))"),
+            (
+                vec![("tag", "")],
+                " AND (hasAny(tags, {p2:Array(String)}) OR empty(tags))",
+            ),
+        ] {
+            assert_eq!(text(&params), expected);
+        }
+    }
+
+    #[test]
+    fn networks_are_ranges_of_mapped_addresses() {
+        let sql = compiled(&[("ip", "10.0.0.0/8")]);
+        let values: Vec<_> = sql.params().map(|(_, value)| value.clone()).collect();
+        assert_eq!(
+            values[2..],
+            [
+                Value::text("::ffff:10.0.0.0"),
+                Value::text("::ffff:10.255.255.255")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cursor_prunes_on_the_primary_key() {
+        let (mut sql, at) = (Statement::new(), Timestamp::from_micros(5));
+        let cursor = Cursor {
+            back: false,
+            time: at,
+            event_id: Uuid::nil(),
+            as_of: at,
+        };
+        push_beyond(&mut sql, &cursor, Order::Newest);
+        let time = |n| format!("fromUnixTimestamp64Micro({{p{n}:Int64}}, 'UTC')");
+        assert_eq!(
+            sql.sql(),
+            format!(
+                " AND (time < {} OR (time = {} AND toUInt128(event_id) < {{p2:UInt128}})) AND received_at <= {}",
+                time(0),
+                time(1),
+                time(3)
+            )
+        );
+    }
+
+    proptest! {
+        /// The mark stands in every value and must stand nowhere in the text.
+        #[test]
+        fn no_value_reaches_the_text(name in "(user_id|event_type|details\\.zqz|zqz|tag|source)(\\[prefix\\]|\\[gt\\])?!?", junk in ".{0,8}") {
+            let value = format!("zqz{junk}");
+            if let Ok(search) = parse(&[(name, value.clone()), ("q".to_owned(), format!("zqz {}", junk.replace('"', "")))]) {
+                let mut sql = Statement::new();
+                push_where(&mut sql, &Scope::for_test(&TenantId::default_tenant(), Some(&value)), &search.filter);
+                prop_assert!(!sql.sql().contains("zqz"), "{}", sql.sql());
+                prop_assert!(sql.params().count() > 2);
+            }
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The embedded ClickHouse, met by the clients that others wrote: the `clickhouse` crate, curl, clickhouse-connect.
 //! And by one that means harm.
+#![allow(clippy::expect_used)] // a test may fail
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,7 +21,12 @@ struct Item {
 
 fn item(id: u64) -> Item {
     let note = (!id.is_multiple_of(3)).then(|| format!("note\t{id}\n'\\"));
-    Item { id, name: format!("näme {id}"), tags: vec![format!("t{}", id % 5), String::new()], note }
+    Item {
+        id,
+        name: format!("näme {id}"),
+        tags: vec![format!("t{}", id % 5), String::new()],
+        note,
+    }
 }
 
 const ITEMS: &str = "CREATE TABLE items (id UInt64, name String, tags Array(String), note Nullable(String)) \
@@ -43,7 +49,10 @@ async fn the_clickhouse_crate_works_unchanged() {
     }
     insert.end().await.expect("stored");
 
-    let mut rows = client.query("SELECT ?fields FROM items ORDER BY id").fetch::<Item>().expect("a cursor");
+    let mut rows = client
+        .query("SELECT ?fields FROM items ORDER BY id")
+        .fetch::<Item>()
+        .expect("a cursor");
     let mut next = 0;
     while let Some(row) = rows.next().await.expect("a row") {
         assert_eq!(row, item(next));
@@ -53,12 +62,23 @@ async fn the_clickhouse_crate_works_unchanged() {
 
     let odd = "it's\ta \\ 'näme'\n";
     let bound = client.query("SELECT {odd:String}, count() FROM items WHERE has({ids:Array(UInt64)}, id)");
-    let (text, count): (String, u64) =
-        bound.param("odd", odd).param("ids", vec![1_u64, 2, 99_999]).fetch_one().await.expect("parameters");
+    let (text, count): (String, u64) = bound
+        .param("odd", odd)
+        .param("ids", vec![1_u64, 2, 99_999])
+        .fetch_one()
+        .await
+        .expect("parameters");
     assert_eq!((text.as_str(), count), (odd, 2));
 
-    let refused = client.query("SELECT * FROM nowhere").fetch_one::<u8>().await.expect_err("no such table");
-    assert!(refused.to_string().contains("Code: 60") && refused.to_string().contains("UNKNOWN_TABLE"), "{refused}");
+    let refused = client
+        .query("SELECT * FROM nowhere")
+        .fetch_one::<u8>()
+        .await
+        .expect_err("no such table");
+    assert!(
+        refused.to_string().contains("Code: 60") && refused.to_string().contains("UNKNOWN_TABLE"),
+        "{refused}"
+    );
 
     // An insert that is dropped before its end is none.
     let mut left = client.insert::<Item>("items").await.expect("an insert");
@@ -66,7 +86,11 @@ async fn the_clickhouse_crate_works_unchanged() {
         left.write(&item(id)).await.expect("a row");
     }
     drop(left);
-    let count: u64 = client.query("SELECT count() FROM items").fetch_one().await.expect("a count");
+    let count: u64 = client
+        .query("SELECT count() FROM items")
+        .fetch_one()
+        .await
+        .expect("a count");
     assert_eq!(count, 20_000);
 }
 
@@ -74,7 +98,10 @@ async fn the_clickhouse_crate_works_unchanged() {
 async fn a_failure_behind_the_first_rows_is_seen() {
     let (_directory, front) = front();
     let failing = "SELECT toString(number), throwIf(number = 2000000) FROM numbers(3000000)";
-    for client in [front.client(), front.client().with_compression(clickhouse::Compression::None)] {
+    for client in [
+        front.client(),
+        front.client().with_compression(clickhouse::Compression::None),
+    ] {
         let mut rows = client.query(failing).fetch::<(String, u8)>().expect("a cursor");
         let failure = loop {
             match rows.next().await {
@@ -89,10 +116,16 @@ async fn a_failure_behind_the_first_rows_is_seen() {
     assert_eq!((reply.status, reply.broken), (200, true));
     let end = String::from_utf8_lossy(&reply.body[reply.body.len() - 500..]).into_owned();
     let tag = reply.header("x-clickhouse-exception-tag");
-    assert!(end.contains("__exception__") && end.contains(tag) && !tag.is_empty(), "{end}");
+    assert!(
+        end.contains("__exception__") && end.contains(tag) && !tag.is_empty(),
+        "{end}"
+    );
     // Held to the end, it is an ordinary refusal.
     let reply = front.post(&[("wait_end_of_query", "1")], failing).await;
-    assert_eq!((reply.status, reply.header("x-clickhouse-exception-code")), (500, "395"));
+    assert_eq!(
+        (reply.status, reply.header("x-clickhouse-exception-code")),
+        (500, "395")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,19 +140,55 @@ async fn curl_works_as_printed() {
     let insert = format!("{url}/?query=INSERT%20INTO%20items%20(id,name)%20FORMAT%20CSV");
     front.curl(&[&insert, "--data-binary", "@-"], b"1,one\n2,\"t\nwo\"\n");
     let (_, packed) = run("gzip", &["-c"], &[], b"3,three\n");
-    front.curl(&[&insert, "-H", "Content-Encoding: gzip", "--data-binary", "@-"], &packed);
-    front.curl(&[url, "--data-binary", "@-"], b"INSERT INTO items FORMAT JSONEachRow\n{\"id\":4,\"name\":\"a;b\"}\n");
-    front.curl(&[url, "--data-binary", "INSERT INTO items (id, name) VALUES (5, 'x'), (6, 'y')"], b"");
-    let rows = front.curl(&[url, "-d", "SELECT id, name FROM items ORDER BY id FORMAT CSV"], b"").0;
-    assert_eq!(rows, "1,\"one\"\n2,\"t\nwo\"\n3,\"three\"\n4,\"a;b\"\n5,\"x\"\n6,\"y\"\n");
+    front.curl(
+        &[&insert, "-H", "Content-Encoding: gzip", "--data-binary", "@-"],
+        &packed,
+    );
+    front.curl(
+        &[url, "--data-binary", "@-"],
+        b"INSERT INTO items FORMAT JSONEachRow\n{\"id\":4,\"name\":\"a;b\"}\n",
+    );
+    front.curl(
+        &[
+            url,
+            "--data-binary",
+            "INSERT INTO items (id, name) VALUES (5, 'x'), (6, 'y')",
+        ],
+        b"",
+    );
+    let rows = front
+        .curl(
+            &[url, "-d", "SELECT id, name FROM items ORDER BY id FORMAT CSV"],
+            b"",
+        )
+        .0;
+    assert_eq!(
+        rows,
+        "1,\"one\"\n2,\"t\nwo\"\n3,\"three\"\n4,\"a;b\"\n5,\"x\"\n6,\"y\"\n"
+    );
     let one = format!("{url}/?param_id=4&default_format=JSONCompactEachRow");
-    assert_eq!(front.curl(&[&one, "-d", "SELECT id FROM items WHERE id = {id:UInt64}"], b"").0, "[4]\n");
-    assert_eq!(front.curl(&[url, "-F", "query=SELECT {a:String}", "-F", "param_a=b c"], b"").0, "b c\n");
+    assert_eq!(
+        front
+            .curl(&[&one, "-d", "SELECT id FROM items WHERE id = {id:UInt64}"], b"")
+            .0,
+        "[4]\n"
+    );
+    assert_eq!(
+        front
+            .curl(&[url, "-F", "query=SELECT {a:String}", "-F", "param_a=b c"], b"")
+            .0,
+        "b c\n"
+    );
     for compressed in ["gzip", "deflate", "gzip, deflate"] {
         let header = format!("Accept-Encoding: {compressed}");
         let sum = "SELECT sum(cityHash64(number)) FROM numbers(1000)";
         let plain = front.curl(&[url, "-d", sum], b"").0;
-        assert_eq!(front.curl(&[url, "--compressed", "-H", &header, "-d", sum], b"").0, plain);
+        assert_eq!(
+            front
+                .curl(&[url, "--compressed", "-H", &header, "-d", sum], b"")
+                .0,
+            plain
+        );
     }
     let large = "SELECT number, toString(number) FROM numbers(2000000) FORMAT RowBinary";
     let plain = front.curl(&[url, "-d", large], b"").1;
@@ -129,15 +198,27 @@ async fn curl_works_as_printed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn long_answers_have_one_head_and_one_foot() {
     let (_directory, front) = front();
-    let reply = front.post(&[], "SELECT number FROM numbers(300000) FORMAT JSON").await;
+    let reply = front
+        .post(&[], "SELECT number FROM numbers(300000) FORMAT JSON")
+        .await;
     let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("one JSON document");
     assert_eq!(json["rows"], 300_000);
     assert_eq!(reply.header("content-type"), "application/json; charset=UTF-8");
     assert_eq!(reply.header("x-clickhouse-format"), "JSON");
-    let reply = front.post(&[("default_format", "Parquet")], "SELECT number FROM numbers(300000)").await;
+    let reply = front
+        .post(
+            &[("default_format", "Parquet")],
+            "SELECT number FROM numbers(300000)",
+        )
+        .await;
     assert!(reply.body.starts_with(b"PAR1") && reply.body.ends_with(b"PAR1"));
-    assert_eq!(reply.body.windows(4).filter(|window| window == b"PAR1").count(), 2);
-    let reply = front.post(&[], "SELECT number FROM numbers(300000) FORMAT TSVWithNames").await;
+    assert_eq!(
+        reply.body.windows(4).filter(|window| window == b"PAR1").count(),
+        2
+    );
+    let reply = front
+        .post(&[], "SELECT number FROM numbers(300000) FORMAT TSVWithNames")
+        .await;
     assert_eq!(reply.text().matches("number").count(), 1);
     assert_eq!(reply.text().lines().count(), 300_001);
 }
@@ -149,16 +230,31 @@ async fn the_engines_own_blocks_go_both_ways() {
     let select = "SELECT number AS id, toString(number) AS name FROM numbers(100000) FORMAT Native";
     let packed = front.post(&[("compress", "1")], select).await;
     assert_eq!(packed.status, 200);
-    let insert = [("query", "INSERT INTO items (id, name) FORMAT Native"), ("decompress", "1")];
+    let insert = [
+        ("query", "INSERT INTO items (id, name) FORMAT Native"),
+        ("decompress", "1"),
+    ];
     let reply = front.post(&insert, packed.body.clone()).await;
     assert_eq!((reply.status, reply.text().as_str()), (200, ""));
-    assert!(reply.header("x-clickhouse-summary").contains(r#""written_rows":"100000""#));
-    assert_eq!(front.ask("SELECT count(), sum(id) FROM items").await, "100000\t4999950000");
+    assert!(
+        reply
+            .header("x-clickhouse-summary")
+            .contains(r#""written_rows":"100000""#)
+    );
+    assert_eq!(
+        front.ask("SELECT count(), sum(id) FROM items").await,
+        "100000\t4999950000"
+    );
     let mut broken = packed.body;
     let last = broken.len() - 1;
     broken[last] ^= 1;
     let reply = front.post(&insert, broken).await;
-    assert_eq!((reply.status, reply.header("x-clickhouse-exception-code")), (500, "271"), "{}", reply.text());
+    assert_eq!(
+        (reply.status, reply.header("x-clickhouse-exception-code")),
+        (500, "271"),
+        "{}",
+        reply.text()
+    );
     assert_eq!(front.ask("SELECT count() FROM items").await, "100000");
 }
 
@@ -166,9 +262,22 @@ async fn the_engines_own_blocks_go_both_ways() {
 async fn clickhouse_connect_inserts_a_frame_and_reads_it_back() {
     let (_directory, front) = front();
     let python = std::env::var("TRAILHOUSE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/clickhouse_frame.py");
-    let (host, port) = front.url.trim_start_matches("http://").rsplit_once(':').expect("an address");
-    let said = run(&python, &[script], &[host, port, &front.operator, &front.reader], b"").0;
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/it/support/clickhouse_frame.py"
+    );
+    let (host, port) = front
+        .url
+        .trim_start_matches("http://")
+        .rsplit_once(':')
+        .expect("an address");
+    let said = run(
+        &python,
+        &[script],
+        &[host, port, &front.operator, &front.reader],
+        b"",
+    )
+    .0;
     assert_eq!(said, "frame ok\n");
 }
 
@@ -184,17 +293,24 @@ async fn strangers_are_refused() {
         select().basic_auth("readonly", Some(&front.operator)),
         select().basic_auth("nobody", Some(&front.operator)),
         select().bearer_auth(&front.operator),
-        select().header("X-ClickHouse-User", "default").header("X-ClickHouse-Key", "guess"),
+        select()
+            .header("X-ClickHouse-User", "default")
+            .header("X-ClickHouse-Key", "guess"),
         select().query(&[("user", "default"), ("password", "guess")]),
     ] {
         let reply = request.send().await.expect("an answer");
         assert_eq!(reply.status(), 403);
         assert_eq!(reply.headers()["x-clickhouse-exception-code"], "516");
         let text = reply.text().await.expect("a text");
-        assert!(text.contains("AUTHENTICATION_FAILED") && !text.contains(&front.operator), "{text}");
+        assert!(
+            text.contains("AUTHENTICATION_FAILED") && !text.contains(&front.operator),
+            "{text}"
+        );
     }
     for request in [
-        select().header("X-ClickHouse-User", "default").header("X-ClickHouse-Key", &front.operator),
+        select()
+            .header("X-ClickHouse-User", "default")
+            .header("X-ClickHouse-Key", &front.operator),
         select().header("X-ClickHouse-Key", &front.operator),
         select().query(&[("user", "default"), ("password", &front.operator)]),
     ] {
@@ -267,7 +383,10 @@ async fn the_read_only_user_stays_inside_the_fence() {
         format!("SELECT * FROM redis('{outside_at}', 'k', 'k String')"),
         format!("SELECT 1 INTO OUTFILE '{}'", out.display()),
         format!("SELECT 1) INTO OUTFILE '{}' --", out.display()),
-        format!("INSERT INTO FUNCTION file('{}', 'CSV', 'a UInt8') VALUES (1)", out.display()),
+        format!(
+            "INSERT INTO FUNCTION file('{}', 'CSV', 'a UInt8') VALUES (1)",
+            out.display()
+        ),
         "SELECT query FROM system.processes".to_owned(),
         "SELECT 1 IN system.processes".to_owned(),
         "SELECT * FROM system.users".to_owned(),
@@ -294,13 +413,32 @@ async fn the_read_only_user_stays_inside_the_fence() {
     ];
     for attempt in &attempts {
         let reply = front.post_as("readonly", &[], attempt.clone()).await;
-        assert!(matches!(reply.status, 400 | 403 | 404 | 500), "{attempt}: {} {}", reply.status, reply.text());
+        assert!(
+            matches!(reply.status, 400 | 403 | 404 | 500),
+            "{attempt}: {} {}",
+            reply.status,
+            reply.text()
+        );
         assert!(!reply.text().contains(secret), "{attempt}");
-        let code: u16 = reply.header("x-clickhouse-exception-code").parse().expect("a code");
-        assert!(matches!(code, 46 | 60 | 62 | 164 | 497), "{attempt}: {}", reply.text());
+        let code: u16 = reply
+            .header("x-clickhouse-exception-code")
+            .parse()
+            .expect("a code");
+        assert!(
+            matches!(code, 46 | 60 | 62 | 164 | 497),
+            "{attempt}: {}",
+            reply.text()
+        );
     }
-    let parameters = [("param_t", "system.processes"), ("param_d", "system"), ("param_p", "processes")];
-    for attempt in ["SELECT * FROM {t:Identifier}", "SELECT * FROM {d:Identifier}.{p:Identifier}"] {
+    let parameters = [
+        ("param_t", "system.processes"),
+        ("param_d", "system"),
+        ("param_p", "processes"),
+    ];
+    for attempt in [
+        "SELECT * FROM {t:Identifier}",
+        "SELECT * FROM {d:Identifier}.{p:Identifier}",
+    ] {
         let reply = front.post_as("readonly", &parameters, attempt).await;
         assert_ne!(reply.status, 200, "{attempt}: {}", reply.text());
     }
@@ -315,8 +453,14 @@ async fn the_read_only_user_stays_inside_the_fence() {
         let reply = front.post_as("readonly", &[(name, value)], "SELECT 1").await;
         assert_ne!(reply.status, 200, "{name}={value}");
     }
-    let many = front.post_as("readonly", &[], "SELECT number FROM numbers(2000000)").await;
-    assert!(many.text().contains("TOO_MANY_ROWS") || many.broken, "{}", many.status);
+    let many = front
+        .post_as("readonly", &[], "SELECT number FROM numbers(2000000)")
+        .await;
+    assert!(
+        many.text().contains("TOO_MANY_ROWS") || many.broken,
+        "{}",
+        many.status
+    );
 
     assert!(outside.accept().is_err(), "something was asked outside");
     assert!(!out.exists(), "a file was written");
@@ -335,7 +479,11 @@ async fn the_operator_does_not_get_out_of_the_data_directory() {
     let password = directory.path().join("clickhouse.password").display().to_string();
     for path in ["/etc/passwd", password.as_str()] {
         let reply = front.post(&[], format!("SELECT file('{path}')")).await;
-        assert!(reply.status != 200 && !reply.text().contains(&front.operator), "{}", reply.text());
+        assert!(
+            reply.status != 200 && !reply.text().contains(&front.operator),
+            "{}",
+            reply.text()
+        );
         assert!(reply.text().contains("CANNOT_OPEN_FILE"), "{}", reply.text());
     }
 }
@@ -356,7 +504,9 @@ async fn a_body_that_breaks_off_inserts_nothing() {
         format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{rows}\r\n", rows.len()),
     ] {
         let mut stream = TcpStream::connect(&address).expect("a connection");
-        stream.write_all(format!("{head}{rest}").as_bytes()).expect("sent");
+        stream
+            .write_all(format!("{head}{rest}").as_bytes())
+            .expect("sent");
         stream.shutdown(std::net::Shutdown::Write).expect("shut");
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
@@ -364,7 +514,12 @@ async fn a_body_that_breaks_off_inserts_nothing() {
     }
     assert_eq!(front.ask("SELECT count() FROM items").await, "0");
     // Data that are wrong in the middle insert nothing either.
-    let reply = front.post(&[("query", "INSERT INTO items (id,name) FORMAT CSV")], format!("{rows}x,y\n{rows}")).await;
+    let reply = front
+        .post(
+            &[("query", "INSERT INTO items (id,name) FORMAT CSV")],
+            format!("{rows}x,y\n{rows}"),
+        )
+        .await;
     assert_eq!(reply.status, 400, "{}", reply.text());
     assert_eq!(front.ask("SELECT count() FROM items").await, "0");
 }
@@ -374,12 +529,17 @@ async fn what_was_answered_survives_a_kill() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut front = Front::start(directory.path());
     front.ask("CREATE DATABASE kept").await;
-    front.ask("CREATE TABLE kept.rows (id UInt64) ENGINE = MergeTree ORDER BY id").await;
+    front
+        .ask("CREATE TABLE kept.rows (id UInt64) ENGINE = MergeTree ORDER BY id")
+        .await;
     let mut stored = 0;
     for round in 0..3 {
         let (url, operator) = (front.url.clone(), front.operator.clone());
         let inserting = tokio::spawn(async move {
-            let client = clickhouse::Client::default().with_url(url).with_user("default").with_password(operator);
+            let client = clickhouse::Client::default()
+                .with_url(url)
+                .with_user("default")
+                .with_password(operator);
             let mut answered = 0_u64;
             loop {
                 let insert = format!("INSERT INTO kept.rows SELECT number + {answered} FROM numbers(1000)");
@@ -391,14 +551,29 @@ async fn what_was_answered_survives_a_kill() {
         });
         let least = stored + 20_000;
         let counted = async {
-            while front.ask("SELECT count() FROM kept.rows").await.parse::<u64>().expect("a number") < least {}
+            while front
+                .ask("SELECT count() FROM kept.rows")
+                .await
+                .parse::<u64>()
+                .expect("a number")
+                < least
+            {}
         };
-        tokio::time::timeout(Duration::from_secs(60), counted).await.expect("rows in time");
+        tokio::time::timeout(Duration::from_secs(60), counted)
+            .await
+            .expect("rows in time");
         front.kill();
         let answered = inserting.await.expect("the client");
         front = Front::start(directory.path());
-        let found: u64 = front.ask("SELECT count() FROM kept.rows").await.parse().expect("a number");
-        assert!(found >= stored + answered && found <= stored + answered + 1000, "round {round}: {found}");
+        let found: u64 = front
+            .ask("SELECT count() FROM kept.rows")
+            .await
+            .parse()
+            .expect("a number");
+        assert!(
+            found >= stored + answered && found <= stored + answered + 1000,
+            "round {round}: {found}"
+        );
         assert_eq!(found % 1000, 0, "an insert is all or nothing");
         stored = found;
     }
@@ -418,7 +593,10 @@ async fn two_on_one_directory_is_one_too_many() {
         .output()
         .expect("the trailhouse binary");
     assert!(!second.status.success());
-    assert!(String::from_utf8_lossy(&second.stderr).contains("another process"), "{second:?}");
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("another process"),
+        "{second:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -426,8 +604,11 @@ async fn queries_run_beside_one_another() {
     let (_directory, front) = front();
     let start = Instant::now();
     let sleep = "SELECT sleep(2)";
-    let (one, two, three) =
-        tokio::join!(front.post(&[], sleep), front.post(&[], sleep), front.post(&[], sleep));
+    let (one, two, three) = tokio::join!(
+        front.post(&[], sleep),
+        front.post(&[], sleep),
+        front.post(&[], sleep)
+    );
     assert_eq!((one.status, two.status, three.status), (200, 200, 200));
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
@@ -441,7 +622,9 @@ async fn running(front: &Front) -> u64 {
 
 async fn until_running(front: &Front, wanted: u64) {
     let reached = async { while running(front).await != wanted {} };
-    tokio::time::timeout(Duration::from_secs(30), reached).await.expect("in time");
+    tokio::time::timeout(Duration::from_secs(30), reached)
+        .await
+        .expect("in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -463,10 +646,17 @@ async fn a_query_is_killed_by_its_id_even_in_a_full_house() {
             killed += front.ask(statement).await.lines().count();
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), all).await.expect("killed in time");
+    tokio::time::timeout(Duration::from_secs(60), all)
+        .await
+        .expect("killed in time");
     for query in queries {
         let reply = query.await.expect("an answer");
-        assert_eq!(reply.header("x-clickhouse-exception-code"), "394", "{}", reply.text());
+        assert_eq!(
+            reply.header("x-clickhouse-exception-code"),
+            "394",
+            "{}",
+            reply.text()
+        );
     }
 }
 
@@ -487,19 +677,34 @@ async fn a_stop_ends_what_runs_and_is_clean() {
     let (_directory, front) = front();
     let (url, operator) = (front.url.clone(), front.operator.clone());
     let query = tokio::spawn(async move {
-        reqwest::Client::new().post(url).basic_auth("default", Some(operator)).body("SELECT sleep(2)").send().await
+        reqwest::Client::new()
+            .post(url)
+            .basic_auth("default", Some(operator))
+            .body("SELECT sleep(2)")
+            .send()
+            .await
     });
     until_running(&front, 1).await;
-    let status = tokio::task::spawn_blocking(move || front.stop()).await.expect("stopped");
+    let status = tokio::task::spawn_blocking(move || front.stop())
+        .await
+        .expect("stopped");
     assert!(status.success(), "{status}");
-    assert_eq!(query.await.expect("a task").expect("an answer").status(), 200, "it had time to end");
+    assert_eq!(
+        query.await.expect("a task").expect("an answer").status(),
+        200,
+        "it had time to end"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_keeps_what_is_its_own() {
     let (_directory, front) = front();
     let session = [("session_id", "mine")];
-    for statement in ["CREATE TEMPORARY TABLE scratch (a UInt8)", "INSERT INTO scratch VALUES (7)", "SET max_threads = 1"] {
+    for statement in [
+        "CREATE TEMPORARY TABLE scratch (a UInt8)",
+        "INSERT INTO scratch VALUES (7)",
+        "SET max_threads = 1",
+    ] {
         let reply = front.post(&session, statement).await;
         assert_eq!(reply.status, 200, "{statement}: {}", reply.text());
     }
@@ -508,13 +713,30 @@ async fn a_session_keeps_what_is_its_own() {
     assert_eq!(front.post(&with_setting, state).await.text(), "7\t1\ttrue\n");
     assert_eq!(front.post(&session, state).await.text(), "7\t1\tfalse\n");
     assert_eq!(front.post(&[], "SELECT * FROM scratch").await.status, 404);
-    assert_eq!(front.post(&[("session_id", "other")], "SELECT * FROM scratch").await.status, 404);
+    assert_eq!(
+        front
+            .post(&[("session_id", "other")], "SELECT * FROM scratch")
+            .await
+            .status,
+        404
+    );
     let unknown = [("session_id", "unknown"), ("session_check", "1")];
-    assert_eq!(front.post(&unknown, "SELECT 1").await.header("x-clickhouse-exception-code"), "372");
+    assert_eq!(
+        front
+            .post(&unknown, "SELECT 1")
+            .await
+            .header("x-clickhouse-exception-code"),
+        "372"
+    );
     // Without one, nothing of a client is left for the next.
     front.ask("SET max_threads = 1").await;
     front.ask("USE system").await;
-    assert_eq!(front.ask("SELECT currentDatabase(), getSetting('max_threads') > 1").await, "default\t1");
+    assert_eq!(
+        front
+            .ask("SELECT currentDatabase(), getSetting('max_threads') > 1")
+            .await,
+        "default\t1"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -540,8 +762,19 @@ async fn refusals_have_their_code_and_status() {
     ] {
         let reply = front.post(parameters, statement).await;
         let got = (reply.status, reply.header("x-clickhouse-exception-code"));
-        assert_eq!(got, (status, code), "{statement} {parameters:?}: {}", reply.text());
-        assert!(reply.text().starts_with(&format!("Code: {code}. DB::Exception: ")), "{}", reply.text());
+        assert_eq!(
+            got,
+            (status, code),
+            "{statement} {parameters:?}: {}",
+            reply.text()
+        );
+        assert!(
+            reply
+                .text()
+                .starts_with(&format!("Code: {code}. DB::Exception: ")),
+            "{}",
+            reply.text()
+        );
         assert!(!reply.text().contains("/proc/self/fd"), "{}", reply.text());
     }
     let get = |query: &str| {
@@ -549,7 +782,11 @@ async fn refusals_have_their_code_and_status() {
         request.basic_auth("default", Some(&front.operator)).send()
     };
     assert_eq!(get("SELECT 1").await.expect("an answer").status(), 200);
-    for query in ["DROP TABLE items", "INSERT INTO items (id) VALUES (1)", "INSERT INTO items (id) SELECT 1"] {
+    for query in [
+        "DROP TABLE items",
+        "INSERT INTO items (id) VALUES (1)",
+        "INSERT INTO items (id) SELECT 1",
+    ] {
         let reply = get(query).await.expect("an answer");
         assert_eq!(reply.headers()["x-clickhouse-exception-code"], "164", "{query}");
     }

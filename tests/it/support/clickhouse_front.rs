@@ -1,4 +1,5 @@
 //! The embedded ClickHouse as a child process, and the ways to talk to it.
+#![allow(clippy::expect_used)] // a test may fail
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,11 +26,19 @@ pub fn library() -> PathBuf {
     let found = std::fs::read_dir(&engines).ok().and_then(|entries| {
         entries
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libchdb-")))
+            .filter(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("libchdb-"))
+            })
             .map(|path| path.join("libchdb.so"))
             .find(|path| path.exists())
     });
-    found.unwrap_or_else(|| panic!("no libchdb-*/libchdb.so in {}: run scripts/engines", engines.display()))
+    found.unwrap_or_else(|| {
+        panic!(
+            "no libchdb-*/libchdb.so in {}: run scripts/engines",
+            engines.display()
+        )
+    })
 }
 
 impl Front {
@@ -39,7 +48,12 @@ impl Front {
         let _ = std::fs::remove_file(&address_file);
         let mut child = Command::new(env!("CARGO_BIN_EXE_trailhouse"))
             .arg("clickhouse")
-            .args(["--listen", "127.0.0.1:0", "--max-server-memory-usage", "1500000000"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--max-server-memory-usage",
+                "1500000000",
+            ])
             .arg("--data-dir")
             .arg(directory)
             .arg("--library")
@@ -49,10 +63,18 @@ impl Front {
             .spawn()
             .expect("the trailhouse binary");
         let address = until("the front listens", || {
-            assert!(child.try_wait().expect("wait").is_none(), "the front ended at its start");
+            assert!(
+                child.try_wait().expect("wait").is_none(),
+                "the front ended at its start"
+            );
             std::fs::read_to_string(&address_file).ok()
         });
-        let password = |name| std::fs::read_to_string(directory.join(name)).expect("a password").trim().to_owned();
+        let password = |name| {
+            std::fs::read_to_string(directory.join(name))
+                .expect("a password")
+                .trim()
+                .to_owned()
+        };
         Self {
             child,
             directory: directory.to_owned(),
@@ -73,9 +95,24 @@ impl Front {
     }
 
     /// Posts a statement as `default` or `readonly`.
-    pub async fn post_as(&self, user: &str, parameters: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Reply {
-        let password = if user == "readonly" { &self.reader } else { &self.operator };
-        let request = reqwest::Client::builder().no_gzip().build().expect("a client").post(&self.url).query(parameters).basic_auth(user, Some(password));
+    pub async fn post_as(
+        &self,
+        user: &str,
+        parameters: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Reply {
+        let password = if user == "readonly" {
+            &self.reader
+        } else {
+            &self.operator
+        };
+        let request = reqwest::Client::builder()
+            .no_gzip()
+            .build()
+            .expect("a client")
+            .post(&self.url)
+            .query(parameters)
+            .basic_auth(user, Some(password));
         Reply::read(request.body(body).send().await.expect("an answer")).await
     }
 
@@ -88,12 +125,26 @@ impl Front {
 
     /// A client of the `clickhouse` crate.
     pub fn client(&self) -> clickhouse::Client {
-        clickhouse::Client::default().with_url(&self.url).with_user("default").with_password(&self.operator)
+        clickhouse::Client::default()
+            .with_url(&self.url)
+            .with_user("default")
+            .with_password(&self.operator)
     }
 
     /// `curl`, with the operator's name and password.
     pub fn curl(&self, arguments: &[&str], input: &[u8]) -> (String, Vec<u8>) {
-        run("curl", &["-sS", "--max-time", "60", "-u", &format!("default:{}", self.operator)], arguments, input)
+        run(
+            "curl",
+            &[
+                "-sS",
+                "--max-time",
+                "60",
+                "-u",
+                &format!("default:{}", self.operator),
+            ],
+            arguments,
+            input,
+        )
     }
 
     /// Ends it as the system would at its worst.
@@ -135,7 +186,12 @@ impl Reply {
                 Err(_) => break true,
             }
         };
-        Self { status, headers, body, broken }
+        Self {
+            status,
+            headers,
+            body,
+            broken,
+        }
     }
 
     pub fn text(&self) -> String {
@@ -144,7 +200,10 @@ impl Reply {
 
     /// A header's value, or nothing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -164,8 +223,15 @@ pub fn run(program: &str, first: &[&str], arguments: &[&str], input: &[u8]) -> (
     let writer = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().expect("output");
     let _ = writer.join();
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-    (String::from_utf8_lossy(&output.stdout).into_owned(), output.stdout)
+    assert!(
+        output.status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        output.stdout,
+    )
 }
 
 /// Looks until something is there, for a minute at most.
