@@ -5,42 +5,25 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use trailhouse::clock::SystemClock;
 use trailhouse::control::{By, Change, Command, Control, Outcome, Refusal, State};
-use trailhouse::engines::{self, DataDir, Engine, broker};
 use trailhouse::event::TenantId;
 use trailhouse::keyring::Keyring;
 use trailhouse::log::{self, Log, NewRecord, topics};
 use uuid::Uuid;
 
+use crate::support::brokers::Bare;
+
 const INSTANCES: usize = 3;
 const TENANTS: usize = 20;
 
-struct Broker {
-    engine: Engine,
-    /// Locked, and removed at the end.
-    _data: (DataDir, tempfile::TempDir),
-}
+/// An instance's connection and its control state.
+struct Instances(Bare);
 
-async fn broker() -> Broker {
-    let folder = tempfile::tempdir().unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let config = engines::Config {
-        dir: None,
-        kafka_listen: any,
-        clickhouse_listen: any,
-    };
-    let engine = broker::start(&config, &data).await.unwrap();
-    Broker {
-        engine,
-        _data: (data, folder),
-    }
-}
-
-impl Broker {
+impl Instances {
     fn log(&self, member: &str) -> Log {
         use confique::Config as _;
         let mut config = log::Config::builder().load().unwrap();
-        config.brokers = self.engine.listen().to_string();
+        config.brokers = self.0.address.clone();
+        config.prefix = self.0.prefix.clone();
         Log::new(&config, member).unwrap()
     }
 
@@ -127,7 +110,7 @@ async fn states_at(end: i64, instances: &[Control]) -> Vec<Arc<State>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_on_one_log_decide_alike() {
-    let broker = broker().await;
+    let broker = Instances(Bare::start().await);
     let log = broker.log("observer");
     topics::ensure(&log).await.unwrap();
     let (keyring, stop) = (Keyring::ephemeral(), CancellationToken::new());
@@ -178,5 +161,5 @@ async fn instances_on_one_log_decide_alike() {
     assert!(late.first_start(None).await.unwrap().is_none());
 
     stop.cancel();
-    broker.engine.stop().await;
+    broker.0.stop().await;
 }

@@ -1,9 +1,9 @@
-//! Stories on real engines, one file each.
+//! Stories on real engines, one file each. They talk to the real program as anybody would: HTTP, Kafka, ClickHouse's
+//! door and the command line. `TRAILHOUSE_TEST_LOG=kafka` tells the same stories on Apache Kafka.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a story that cannot go on ends there
 
 mod arrows;
 mod clickhouse_front;
 mod control;
-mod support {
-    pub mod clickhouse_front;
-}
+mod spine;
+mod support;
