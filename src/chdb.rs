@@ -27,6 +27,7 @@ mod plan;
 mod pump;
 mod reader;
 mod request;
+mod scrutiny;
 mod sessions;
 mod spool;
 mod statement;

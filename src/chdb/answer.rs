@@ -275,6 +275,7 @@ mod tests {
             version: "26.5".into(),
             timezone: "UTC".into(),
             host: "h".into(),
+            ..Facts::default()
         };
         Shape {
             facts,

@@ -13,7 +13,7 @@ pub(super) fn write(directory: &Path, max_memory: u64, cores: usize) -> io::Resu
     Ok(main)
 }
 
-/// Caches share a quarter of the memory. Merges and mutations get as many threads as there are cores: the server's
+/// Threads beyond a few end when they are idle: each keeps three files of `/proc` open. Caches share a quarter of the memory. Merges and mutations get as many threads as there are cores: the server's
 /// defaults are made for machines that do nothing else.
 fn configuration(users: &Path, max_memory: u64, cores: usize) -> String {
     let users = users
@@ -26,6 +26,8 @@ fn configuration(users: &Path, max_memory: u64, cores: usize) -> String {
     format!(
         "<clickhouse>
     <users_config>{users}</users_config>
+    <max_thread_pool_size>2000</max_thread_pool_size>
+    <max_thread_pool_free_size>32</max_thread_pool_free_size>
     <background_pool_size>{merges}</background_pool_size>
     <background_schedule_pool_size>{small}</background_schedule_pool_size>
     <background_move_pool_size>1</background_move_pool_size>

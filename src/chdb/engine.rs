@@ -1,8 +1,8 @@
 //! The engine as a few threads. One root thread loads the library, fences the process in, boots the engine and
 //! starts the lanes; every thread that ever touches the engine descends from it, so what it gave up they have not.
 //!
-//! A lane is a thread that runs jobs with a fresh connection each: connections cost about 0.3 ms, carry no trace of
-//! the client before, and a spare one waits opened. Two lanes stand apart, for our own and for clients' `KILL QUERY`,
+//! A lane is a thread that runs jobs, each on a connection without a trace of the client before: a new one costs about
+//! 0.5 ms, so one waits opened, and those that can't have changed are used again. Two lanes stand apart, for our own and for clients' `KILL QUERY`,
 //! so that a full house can be emptied.
 
 use std::ffi::CString;
@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pub version: String,
     pub timezone: String,
     pub host: String,
+    /// The names of all table functions, in lower case.
+    pub table_functions: Arc<[String]>,
 }
 
 /// A piece of work for a lane.
@@ -194,6 +196,10 @@ impl Root {
             version: ask("SELECT version()")?,
             timezone: ask("SELECT timezone()")?,
             host: ask("SELECT hostName()")?,
+            table_functions: ask("SELECT lower(name) FROM system.table_functions")?
+                .lines()
+                .map(str::to_owned)
+                .collect(),
         };
         Ok(Self {
             connector,
@@ -253,12 +259,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A connection that nobody used before.
+    /// A connection without a trace of any client.
     pub(super) fn fresh(&mut self) -> Result<Connection, Exception> {
         match self.spare.take() {
             Some(connection) => Ok(connection),
             None => self.connector.open(),
         }
+    }
+
+    /// Takes back a connection that is as good as new.
+    pub(super) fn give_back(&mut self, connection: Connection) {
+        self.spare = Some(connection);
     }
 
     /// A connection that stays with the lane.

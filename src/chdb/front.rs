@@ -20,7 +20,7 @@ use super::exception::Exception;
 use super::places::{Places, QueryIds};
 use super::plan::Plan;
 use super::pump::{Piece, Pump};
-use super::reader::{ReaderLimits, denied};
+use super::reader::{Fenced, ReaderLimits, denied};
 use super::request::{Asked, header, url_parameters};
 use super::sessions::Sessions;
 use super::statement::{self, Statement};
@@ -96,7 +96,7 @@ impl Front {
         };
         let received = body::receive(asked.query.take(), body, reading).await?;
         let held = if asked.wait_end { HELD_TO_THE_END } else { HELD };
-        let plan = Plan::new(&mut asked, received, user, &self.limits)?;
+        let plan = Plan::new(&mut asked, received, user)?;
         let shape = Shape {
             facts: self.engine.facts.clone(),
             query_id: asked.query_id.clone(),
@@ -156,7 +156,13 @@ impl Front {
             _ => None,
         };
         let cancelled = Arc::new(AtomicBool::new(false));
+        let reader = plan.fenced_tail.map(|tail| Fenced {
+            limits: self.limits,
+            tail,
+            table_functions: Arc::clone(&self.engine.facts.table_functions),
+        });
         let statement = Statement {
+            only_data: plan.pipe.is_some() || plan.input.is_some(),
             text: plan.text,
             format: plan.format,
             parameters: asked.parameters,
@@ -165,7 +171,7 @@ impl Front {
             database: asked.database,
             query_id: asked.query_id.clone(),
             session,
-            reader: plan.fenced,
+            reader,
             output: None,
             input: plan.input,
             cancelled: Arc::clone(&cancelled),

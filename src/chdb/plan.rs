@@ -9,10 +9,9 @@ use super::body::Received;
 use super::engine::Route;
 use super::exception::Exception;
 use super::framing::Frame;
-use super::reader::{ReaderLimits, denied};
+use super::reader::denied;
 use super::request::Asked;
 use super::spool::{Spool, descriptor_path};
-use super::statement::Fenced;
 
 /// A pipe's size: what the engine can write ahead of the client.
 #[cfg(target_os = "linux")]
@@ -23,19 +22,15 @@ pub(super) struct Plan {
     pub text: Vec<u8>,
     pub format: String,
     pub route: Route,
-    pub fenced: Option<Fenced>,
+    /// For the read-only user: `text` is to be wrapped, and this follows.
+    pub fenced_tail: Option<String>,
     pub pipe: Option<(pipe::Receiver, OwnedFd)>,
     pub input: Option<Spool>,
 }
 
 impl Plan {
     /// Plans a statement for a user.
-    pub(super) fn new(
-        asked: &mut Asked,
-        received: Received,
-        user: User,
-        limits: &ReaderLimits,
-    ) -> Result<Self, Exception> {
+    pub(super) fn new(asked: &mut Asked, received: Received, user: User) -> Result<Self, Exception> {
         let default = asked
             .default_format
             .take()
@@ -44,7 +39,7 @@ impl Plan {
             text,
             format,
             route,
-            fenced: None,
+            fenced_tail: None,
             pipe: None,
             input: None,
         };
@@ -68,13 +63,9 @@ impl Plan {
                     if !settings.is_empty() {
                         return Err(denied("settings in the query"));
                     }
-                    let fenced = Some(Fenced {
-                        limits: *limits,
-                        tail,
-                    });
                     let plan = plain(query, format, Route::Work);
                     return Ok(Self {
-                        fenced,
+                        fenced_tail: Some(tail),
                         pipe: Some(pipe),
                         ..plan
                     });

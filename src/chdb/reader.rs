@@ -4,7 +4,7 @@
 //! 1. The engine parses the text alone, as one statement, and prints it anew: no comment, bracket or `;` of it can
 //!    reach what we put around it.
 //! 2. The engine lists the syntax tree of `SELECT * FROM (<that text>)`, which anything but a SELECT breaks, and
-//!    [`refusal`] looks through it for functions that read files or reach out, for tables of `system` that tell of
+//!    [`scrutiny`] looks through both for functions that read files or reach out, for tables of `system` that tell of
 //!    others, and for table functions but the harmless.
 //! 3. The session takes on the role `reader`, which has SELECT on tables and nothing else: no sources (file, url, s3,
 //!    remote, …), no DDL, no KILL.
@@ -13,10 +13,11 @@
 //! The second is needed because, in an embedded engine, the function `file()` asks for no right, and a table
 //! function such as `format` computes the defaults of the structure it is given, `file()` among them.
 
+use std::sync::Arc;
+
 use super::exception::Exception;
-use super::lexer::{Kind, Lexer};
 use super::library::Connection;
-use super::quoted;
+use super::{quoted, scrutiny};
 
 /// What one query of the read-only user may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,70 +103,22 @@ const WRITING: [&str; 12] = [
     "output_format_markdown_",
 ];
 
-/// Table functions that make rows out of nothing but their numbers.
-const TABLE_FUNCTIONS: [&str; 7] = [
-    "numbers",
-    "numbers_mt",
-    "zeros",
-    "zeros_mt",
-    "generate_series",
-    "generateSeries",
-    "primes",
-];
+/// What a statement of the read-only user needs besides its text.
+pub(super) struct Fenced {
+    pub limits: ReaderLimits,
+    /// What follows the wrapping: where the rows go and how.
+    pub tail: String,
+    /// The names of all table functions of the engine, in lower case.
+    pub table_functions: Arc<[String]>,
+}
 
-/// Functions that read files, reach out, tell of the server, or hold a thread for nothing.
-const FUNCTIONS: [&str; 17] = [
-    "file",
-    "catboostevaluate",
-    "naivebayesclassifier",
-    "evalmlmethod",
-    "aiclassify",
-    "aiextract",
-    "aigenerate",
-    "aitranslate",
-    "getserversetting",
-    "getserverport",
-    "getclienthttpheader",
-    "getmacro",
-    "showcertificate",
-    "reversednsquery",
-    "sleep",
-    "sleepeachrow",
-    "serveruuid",
-];
-
-/// Tables of `system` that say what the engine can do and what the data look like, not what others do.
-const SYSTEM_TABLES: [&str; 20] = [
-    "one",
-    "numbers",
-    "numbers_mt",
-    "zeros",
-    "zeros_mt",
-    "tables",
-    "columns",
-    "databases",
-    "data_skipping_indices",
-    "settings",
-    "functions",
-    "formats",
-    "data_type_families",
-    "table_functions",
-    "table_engines",
-    "aggregate_function_combinators",
-    "collations",
-    "keywords",
-    "time_zones",
-    "tokenizers",
-];
-
-/// Lets the session in and returns the statement to run: `text`, checked and wrapped. `tail` follows the wrapping.
+/// Lets the session in and returns the statement to run: `text`, checked and wrapped.
 pub(super) fn fence(
     connection: &mut Connection,
     text: &[u8],
-    tail: &str,
     settings: &[(String, String)],
     parameters: &[(String, String)],
-    limits: &ReaderLimits,
+    fenced: &Fenced,
 ) -> Result<Vec<u8>, Exception> {
     let text = std::str::from_utf8(text).map_err(|_| denied("its text is not UTF-8"))?;
     connection.tell("SET ROLE reader")?;
@@ -176,9 +129,6 @@ pub(super) fn fence(
             message: without_scope(&exception.message),
             ..exception
         })?;
-    if has_odd_names(&printed) {
-        return Err(denied("it has a quoted name with an escape in it"));
-    }
     let wrapped = format!("SELECT * FROM (\n{printed}\n)");
     let tree = connection
         .ask(&format!("EXPLAIN AST {wrapped}"), parameters)
@@ -186,73 +136,17 @@ pub(super) fn fence(
             62 => denied("it is not a single SELECT"),
             _ => exception,
         })?;
-    if let Some(reason) = refusal(&tree) {
+    if let Some(reason) = scrutiny::refusal(&printed, &tree, &fenced.table_functions) {
         return Err(denied(&reason));
     }
-    connection.tell(&limits.close(settings))?;
-    Ok(format!("{wrapped}\n{tail}").into_bytes())
+    connection.tell(&fenced.limits.close(settings))?;
+    Ok(format!("{wrapped}\n{}", fenced.tail).into_bytes())
 }
 
 /// The refusal of something that the read-only user may not do.
 pub(super) fn denied(reason: &str) -> Exception {
     let text = format!("the user readonly may run one SELECT over tables, and this is refused: {reason}");
     Exception::new(497, "ACCESS_DENIED", text)
-}
-
-/// Looks through a syntax tree, as `EXPLAIN AST` prints it, one node a line, children indented.
-fn refusal(tree: &str) -> Option<String> {
-    let mut parents: Vec<&str> = Vec::new();
-    for line in tree.lines() {
-        let node = line.trim_start_matches(' ');
-        parents.truncate(line.len() - node.len());
-        let parent = parents.last().copied().unwrap_or_default();
-        let mut words = node.split(' ');
-        let kind = words.next().unwrap_or_default();
-        let name = words.next().unwrap_or_default();
-        let reason = match kind {
-            "Function" if parent == "TableExpression" && !TABLE_FUNCTIONS.contains(&name) => {
-                Some(format!("table function {name}"))
-            }
-            "Function"
-                if name.starts_with("__") || FUNCTIONS.contains(&name.to_ascii_lowercase().as_str()) =>
-            {
-                Some(format!("function {name}"))
-            }
-            "TableIdentifier" | "Identifier" if is_hidden(name) => Some(format!("table {name}")),
-            // In a subquery the engine takes them without asking whether they may be changed.
-            "Set" => Some("settings in the query".to_owned()),
-            _ if kind.starts_with("ColumnsApply") => Some("APPLY, which can name any function".to_owned()),
-            _ => None,
-        };
-        if reason.is_some() {
-            return reason;
-        }
-        parents.push(kind);
-    }
-    None
-}
-
-/// Whether a name is of a system table outside [`SYSTEM_TABLES`].
-fn is_hidden(name: &str) -> bool {
-    let mut parts = name.split('.');
-    parts
-        .next()
-        .is_some_and(|first| first.eq_ignore_ascii_case("system"))
-        && parts
-            .next()
-            .is_some_and(|second| !SYSTEM_TABLES.contains(&second))
-}
-
-/// A name with a line end in it could write lines into the tree. The engine prints one as an escape.
-fn has_odd_names(printed: &str) -> bool {
-    let text = printed.as_bytes();
-    Lexer::new(text).any(|token| {
-        token.kind == Kind::Open
-            || (token.kind == Kind::Quoted
-                && text[token.start..token.end]
-                    .iter()
-                    .any(|byte| *byte == b'\\' || byte.is_ascii_control()))
-    })
 }
 
 /// A value as `param_*` takes it.
@@ -283,44 +177,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tree_is_searched_for_what_is_refused() {
-        let tree = |lines: &[&str]| lines.join("\n");
-        assert_eq!(
-            refusal(&tree(&[
-                "TableExpression (children 1)",
-                " Function numbers (children 1)"
-            ])),
-            None
-        );
-        assert_eq!(
-            refusal(&tree(&["ExpressionList", " Function format (children 1)"])),
-            None
-        );
-        assert_eq!(
-            refusal(&tree(&["TableIdentifier t", "Identifier t.system"])),
-            None
-        );
-        assert_eq!(
-            refusal(&tree(&[
-                "TableIdentifier system.one",
-                "Identifier system.settings.name"
-            ])),
-            None
-        );
-        for refused in [
-            tree(&["TableExpression (children 1)", " Function format (children 1)"]),
-            tree(&["ExpressionList", " Function file (children 1)"]),
-            tree(&["ExpressionList", " Function FILE (alias x) (children 1)"]),
-            tree(&["TableIdentifier system.processes (alias p)"]),
-            tree(&["Function in", " ExpressionList", "  Identifier system.processes"]),
-            tree(&["ColumnsTransformerList", " ColumnsApplyTransformer"]),
-            tree(&["SelectQuery (children 2)", " ExpressionList", " Set"]),
-        ] {
-            assert!(refusal(&refused).is_some(), "{refused}");
-        }
-    }
-
-    #[test]
     fn limits_can_only_be_lowered() {
         let limits = ReaderLimits::default();
         assert!(limits.allow("max_threads", "1") && limits.allow("output_format_json_quote_decimals", "1"));
@@ -335,12 +191,5 @@ mod tests {
         }
         let statement = limits.close(&[("max_threads".to_owned(), "1".to_owned())]);
         assert!(statement.contains("max_threads = '1'") && statement.ends_with("readonly = 1"));
-    }
-
-    #[test]
-    fn names_that_could_write_lines_are_odd() {
-        assert!(has_odd_names("SELECT 1 AS `a\\nFunction b`"));
-        assert!(has_odd_names("SELECT 'open"));
-        assert!(!has_odd_names("SELECT 'a\\nb' AS `x y`"));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::engine::Lane;
 use super::exception::Exception;
 use super::library::{Answer, Connection};
-use super::reader::{self, ReaderLimits};
+use super::reader::{self, Fenced};
 use super::sessions::SessionGuard;
 use super::spool::Spool;
 use super::{names_database, quoted};
@@ -22,6 +22,8 @@ pub(super) struct Statement {
     pub settings: Vec<(String, String)>,
     pub database: Option<String>,
     pub query_id: String,
+    /// It reads or inserts rows, and can't change the session it runs in.
+    pub only_data: bool,
     /// `readonly = 2`: a GET changes nothing.
     pub read_only: bool,
     pub session: Option<SessionGuard>,
@@ -34,13 +36,6 @@ pub(super) struct Statement {
     pub cancelled: Arc<AtomicBool>,
 }
 
-/// What the wrapping of the read-only user needs.
-pub(super) struct Fenced {
-    pub limits: ReaderLimits,
-    /// What follows the wrapping: where the rows go and how.
-    pub tail: String,
-}
-
 /// Runs a statement to its end.
 pub(super) fn run(lane: &mut Lane, mut statement: Statement) -> Result<Answer, Exception> {
     if statement.cancelled.load(Ordering::Acquire) {
@@ -51,9 +46,7 @@ pub(super) fn run(lane: &mut Lane, mut statement: Statement) -> Result<Answer, E
         ));
     }
     let answer = match statement.session.take() {
-        None => lane
-            .fresh()
-            .and_then(|mut connection| run_on(&mut connection, &statement)),
+        None => run_alone(lane, &statement),
         Some(mut session) => {
             if session.is_none() {
                 *session = Some(lane.fresh()?);
@@ -75,6 +68,21 @@ pub(super) fn run(lane: &mut Lane, mut statement: Statement) -> Result<Answer, E
     answer
 }
 
+/// Runs on a connection that no client left a trace on, and leaves none: it is given back only when it is as it was.
+fn run_alone(lane: &mut Lane, statement: &Statement) -> Result<Answer, Exception> {
+    let mut connection = lane.fresh()?;
+    let answer = run_on(&mut connection, statement)?;
+    let unchanged = statement.only_data
+        && !statement.read_only
+        && statement.reader.is_none()
+        && statement.settings.is_empty();
+    let at_home = statement.database.is_none();
+    if unchanged && (at_home || connection.tell("USE default").is_ok()) {
+        lane.give_back(connection);
+    }
+    Ok(answer)
+}
+
 fn run_on(connection: &mut Connection, statement: &Statement) -> Result<Answer, Exception> {
     let mut assignments = format!("SET log_comment = {}", quoted(&statement.query_id));
     for (name, value) in &statement.settings {
@@ -89,14 +97,16 @@ fn run_on(connection: &mut Connection, statement: &Statement) -> Result<Answer, 
     }
     let fenced = match &statement.reader {
         None => None,
-        Some(fenced) => Some(reader::fence(
-            connection,
-            &statement.text,
-            &fenced.tail,
-            &statement.settings,
-            &statement.parameters,
-            &fenced.limits,
-        )?),
+        Some(fenced) => {
+            let (settings, parameters) = (&statement.settings, &statement.parameters);
+            Some(reader::fence(
+                connection,
+                &statement.text,
+                settings,
+                parameters,
+                fenced,
+            )?)
+        }
     };
     let text = fenced.as_deref().unwrap_or(&statement.text);
     connection.run(text, &statement.format, &statement.parameters)

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a story that cannot go on ends there
 
 mod arrows;
+mod clickhouse_fence;
 mod clickhouse_front;
 mod control;
 mod spine;

@@ -167,6 +167,13 @@ impl Drop for Front {
     }
 }
 
+/// A new one on a new directory.
+pub fn front() -> (tempfile::TempDir, Front) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let front = Front::start(directory.path());
+    (directory, front)
+}
+
 /// An answer, read to its end. `broken`: the end never came.
 pub struct Reply {
     pub status: u16,
