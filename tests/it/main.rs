@@ -6,5 +6,6 @@ mod arrows;
 mod clickhouse_fence;
 mod clickhouse_front;
 mod control;
+mod import;
 mod spine;
 mod support;
