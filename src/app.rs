@@ -1,5 +1,7 @@
 //! Assembly: builds every part from the configuration. The only file that knows every concrete type.
 
+mod gauges;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -180,6 +182,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let data = DataDir::open(&config.data_dir)?;
     let metrics = PrometheusBuilder::new().install_recorder().ok();
     meters::describe();
+    if let Some(recorder) = &metrics {
+        gauges::sum_up(recorder.clone());
+    }
     let mut lifecycle = Lifecycle::new(start.stop_within.unwrap_or(crate::lifecycle::DEADLINE));
     let (http, readers, writing) = (
         lifecycle.stage("http"),
@@ -199,7 +204,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         (None, None) => unreachable!("without a URL the embedded one was started"),
     };
     let embedded = broker.is_some() || clickhouse.is_some();
-    for engine in [broker, clickhouse].into_iter().flatten() {
+    for (name, engine) in [("broker", broker), ("clickhouse", clickhouse)] {
+        let Some(engine) = engine else { continue };
+        gauges::follow(name, engine.status());
         engines.at_stop("engine", move |_| async move {
             engine.stop().await;
             Ok(())
