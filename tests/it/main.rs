@@ -6,5 +6,7 @@ mod arrows;
 mod clickhouse_fence;
 mod clickhouse_front;
 mod control;
+mod copies;
+mod gate;
 mod spine;
 mod support;

@@ -37,7 +37,7 @@ pub enum Child {
 /// A server and all that belongs to it. Dropped, it is gone without a trace.
 pub struct App {
     home: TempDir,
-    settings: Vec<(String, String)>,
+    settings: Mutex<Vec<(String, String)>>,
     prefix: String,
     /// In a run on Apache Kafka: the broker, where this server has one of its own.
     kafka: Option<Kafka>,
@@ -87,7 +87,7 @@ impl App {
     }
 
     async fn build(settings: &[(&str, &str)], own_broker: bool) -> Self {
-        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect::<Vec<_>>().into();
         let (kafka, shared_kafka) = match (brokers::on_kafka(), own_broker) {
             (false, _) => (None, None),
             (true, true) => (Some(Kafka::start().await), None),
@@ -156,7 +156,7 @@ impl App {
             Some(brokers) => command.env("TRAILHOUSE_LOG__BROKERS", brokers),
             None => command.env("TRAILHOUSE_ENGINES__KAFKA_LISTEN", &at.kafka),
         };
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.envs(self.settings.lock().unwrap().iter().cloned());
         command
     }
 
@@ -172,6 +172,11 @@ impl App {
         let ran = ran.unwrap_or_else(|_| panic!("trailhouse {arguments:?} does not end")).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { ok: ran.status.success(), out: text(ran.stdout), err: text(ran.stderr) }
+    }
+
+    /// A setting for the next start, and for commands from now on.
+    pub fn set(&self, name: &str, value: &str) {
+        self.settings.lock().unwrap().push((name.to_owned(), value.to_owned()));
     }
 
     pub fn at(&self) -> Addresses {
@@ -309,7 +314,14 @@ impl App {
 
     /// What `trailhouse rejected list` says of a tenant, oldest first.
     pub async fn rejected(&self, tenant: &str) -> Vec<Value> {
-        let ran = self.run(&["rejected", "list", "--tenant", tenant]).await;
+        let mut all = self.all_rejected().await;
+        all.retain(|record| record["tenant"] == tenant);
+        all
+    }
+
+    /// The same of all tenants, and of records that are nobody's.
+    pub async fn all_rejected(&self) -> Vec<Value> {
+        let ran = self.run(&["rejected", "list"]).await;
         assert!(ran.ok, "{}", ran.err);
         ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
