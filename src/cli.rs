@@ -3,6 +3,7 @@
 mod clickhouse;
 mod config;
 mod connect;
+mod import;
 mod migrate;
 mod rebuild;
 mod rejected;
@@ -46,6 +47,8 @@ enum Command {
     Serve(serve::Serve),
     /// Log in and print a token for other commands and for curl
     Token(token::Token),
+    /// Bring events and CloudTrail logs in from files
+    Import(import::Import),
     /// Create the log's topics and ClickHouse's tables, where they are missing
     Migrate,
     /// Fill ClickHouse anew from the log, beside the serving table
@@ -84,6 +87,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             on_runtime(command.run(config))
         }
         Command::Token(command) => on_runtime(command.run()),
+        Command::Import(command) => on_runtime(command.run()),
         Command::Migrate => on_runtime(migrate::run(global.quietly()?)),
         Command::Rebuild(command) => on_runtime(command.run(global.quietly()?)),
         Command::Verify => on_runtime(verify::run(global.quietly()?)),

@@ -27,10 +27,14 @@ use crate::clock::Timestamp;
 /// Records handed over at once, and batches that may wait for the reader.
 const BATCH: usize = 2_000;
 const WAITING_BATCHES: usize = 4;
-/// A reader with nothing to read for this long pauses, for at most this long. Another process's append is seen
-/// after the second, this process's at once.
-const IDLE_AFTER: Duration = Duration::from_millis(250);
+/// A reader with nothing to read rests at most this long: an append of another process is seen then, one of this
+/// process at once.
 const IDLE_FOR: Duration = Duration::from_secs(1);
+/// How long it looks for records after a rest, and after the last records, before it rests (again).
+const PEEK: Duration = Duration::from_millis(30);
+const AWAKE_AT_TIMES: Duration = Duration::from_millis(300);
+const AWAKE_AT_FIRST: Duration = Duration::from_secs(5);
+const AWAKE_AFTER_RECORDS: Duration = Duration::from_millis(250);
 /// How long a question to the brokers may take on a reader's thread.
 pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -134,6 +138,16 @@ impl Drop for Fetch {
     }
 }
 
+/// How long to look after a rest: woken by an append of this process there is something to read, so until it comes;
+/// unprompted a glance, but now and then long enough for a broker that answers slowly.
+fn awake_for(peeks: u32) -> Duration {
+    match peeks {
+        0 => AWAKE_AT_FIRST,
+        peeks if peeks % 16 == 0 => AWAKE_AT_TIMES,
+        _ => PEEK,
+    }
+}
+
 struct Pump {
     consumer: Arc<BaseConsumer<Context>>,
     topic: Arc<str>,
@@ -147,17 +161,20 @@ struct Pump {
 impl Pump {
     fn run(self) {
         let mut seen = self.waker.generation();
-        let mut last_read = Instant::now();
+        let mut awake_until = Instant::now() + AWAKE_AT_FIRST;
+        let mut peeks = 0u32;
         while !self.stop.load(Ordering::Acquire) {
             match self.drain() {
                 Ok(records) if records.is_empty() => {
-                    if last_read.elapsed() > IDLE_AFTER {
-                        seen = self.sleep(seen);
-                        last_read = Instant::now();
+                    if Instant::now() >= awake_until {
+                        let now = self.sleep(seen);
+                        peeks = if now == seen { peeks.wrapping_add(1) } else { 0 };
+                        awake_until = Instant::now() + awake_for(peeks);
+                        seen = now;
                     }
                 }
                 Ok(records) => {
-                    last_read = Instant::now();
+                    awake_until = Instant::now() + AWAKE_AFTER_RECORDS;
                     self.note(&records);
                     self.hand_over(Fetched::Records(records));
                 }
@@ -170,7 +187,7 @@ impl Pump {
     /// What librdkafka has, at most [`BATCH`]; waits for the first one.
     fn drain(&self) -> Result<Vec<Record>, LogError> {
         let mut records = Vec::new();
-        let mut wait = Duration::from_millis(100);
+        let mut wait = PEEK;
         while records.len() < BATCH {
             match self.consumer.poll(wait) {
                 None => break,

@@ -201,7 +201,10 @@ impl AskFor for Arc<ThreadedProducer<Acks>> {
     async fn ask_for(&self, topic: &str) {
         let (producer, topic) = (self.clone(), topic.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
-            producer.client().fetch_metadata(Some(&topic), Duration::from_secs(1)).map(drop)
+            producer
+                .client()
+                .fetch_metadata(Some(&topic), Duration::from_secs(1))
+                .map(drop)
         });
         if let Ok(Err(error)) = asked.await {
             tracing::debug!(error = describe(&error), "the brokers can't be asked for a topic");

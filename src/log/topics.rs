@@ -87,7 +87,9 @@ async fn appear(log: &Log, name: &'static str) -> Result<(), LogError> {
     let deadline = tokio::time::Instant::now() + WITHIN;
     while log.partitions(name).await?.is_none() {
         if tokio::time::Instant::now() >= deadline {
-            return Err(LogError::Unavailable(format!("topic {name} was created and does not appear")));
+            return Err(LogError::Unavailable(format!(
+                "topic {name} was created and does not appear"
+            )));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

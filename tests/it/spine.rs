@@ -22,36 +22,73 @@ async fn every_shape_becomes_an_event_that_is_found() {
         .await;
     let seen = acme.arrives(&nested).await;
     assert_eq!(seen["tenant_id"], acme.tenant.as_str());
-    assert_eq!((&seen["time"], &seen["time_offset"]), (&json!("2026-01-02T02:04:05.678901Z"), &json!("+01:00")));
+    assert_eq!(
+        (&seen["time"], &seen["time_offset"]),
+        (&json!("2026-01-02T02:04:05.678901Z"), &json!("+01:00"))
+    );
     assert_eq!(seen["severity"], "WARNING");
-    assert_eq!(seen["actor"], json!({"id": "ada", "type": "user", "ip": "192.0.2.7"}));
+    assert_eq!(
+        seen["actor"],
+        json!({"id": "ada", "type": "user", "ip": "192.0.2.7"})
+    );
     assert_eq!(seen["details"], json!({"app": {"version": 3}}));
     assert_eq!(seen["tags"], json!(["plan", "q1"]));
     assert_eq!(seen["source"]["kind"], "http");
     let changes = seen["changes"].as_array().unwrap();
-    assert!(changes.iter().any(|change| change["path"] == "/title" && change["op"] == "replace"), "{seen}");
-    assert!(changes.iter().any(|change| change["path"] == "/pages/1" && change["op"] == "remove"), "{seen}");
+    assert!(
+        changes
+            .iter()
+            .any(|change| change["path"] == "/title" && change["op"] == "replace"),
+        "{seen}"
+    );
+    assert!(
+        changes
+            .iter()
+            .any(|change| change["path"] == "/pages/1" && change["op"] == "remove"),
+        "{seen}"
+    );
 
     let flat = json!({"user_id": "bob", "session_id": "s-9", "action": "VIEW", "resource_type": "page",
         "resource_id": "p-1", "ip_address": "2001:db8::1", "timestamp": 1_760_000_000, "metadata": {"k": "v"}});
     let seen = acme.arrives(&acme.take(&flat).await).await;
-    assert_eq!(seen["actor"], json!({"id": "bob", "session_id": "s-9", "ip": "2001:db8::1"}));
-    assert_eq!((&seen["resource"]["id"], &seen["details"]), (&json!("p-1"), &json!({"k": "v"})));
+    assert_eq!(
+        seen["actor"],
+        json!({"id": "bob", "session_id": "s-9", "ip": "2001:db8::1"})
+    );
+    assert_eq!(
+        (&seen["resource"]["id"], &seen["details"]),
+        (&json!("p-1"), &json!({"k": "v"}))
+    );
     assert_eq!(seen["time"], "2025-10-09T08:53:20Z");
 
     let third = json!({"event_id": "order-77", "event_type": "order.paid", "timestamp": "2026-02-01T00:00:00Z",
         "user_id": "eve", "event_details": {"amount": 12.5}});
     let id = acme.take(&third).await;
     let seen = acme.arrives("order-77").await;
-    assert_eq!((&seen["event_id"], &seen["source_event_id"]), (&json!(id), &json!("order-77")));
+    assert_eq!(
+        (&seen["event_id"], &seen["source_event_id"]),
+        (&json!(id), &json!("order-77"))
+    );
     assert_eq!(seen["details"], json!({"amount": 12.5}));
 
-    let answer = acme.post("/events?wait=indexed", &json!({"colour": "green", "size": {"w": 2}})).await.expect(201);
+    let answer = acme
+        .post(
+            "/events?wait=indexed",
+            &json!({"colour": "green", "size": {"w": 2}}),
+        )
+        .await
+        .expect(201);
     let seen = acme.arrives(answer["event_id"].as_str().unwrap()).await;
     assert_eq!(seen["details"], json!({"colour": "green", "size": {"w": 2}}));
-    assert_eq!((&seen["severity"], &seen["outcome"], &seen["time_from"]), (&json!("INFO"), &json!("unknown"), &json!("received")));
+    assert_eq!(
+        (&seen["severity"], &seen["outcome"], &seen["time_from"]),
+        (&json!("INFO"), &json!("unknown"), &json!("received"))
+    );
 
-    let typo = acme.post("/api/v1/logs", &json!({"action": "VIEW", "sevrity": "ERROR"})).await.expect(201);
+    let typo = acme
+        .post("/api/v1/logs", &json!({"action": "VIEW", "sevrity": "ERROR"}))
+        .await
+        .expect(201);
     assert!(typo["warnings"].to_string().contains("sevrity"), "{typo}");
 }
 
@@ -63,24 +100,57 @@ async fn cloudevents_come_structured_binary_and_in_batches() {
             "time": "2026-03-01T10:00:00Z", "datacontenttype": "application/json", "data": {"amount": 5}})
     };
     let structured = [("content-type", "application/cloudevents+json; charset=utf-8")];
-    let answer = acme.send(Method::POST, "/api/v1/logs?wait=indexed", &structured, event("a").to_string()).await.expect(201);
+    let answer = acme
+        .send(
+            Method::POST,
+            "/api/v1/logs?wait=indexed",
+            &structured,
+            event("a").to_string(),
+        )
+        .await
+        .expect(201);
     let seen = acme.arrives(answer["event_id"].as_str().unwrap()).await;
-    assert_eq!((&seen["event_type"], &seen["source"]["id"]), (&json!("order.paid"), &json!("/shop")));
+    assert_eq!(
+        (&seen["event_type"], &seen["source"]["id"]),
+        (&json!("order.paid"), &json!("/shop"))
+    );
     assert_eq!(seen["details"]["amount"], 5);
 
-    let binary = [("content-type", "application/json"), ("ce-specversion", "1.0"), ("ce-id", "b"), ("ce-source", "/shop"),
-        ("ce-type", "order.paid"), ("ce-time", "2026-03-01T10:00:00Z")];
-    let answer = acme.send(Method::POST, "/events?wait=indexed", &binary, r#"{"amount": 6}"#).await.expect(201);
+    let binary = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "b"),
+        ("ce-source", "/shop"),
+        ("ce-type", "order.paid"),
+        ("ce-time", "2026-03-01T10:00:00Z"),
+    ];
+    let answer = acme
+        .send(Method::POST, "/events?wait=indexed", &binary, r#"{"amount": 6}"#)
+        .await
+        .expect(201);
     let seen = acme.arrives(answer["event_id"].as_str().unwrap()).await;
-    assert_eq!((&seen["source_event_id"], &seen["details"]["amount"]), (&json!("b"), &json!(6)));
+    assert_eq!(
+        (&seen["source_event_id"], &seen["details"]["amount"]),
+        (&json!("b"), &json!(6))
+    );
 
     // The same id from the same source, in another mode of the same protocol, is the same event.
-    let again = acme.send(Method::POST, "/events", &binary, r#"{"amount": 6}"#).await;
+    let again = acme
+        .send(Method::POST, "/events", &binary, r#"{"amount": 6}"#)
+        .await;
     assert_eq!(again.json()["event_id"], answer["event_id"]);
 
     let batch = [("content-type", "application/cloudevents-batch+json")];
     let body = json!([event("c"), event("d"), {"specversion": "1.0", "id": "e"}]);
-    let answer = acme.send(Method::POST, "/api/v1/logs?wait=indexed", &batch, body.to_string()).await.expect(207);
+    let answer = acme
+        .send(
+            Method::POST,
+            "/api/v1/logs?wait=indexed",
+            &batch,
+            body.to_string(),
+        )
+        .await
+        .expect(207);
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(2), &json!(1)));
     assert_eq!(acme.found(&[("source_id", "/shop")]).await.len(), 4);
 }
@@ -90,25 +160,50 @@ async fn a_batch_is_answered_item_by_item() {
     let acme = App::shared().await.tenant("bulk").await;
     let event = |n: u32| json!({"event_type": "bulk", "user_id": format!("u{n}")});
     let json_type = [("content-type", "application/json")];
-    let post = async |headers: &[(&str, &str)], body: String| acme.send(Method::POST, "/api/v1/logs/bulk?wait=indexed", headers, body).await;
+    let post = async |headers: &[(&str, &str)], body: String| {
+        acme.send(Method::POST, "/api/v1/logs/bulk?wait=indexed", headers, body)
+            .await
+    };
 
-    let answer = post(&json_type, json!([event(0), event(1)]).to_string()).await.expect(200);
+    let answer = post(&json_type, json!([event(0), event(1)]).to_string())
+        .await
+        .expect(200);
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(2), &json!(0)));
-    let answer = post(&json_type, json!({"logs": [event(2), event(3)]}).to_string()).await.expect(200);
+    let answer = post(&json_type, json!({"logs": [event(2), event(3)]}).to_string())
+        .await
+        .expect(200);
     assert_eq!(answer["accepted"], 2);
     let lines = format!("{}\n\n{}\n", event(4), event(5));
-    let answer = post(&[("content-type", "application/x-ndjson")], lines).await.expect(200);
+    let answer = post(&[("content-type", "application/x-ndjson")], lines)
+        .await
+        .expect(200);
     assert_eq!(answer["accepted"], 2);
 
     let lines = format!("{}\n{{\"user_id\": }}\n{}\n[]\n", event(6), event(7));
-    let answer = post(&[("content-type", "application/x-ndjson")], lines).await.expect(207);
+    let answer = post(&[("content-type", "application/x-ndjson")], lines)
+        .await
+        .expect(207);
     let items = answer["items"].as_array().unwrap();
-    let of = |index: usize| (items[index]["index"].as_u64().unwrap(), items[index]["status"].as_u64().unwrap());
-    assert_eq!([of(0), of(1), of(2), of(3)], [(0, 201), (1, 422), (2, 201), (3, 422)]);
-    assert!(items[1]["problem"]["detail"].is_string() && items[1].get("event_id").is_none(), "{answer}");
+    let of = |index: usize| {
+        (
+            items[index]["index"].as_u64().unwrap(),
+            items[index]["status"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(
+        [of(0), of(1), of(2), of(3)],
+        [(0, 201), (1, 422), (2, 201), (3, 422)]
+    );
+    assert!(
+        items[1]["problem"]["detail"].is_string() && items[1].get("event_id").is_none(),
+        "{answer}"
+    );
 
     let found = acme.found(&[("event_type", "bulk"), ("sort", "time")]).await;
-    let mut users: Vec<_> = found.iter().map(|event| event["actor"]["id"].as_str().unwrap()).collect();
+    let mut users: Vec<_> = found
+        .iter()
+        .map(|event| event["actor"]["id"].as_str().unwrap())
+        .collect();
     users.sort_unstable();
     assert_eq!(users, ["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7"]);
 
@@ -119,10 +214,14 @@ async fn a_batch_is_answered_item_by_item() {
         gzip.finish().unwrap()
     };
     let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
-    acme.send(Method::POST, "/api/v1/logs/bulk", &headers, compressed).await.expect(200);
+    acme.send(Method::POST, "/api/v1/logs/bulk", &headers, compressed)
+        .await
+        .expect(200);
     let compressed = zstd::encode_all(json!([event(9)]).to_string().as_bytes(), 1).unwrap();
     let headers = [("content-type", "application/json"), ("content-encoding", "zstd")];
-    acme.send(Method::POST, "/api/v1/logs/bulk", &headers, compressed).await.expect(200);
+    acme.send(Method::POST, "/api/v1/logs/bulk", &headers, compressed)
+        .await
+        .expect(200);
 }
 
 /// A month of deeds, one an hour: by number, everything about an event is known.
@@ -146,14 +245,20 @@ async fn deeds(acme: &Caller, count: usize) {
             })
         })
         .collect();
-    let answer = acme.post("/api/v1/logs/bulk?wait=indexed", &json!(events)).await.expect(200);
+    let answer = acme
+        .post("/api/v1/logs/bulk?wait=indexed", &json!(events))
+        .await
+        .expect(200);
     assert_eq!(answer["accepted"], count);
 }
 
 /// Which deeds a search finds, in its order.
 async fn which(acme: &Caller, parameters: &[(&str, &str)]) -> Vec<u64> {
     let found = acme.found(parameters).await;
-    found.iter().map(|event| event["details"]["amount"].as_u64().unwrap()).collect()
+    found
+        .iter()
+        .map(|event| event["details"]["amount"].as_u64().unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,14 +271,18 @@ async fn filters_words_and_both_together_find_what_they_say() {
         (&[("user_id", "user3")], |n| n % 5 == 3),
         (&[("user_id", "user3"), ("user_id", "user4")], |n| n % 5 >= 3),
         (&[("user_id!", "user3")], |n| n % 5 != 3),
-        (&[("event_type", "user.login"), ("outcome", "failure")], |n| n % 3 == 0 && n % 2 == 1),
+        (&[("event_type", "user.login"), ("outcome", "failure")], |n| {
+            n % 3 == 0 && n % 2 == 1
+        }),
         (&[("action", "DELETE")], |n| n % 3 == 2),
         (&[("severity", "ERROR"), ("severity", "CRITICAL")], |n| n % 4 >= 2),
         (&[("min_severity", "ERROR")], |n| n % 4 >= 2),
         (&[("session_id", "s6")], |n| n % 7 == 6),
         (&[("trace_id", "t4")], |n| n / 10 == 4),
         (&[("request_id", "r41")], |n| n == 41),
-        (&[("resource_type", "document"), ("resource_id", "doc-7")], |n| n == 7),
+        (&[("resource_type", "document"), ("resource_id", "doc-7")], |n| {
+            n == 7
+        }),
         (&[("ip", "10.0.3.0/24")], |n| n % 4 == 3),
         (&[("ip", "10.0.2.50")], |n| n == 50),
         (&[("tag", "tag1")], |n| n % 3 == 1),
@@ -183,18 +292,29 @@ async fn filters_words_and_both_together_find_what_they_say() {
         (&[("metadata.cart.items.sku", "A5")], |n| n % 6 == 5),
         (&[("details.amount", "7")], |n| n == 7),
         (&[("details.amount[gte]", "50")], |n| n >= 50),
-        (&[("details.amount[gt]", "9"), ("details.amount[lt]", "12")], |n| n == 10 || n == 11),
+        (
+            &[("details.amount[gt]", "9"), ("details.amount[lt]", "12")],
+            |n| n == 10 || n == 11,
+        ),
         (&[("details.cart.items.sku[prefix]", "A")], |_| true),
         (&[("details.note", "it's 100% \"odd\"")], |_| true),
-        (&[("from", "2026-01-01T10:00:00Z"), ("to", "2026-01-01T12:00:00Z")], |n| n == 10 || n == 11),
+        (
+            &[("from", "2026-01-01T10:00:00Z"), ("to", "2026-01-01T12:00:00Z")],
+            |n| n == 10 || n == 11,
+        ),
         (&[("from", "2026-01-02")], |n| n >= 24),
         (&[("q", "fox")], |n| n % 10 == 0),
         (&[("q", "quick FOX ticket")], |n| n % 10 == 0),
         (&[("q", "\"brown fox\" -opened")], |_| false),
         (&[("q", "\"fox brown\"")], |_| false),
         (&[("q", "fox OR nothing")], |_| true),
-        (&[("q", "fox"), ("user_id", "user0"), ("details.amount[gt]", "30")], |n| n % 10 == 0 && n > 30),
-        (&[("q", "-fox"), ("details.amount[lt]", "3")], |n| n == 1 || n == 2),
+        (
+            &[("q", "fox"), ("user_id", "user0"), ("details.amount[gt]", "30")],
+            |n| n % 10 == 0 && n > 30,
+        ),
+        (&[("q", "-fox"), ("details.amount[lt]", "3")], |n| {
+            n == 1 || n == 2
+        }),
         (&[("user_id", "nobody")], |_| false),
     ];
     for (parameters, holds) in cases {
@@ -202,10 +322,22 @@ async fn filters_words_and_both_together_find_what_they_say() {
     }
     let oldest_first = which(&acme, &[("sort", "time"), ("limit", "3")]).await;
     assert_eq!(oldest_first, [0, 1, 2]);
-    let counted = acme.search(&[("user_id", "user3"), ("count", "true"), ("limit", "1")]).await.expect(200);
-    assert_eq!((&counted["count"], &counted["has_more"]), (&json!(12), &json!(true)));
+    let counted = acme
+        .search(&[("user_id", "user3"), ("count", "true"), ("limit", "1")])
+        .await
+        .expect(200);
+    assert_eq!(
+        (&counted["count"], &counted["has_more"]),
+        (&json!(12), &json!(true))
+    );
     // The other name of the route.
-    assert_eq!(acme.get("/events?limit=2").await.expect(200)["data"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        acme.get("/events?limit=2").await.expect(200)["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,7 +345,12 @@ async fn pages_go_both_ways_and_stay_as_they_were_while_events_arrive() {
     let acme = App::shared().await.tenant("pages").await;
     deeds(&acme, 25).await;
     let numbers = |page: &Value| -> Vec<u64> {
-        page["data"].as_array().unwrap().iter().map(|event| event["details"]["amount"].as_u64().unwrap()).collect()
+        page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["details"]["amount"].as_u64().unwrap())
+            .collect()
     };
     for sort in ["-time", "time"] {
         let mut expected: Vec<u64> = (0..25).collect();
@@ -223,16 +360,33 @@ async fn pages_go_both_ways_and_stay_as_they_were_while_events_arrive() {
         let first = acme.search(&[("sort", sort), ("limit", "10")]).await.expect(200);
         assert!(first["prev_cursor"].is_null(), "{first}");
         // Newer and older than everything, after the first page was read: not on this reader's pages.
-        for (n, time) in [(1_000, "2026-03-01T00:00:00Z"), (1_001, "2025-03-01T00:00:00Z"), (1_002, "2026-01-01T12:30:00Z")] {
-            acme.take(&json!({"time": time, "details": {"amount": n, "late": sort}})).await;
+        for (n, time) in [
+            (1_000, "2026-03-01T00:00:00Z"),
+            (1_001, "2025-03-01T00:00:00Z"),
+            (1_002, "2026-01-01T12:30:00Z"),
+        ] {
+            acme.take(&json!({"time": time, "details": {"amount": n, "late": sort}}))
+                .await;
         }
         let mut pages = vec![first];
         while let Some(cursor) = pages.last().unwrap()["next_cursor"].as_str() {
-            let page = acme.search(&[("sort", sort), ("limit", "10"), ("cursor", cursor)]).await.expect(200);
+            let page = acme
+                .search(&[("sort", sort), ("limit", "10"), ("cursor", cursor)])
+                .await
+                .expect(200);
             pages.push(page);
         }
-        let late = |page: &Value| page["data"].as_array().unwrap().iter().any(|event| event["details"]["late"] == sort);
-        assert!(!pages.iter().any(late), "{sort}: what came after the first page is on a later one");
+        let late = |page: &Value| {
+            page["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|event| event["details"]["late"] == sort)
+        };
+        assert!(
+            !pages.iter().any(late),
+            "{sort}: what came after the first page is on a later one"
+        );
         // The second reader sees what came during the first one's pages.
         let seen: Vec<u64> = pages.iter().flat_map(numbers).filter(|n| *n < 1_000).collect();
         assert_eq!(seen, expected, "{sort}");
@@ -241,7 +395,10 @@ async fn pages_go_both_ways_and_stay_as_they_were_while_events_arrive() {
         let mut back = Vec::new();
         let mut page = pages.last().unwrap().clone();
         while let Some(cursor) = page["prev_cursor"].as_str() {
-            page = acme.search(&[("sort", sort), ("limit", "10"), ("cursor", cursor)]).await.expect(200);
+            page = acme
+                .search(&[("sort", sort), ("limit", "10"), ("cursor", cursor)])
+                .await
+                .expect(200);
             back.push(numbers(&page));
         }
         back.reverse();
@@ -252,7 +409,13 @@ async fn pages_go_both_ways_and_stay_as_they_were_while_events_arrive() {
     let link = link.header("link").unwrap();
     let next = link.split_once('<').unwrap().1.split_once('>').unwrap();
     assert!(next.1.starts_with("; rel=\"next\""), "{link}");
-    assert_eq!(acme.get(next.0).await.expect(200)["data"].as_array().unwrap().len(), 10);
+    assert_eq!(
+        acme.get(next.0).await.expect(200)["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        10
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,13 +424,19 @@ async fn an_acknowledged_event_is_in_the_log_and_in_the_metrics() {
     let acme = app.tenant("metrics").await;
     let counter = async |name: &str| -> f64 {
         let text = app.stranger().get("/metrics").await.text();
-        let values = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        let values = text
+            .lines()
+            .filter(|line| line.starts_with(name))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
         values.sum()
     };
     let before = counter("trailhouse_events_appended").await;
     acme.take(&json!({"user_id": "ada"})).await;
     assert!(counter("trailhouse_events_appended").await > before);
-    until("what was appended is projected", async || counter("trailhouse_events_projected").await >= before + 1.0).await;
+    until("what was appended is projected", async || {
+        counter("trailhouse_events_projected").await >= before + 1.0
+    })
+    .await;
     let ready = app.stranger().get("/readyz").await.expect(200);
     assert_eq!(ready["status"], "ready");
 }

@@ -43,7 +43,12 @@ impl Kafka {
         let home = tempfile::tempdir().unwrap();
         let (port, controller) = (free_port(), free_port());
         let child = Mutex::new(spawn(home.path(), port, controller));
-        let kafka = Self { home, port, controller, child };
+        let kafka = Self {
+            home,
+            port,
+            controller,
+            child,
+        };
         kafka.answers().await;
         kafka
     }
@@ -79,9 +84,14 @@ impl Kafka {
     async fn answers(&self) {
         let address = self.address();
         until("Apache Kafka answers", async || {
-            assert!(self.child.lock().unwrap().try_wait().unwrap().is_none(), "Apache Kafka ended: scripts/engines kafka");
+            assert!(
+                self.child.lock().unwrap().try_wait().unwrap().is_none(),
+                "Apache Kafka ended: scripts/engines kafka"
+            );
             let address = address.clone();
-            tokio::task::spawn_blocking(move || answers(&address)).await.unwrap()
+            tokio::task::spawn_blocking(move || answers(&address))
+                .await
+                .unwrap()
         })
         .await;
     }
@@ -99,7 +109,11 @@ impl Drop for Kafka {
 }
 
 fn spawn(home: &Path, port: u16, controller: u16) -> Child {
-    let output = std::fs::File::options().create(true).append(true).open(home.join("output")).unwrap();
+    let output = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(home.join("output"))
+        .unwrap();
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka/broker"));
     command
         .arg(home.join("data"))
@@ -121,12 +135,18 @@ fn answers(address: &str) -> bool {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", address).set("log_level", "0");
     let asker: BaseConsumer = config.create().unwrap();
-    asker.fetch_metadata(None, Duration::from_secs(2)).is_ok_and(|found| !found.brokers().is_empty())
+    asker
+        .fetch_metadata(None, Duration::from_secs(2))
+        .is_ok_and(|found| !found.brokers().is_empty())
 }
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// A log without a server, for stories about the parts that work on it.
@@ -143,14 +163,26 @@ impl Bare {
         let prefix = format!("{}.", super::unique("bare"));
         if on_kafka() {
             let address = Kafka::shared().await.address();
-            return Self { address, prefix, embedded: None };
+            return Self {
+                address,
+                prefix,
+                embedded: None,
+            };
         }
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(folder.path()).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let config = engines::Config { dir: None, kafka_listen: any, clickhouse_listen: any };
+        let config = engines::Config {
+            dir: None,
+            kafka_listen: any,
+            clickhouse_listen: any,
+        };
         let engine = broker::start(&config, &data).await.unwrap();
-        Self { address: engine.listen().to_string(), prefix, embedded: Some((engine, data, folder)) }
+        Self {
+            address: engine.listen().to_string(),
+            prefix,
+            embedded: Some((engine, data, folder)),
+        }
     }
 
     pub async fn stop(self) {

@@ -19,22 +19,47 @@ impl Caller {
     pub fn new(base: &str, tenant: &str, credential: Option<String>) -> Self {
         // Answers are compared byte for byte, and nobody's proxy belongs between.
         let http = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
-        Self { http, base: base.to_owned(), tenant: tenant.to_owned(), credential }
+        Self {
+            http,
+            base: base.to_owned(),
+            tenant: tenant.to_owned(),
+            credential,
+        }
     }
 
     /// The same client under another credential.
     pub fn with(&self, credential: Option<&str>) -> Self {
-        Self { credential: credential.map(str::to_owned), ..self.clone() }
+        Self {
+            credential: credential.map(str::to_owned),
+            ..self.clone()
+        }
     }
 
     /// A request with these headers; the credential is added.
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
-        self.try_send(method, path, headers, body).await.unwrap_or_else(|error| panic!("{path}: {error:?}"))
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        self.try_send(method, path, headers, body)
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {error:?}"))
     }
 
     /// The same where the server may not be there.
-    pub async fn try_send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> reqwest::Result<Answer> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).body(body);
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .body(body);
         if let Some(credential) = &self.credential {
             request = request.header("authorization", format!("Bearer {credential}"));
         }
@@ -43,7 +68,11 @@ impl Caller {
         }
         let answer = request.send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        Ok(Answer { status, headers, body: answer.bytes().await? })
+        Ok(Answer {
+            status,
+            headers,
+            body: answer.bytes().await?,
+        })
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -65,13 +94,24 @@ impl Caller {
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, &[("content-type", "application/json")], body.to_string()).await
+        self.send(
+            Method::POST,
+            path,
+            &[("content-type", "application/json")],
+            body.to_string(),
+        )
+        .await
     }
 
     /// Posts an event that must be taken, waits until it can be searched, and gives its id.
     pub async fn take(&self, event: &Value) -> String {
         let answer = self.post("/api/v1/logs?wait=indexed", event).await;
-        assert!(matches!(answer.status.as_u16(), 200 | 201), "{}: {}", answer.status, answer.text());
+        assert!(
+            matches!(answer.status.as_u16(), 200 | 201),
+            "{}: {}",
+            answer.status,
+            answer.text()
+        );
         answer.json()["event_id"].as_str().unwrap().to_owned()
     }
 
@@ -79,7 +119,12 @@ impl Caller {
     pub async fn arrives(&self, id: &str) -> Value {
         until_some(&format!("{id} is found"), async || {
             let answer = self.get(&format!("/api/v1/logs/{id}")).await;
-            assert!(matches!(answer.status.as_u16(), 200 | 404), "{}: {}", answer.status, answer.text());
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 404),
+                "{}: {}",
+                answer.status,
+                answer.text()
+            );
             (answer.status == 200).then(|| answer.json())
         })
         .await
@@ -119,11 +164,23 @@ impl Answer {
     #[track_caller]
     pub fn problem(&self, status: u16) -> Value {
         let problem = self.expect(status);
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{problem}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{problem}"
+        );
         assert_eq!(problem["status"], status, "{problem}");
-        assert!(problem["type"].as_str().is_some_and(|kind| kind.starts_with("urn:trailhouse:problem:")), "{problem}");
+        assert!(
+            problem["type"]
+                .as_str()
+                .is_some_and(|kind| kind.starts_with("urn:trailhouse:problem:")),
+            "{problem}"
+        );
         for text in ["title", "detail"] {
-            assert!(problem[text].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+            assert!(
+                problem[text].as_str().is_some_and(|text| !text.is_empty()),
+                "{problem}"
+            );
         }
         problem
     }
@@ -133,6 +190,9 @@ impl Answer {
     pub fn fields(&self, status: u16) -> Vec<String> {
         let problem = self.problem(status);
         let errors = problem["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+        errors
+            .iter()
+            .map(|error| error["field"].as_str().unwrap().to_owned())
+            .collect()
     }
 }

@@ -38,7 +38,11 @@ static TIDY: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 /// Has `tidy` called when the test run ends by itself.
 pub fn at_exit(tidy: fn()) {
     extern "C" fn all() {
-        for tidy in TIDY.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default() {
+        for tidy in TIDY
+            .lock()
+            .map(|mut all| std::mem::take(&mut *all))
+            .unwrap_or_default()
+        {
             tidy();
         }
     }

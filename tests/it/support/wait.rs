@@ -18,7 +18,10 @@ pub async fn until_some<T>(what: &str, mut find: impl AsyncFnMut() -> Option<T>)
         if let Some(found) = find().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        assert!(
+            Instant::now() < deadline,
+            "waited {PATIENCE:?} in vain until {what}"
+        );
         tokio::time::sleep(STEP).await;
     }
 }
