@@ -52,7 +52,11 @@ impl Import {
 
         let mut tally = Tally::new(bar.clone());
         let waiting = stream::unfold(news, async |mut news| Some((news.recv().await?, news)));
-        let mut answers = std::pin::pin!(waiting.map(|news| settle(&sender, news)).buffer_unordered(IN_FLIGHT));
+        let mut answers = std::pin::pin!(
+            waiting
+                .map(|news| settle(&sender, news))
+                .buffer_unordered(IN_FLIGHT)
+        );
         let mut failure = None;
         while let Some(settled) = answers.next().await {
             match settled {
@@ -66,8 +70,14 @@ impl Import {
         bar.finish_and_clear();
         println!("{tally}");
         match failure {
-            Some(error) => Err(error.context("the import stopped early; the same command goes on where it stopped")),
-            None => Ok(if tally.all_taken() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+            Some(error) => {
+                Err(error.context("the import stopped early; the same command goes on where it stopped"))
+            }
+            None => Ok(if tally.all_taken() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }),
         }
     }
 }

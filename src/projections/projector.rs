@@ -175,7 +175,9 @@ impl Projector {
             let look_back = at.offset < partition.next;
             match decoded {
                 Err(why) if !look_back => {
-                    self.reject(&record, Reason::Unreadable, &why, stop).await;
+                    if !self.reject(&record, None, Reason::Unreadable, &why, stop).await {
+                        return Ok(());
+                    }
                     self.batch.done(at);
                 }
                 Err(_) => {}
@@ -192,7 +194,12 @@ impl Projector {
                             "event {} stands at offset {first} with other content",
                             event.event_id
                         );
-                        self.reject(&record, Reason::IdConflict, &why, stop).await;
+                        if !self
+                            .reject(&record, Some(&event.tenant_id), Reason::IdConflict, &why, stop)
+                            .await
+                        {
+                            return Ok(());
+                        }
                         self.batch.done(at);
                     }
                 },
@@ -318,7 +325,15 @@ async fn reject_row(log: &Log, row: &Row, why: &str) {
     };
     metrics::counter!(meters::REJECTED, "reason" => Reason::Unstorable.as_str()).increment(1);
     let tenant = Some(&row.event.tenant_id);
-    reject_record(log, &record, tenant, Reason::Unstorable, why, &CancellationToken::new()).await;
+    reject_record(
+        log,
+        &record,
+        tenant,
+        Reason::Unstorable,
+        why,
+        &CancellationToken::new(),
+    )
+    .await;
 }
 
 /// Keeps a record of `audit.events` in `audit.rejected`; false when the process stops before that is done.

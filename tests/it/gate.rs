@@ -40,22 +40,46 @@ async fn every_form_becomes_an_event_of_the_tenant_it_may_have() {
     let to_a = [("tenant", "inbox-a")];
 
     let json = json!({"event_id": format!("{mark}-json"), "event_type": mark, "user_id": "ada"});
-    app.produce(topics::INBOX, b"any", json.to_string().as_bytes(), &[]).await;
+    app.produce(topics::INBOX, b"any", json.to_string().as_bytes(), &[])
+        .await;
     let structured = json!({"specversion": "1.0", "id": format!("{mark}-ce"), "source": "/s", "type": mark, "data": {"n": 1}});
     let headers = [to_a[0], ("content-type", "application/cloudevents+json")];
-    app.produce(topics::INBOX, b"", structured.to_string().as_bytes(), &headers).await;
+    app.produce(topics::INBOX, b"", structured.to_string().as_bytes(), &headers)
+        .await;
     let id = format!("{mark}-ceb");
-    let headers = [to_a[0], ("ce_specversion", "1.0"), ("ce_id", &id), ("ce_source", "/s"), ("ce_type", &mark), ("content-type", "application/json")];
+    let headers = [
+        to_a[0],
+        ("ce_specversion", "1.0"),
+        ("ce_id", &id),
+        ("ce_source", "/s"),
+        ("ce_type", &mark),
+        ("content-type", "application/json"),
+    ];
     app.produce(topics::INBOX, b"", br#"{"n": 2}"#, &headers).await;
     let event = json!({"event_id": format!("{mark}-avro"), "event_type": mark, "details": {"n": 3}});
-    app.produce(topics::INBOX, b"", &avro("inbox-a", &event), &to_a).await;
-    let (partition, offset) = app.produce(topics::INBOX, b"", json!({"event_type": mark, "n": 4}).to_string().as_bytes(), &to_a).await;
+    app.produce(topics::INBOX, b"", &avro("inbox-a", &event), &to_a)
+        .await;
+    let (partition, offset) = app
+        .produce(
+            topics::INBOX,
+            b"",
+            json!({"event_type": mark, "n": 4}).to_string().as_bytes(),
+            &to_a,
+        )
+        .await;
 
     let seen = own.arrives(&format!("{mark}-json")).await;
-    assert_eq!((&seen["tenant_id"], &seen["source"]["kind"]), (&json!("default"), &json!("kafka")));
+    assert_eq!(
+        (&seen["tenant_id"], &seen["source"]["kind"]),
+        (&json!("default"), &json!("kafka"))
+    );
     for (id, n) in [("ce", 1), ("ceb", 2), ("avro", 3)] {
         let seen = a.arrives(&format!("{mark}-{id}")).await;
-        assert_eq!((&seen["details"]["n"], &seen["tenant_id"]), (&json!(n), &json!("inbox-a")), "{seen}");
+        assert_eq!(
+            (&seen["details"]["n"], &seen["tenant_id"]),
+            (&json!(n), &json!("inbox-a")),
+            "{seen}"
+        );
     }
     let found = until_some("the record without an id is found", async || {
         let found = a.found(&[("event_type", &mark), ("details.n", "4")]).await;
@@ -63,7 +87,11 @@ async fn every_form_becomes_an_event_of_the_tenant_it_may_have() {
     })
     .await;
     assert!(found["event_id"].is_string(), "{partition}/{offset}");
-    assert_eq!(own.found(&[("event_type", &mark)]).await.len(), 1, "nothing of inbox-a is in default");
+    assert_eq!(
+        own.found(&[("event_type", &mark)]).await.len(),
+        1,
+        "nothing of inbox-a is in default"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,22 +115,42 @@ async fn what_is_no_event_is_listed_with_the_reason() {
     let mut expected = Vec::new();
     for (payload, headers, reason) in cases {
         let (partition, offset) = app.produce(topics::INBOX, b"k", payload, headers).await;
-        expected.push((format!("audit.inbox/{partition}/{offset}"), reason, String::from_utf8_lossy(payload).into_owned()));
+        expected.push((
+            format!("audit.inbox/{partition}/{offset}"),
+            reason,
+            String::from_utf8_lossy(payload).into_owned(),
+        ));
     }
     // One bad record stops nobody.
     let good = unique("good");
-    app.produce(topics::INBOX, b"k", json!({"event_id": good}).to_string().as_bytes(), &[]).await;
+    app.produce(
+        topics::INBOX,
+        b"k",
+        json!({"event_id": good}).to_string().as_bytes(),
+        &[],
+    )
+    .await;
     app.operator().await.arrives(&good).await;
 
     let listed = until_some("all are in audit.rejected", async || {
         let listed = app.all_rejected().await;
         let of = |origin: &str| listed.iter().find(|record| record["origin"] == origin).cloned();
-        expected.iter().map(|(origin, ..)| of(origin)).collect::<Option<Vec<_>>>()
+        expected
+            .iter()
+            .map(|(origin, ..)| of(origin))
+            .collect::<Option<Vec<_>>>()
     })
     .await;
     for ((origin, reason, payload), record) in expected.iter().zip(listed) {
-        assert_eq!((&record["reason"], &record["payload"]), (&json!(reason), &json!(payload)), "{origin}");
-        assert!(record["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{record}");
+        assert_eq!(
+            (&record["reason"], &record["payload"]),
+            (&json!(reason), &json!(payload)),
+            "{origin}"
+        );
+        assert!(
+            record["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
+            "{record}"
+        );
     }
 }
 
@@ -113,19 +161,33 @@ async fn a_restart_mid_way_makes_no_second_events_and_a_replay_takes_what_was_re
     let own = app.operator().await;
     app.named_tenant("later").await;
     let refused = json!({"event_id": "refused-1", "user_id": "ada"}).to_string();
-    app.produce(topics::INBOX, b"k", refused.as_bytes(), &[("tenant", "later")]).await;
+    app.produce(topics::INBOX, b"k", refused.as_bytes(), &[("tenant", "later")])
+        .await;
 
     // No ids: each gets one from its place.
     let producer: FutureProducer = app.kafka_config().create().unwrap();
     let topic = app.topic(topics::INBOX);
-    let bodies: Vec<String> = (0..RECORDS).map(|n| json!({"event_type": "restart", "n": n}).to_string()).collect();
-    let send = |body| producer.send(FutureRecord::<(), _>::to(&topic).payload(body), std::time::Duration::from_secs(30));
+    let bodies: Vec<String> = (0..RECORDS)
+        .map(|n| json!({"event_type": "restart", "n": n}).to_string())
+        .collect();
+    let send = |body| {
+        producer.send(
+            FutureRecord::<(), _>::to(&topic).payload(body),
+            std::time::Duration::from_secs(30),
+        )
+    };
     for sent in join_all(bodies.iter().map(send)).await {
         sent.expect("the log takes it");
     }
     let count = async || {
-        let answer = own.search(&[("event_type", "restart"), ("count", "true"), ("limit", "1")]).await;
-        if answer.status == 200 { answer.json()["count"].as_u64().unwrap() } else { 0 }
+        let answer = own
+            .search(&[("event_type", "restart"), ("count", "true"), ("limit", "1")])
+            .await;
+        if answer.status == 200 {
+            answer.json()["count"].as_u64().unwrap()
+        } else {
+            0
+        }
     };
     for _ in 0..2 {
         until("some have arrived", async || count().await > 0).await;
@@ -144,7 +206,9 @@ async fn a_restart_mid_way_makes_no_second_events_and_a_replay_takes_what_was_re
     let later = app.key("later", &["auditor"]).await;
     assert_eq!(later.arrives("refused-1").await["actor"]["id"], "ada");
 
-    let numbers = app.sql("SELECT details['n'] FROM events WHERE event_type = 'restart'").await;
+    let numbers = app
+        .sql("SELECT details['n'] FROM events WHERE event_type = 'restart'")
+        .await;
     let distinct: BTreeSet<&str> = numbers.lines().collect();
     assert_eq!((numbers.lines().count(), distinct.len()), (RECORDS, RECORDS));
     let ran = app.run(&["verify"]).await;

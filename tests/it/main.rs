@@ -8,5 +8,7 @@ mod clickhouse_front;
 mod control;
 mod copies;
 mod gate;
+mod kill9;
 mod spine;
+mod strangers;
 mod support;

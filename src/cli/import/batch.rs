@@ -45,7 +45,11 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new(door: Door) -> Self {
-        Self { door, body: Vec::new(), items: Vec::new() }
+        Self {
+            door,
+            body: Vec::new(),
+            items: Vec::new(),
+        }
     }
 
     /// Whether the item still fits. The first always does.
@@ -94,7 +98,10 @@ mod tests {
     use super::*;
 
     fn origin(number: u64) -> Origin {
-        Origin { file: "f".into(), number }
+        Origin {
+            file: "f".into(),
+            number,
+        }
     }
 
     #[test]

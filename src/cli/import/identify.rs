@@ -33,7 +33,10 @@ pub(super) struct Occurrences(HashMap<u64, u32>);
 
 impl Occurrences {
     fn next(&mut self, hash: &[u8; 32]) -> u32 {
-        let short = hash.iter().take(8).fold(0, |short, byte| short << 8 | u64::from(*byte));
+        let short = hash
+            .iter()
+            .take(8)
+            .fold(0, |short, byte| short << 8 | u64::from(*byte));
         let count = self.0.entry(short).or_default();
         *count += 1;
         *count - 1
@@ -43,7 +46,10 @@ impl Occurrences {
 /// Tells what an item is; a problem when it can't go into a request.
 pub(super) fn identify<'a>(item: &'a [u8], seen: &mut Occurrences) -> Result<Kind<'a>, Problem> {
     if item.len() > EVENT_BYTES_MAX {
-        let detail = format!("the event has {} bytes, {EVENT_BYTES_MAX} are allowed", item.len());
+        let detail = format!(
+            "the event has {} bytes, {EVENT_BYTES_MAX} are allowed",
+            item.len()
+        );
         return Err(Problem::new("", detail));
     }
     let text = std::str::from_utf8(item).map_err(|_| Problem::new("", "invalid UTF-8"))?;
@@ -65,7 +71,12 @@ fn with_id<'a>(item: &'a str, seen: &mut Occurrences) -> Cow<'a, str> {
         // Not an object, or an empty one: the server says what is wrong with it.
         _ => return Cow::Borrowed(item),
     };
-    let value = |key: &str| members.iter().find(|member| member.key.decode() == key).map(|member| member.value);
+    let value = |key: &str| {
+        members
+            .iter()
+            .find(|member| member.key.decode() == key)
+            .map(|member| member.value)
+    };
     let given = |key: &str| match value(key) {
         None | Some(Value::Null) => false,
         Some(Value::Text(text)) => !text.decode().is_empty(),
@@ -120,10 +131,17 @@ mod tests {
         let item = r#"{ "action":"VIEW","event_id":null,"details":{"event_id":"no"}}"#;
         let of_a_file = || {
             let seen = &mut Occurrences::default();
-            [event(item, seen), event(r#"{"action":"EDIT"}"#, seen), event(item, seen)]
+            [
+                event(item, seen),
+                event(r#"{"action":"EDIT"}"#, seen),
+                event(item, seen),
+            ]
         };
         let [first, other, second] = of_a_file();
-        assert!(first.starts_with(r#"{"eventId":"import:"#) && first.contains(r#":0", "action":"VIEW","#), "{first}");
+        assert!(
+            first.starts_with(r#"{"eventId":"import:"#) && first.contains(r#":0", "action":"VIEW","#),
+            "{first}"
+        );
         assert_eq!(first.replace(":0\",", ":1\","), second);
         assert!(other.ends_with(r#":0","action":"EDIT"}"#), "{other}");
         assert_eq!(of_a_file(), [first, other, second]);
@@ -132,8 +150,18 @@ mod tests {
     #[test]
     fn what_would_break_a_request_is_told_here() {
         let seen = &mut Occurrences::default();
-        for item in [&b"{\"a\":"[..], b"nonsense", b"{\"a\":\"\xff\"}", b"{} {}", &vec![b'['; EVENT_BYTES_MAX + 1]] {
-            assert!(identify(item, seen).is_err(), "{}", String::from_utf8_lossy(&item[..item.len().min(20)]));
+        for item in [
+            &b"{\"a\":"[..],
+            b"nonsense",
+            b"{\"a\":\"\xff\"}",
+            b"{} {}",
+            &vec![b'['; EVENT_BYTES_MAX + 1],
+        ] {
+            assert!(
+                identify(item, seen).is_err(),
+                "{}",
+                String::from_utf8_lossy(&item[..item.len().min(20)])
+            );
         }
     }
 }

@@ -38,10 +38,7 @@ pub(super) enum ItemsError {
 }
 
 /// Hands every item to `take`, in order; `false` from it ends the reading.
-pub(super) fn each(
-    reader: &mut dyn BufRead,
-    take: &mut dyn FnMut(&[u8]) -> bool,
-) -> Result<(), ItemsError> {
+pub(super) fn each(reader: &mut dyn BufRead, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), ItemsError> {
     let Some(mut first) = next_line(reader)? else {
         return Err(ItemsError::NoEvents("it is empty"));
     };
@@ -160,6 +157,10 @@ mod tests {
         ] {
             assert_eq!(items(body).unwrap_err(), why, "{body}");
         }
-        assert!(items("[{\"a\":1},\n").unwrap_err().starts_with("not a batch: expected"));
+        assert!(
+            items("[{\"a\":1},\n")
+                .unwrap_err()
+                .starts_with("not a batch: expected")
+        );
     }
 }

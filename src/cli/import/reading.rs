@@ -40,7 +40,9 @@ pub(super) fn read_all(sources: Vec<Source>, progress: &ProgressBar, news: &Send
         let told = match outbox.read(&source, progress) {
             Ok(said) => outbox.tell(said),
             Err(ItemsError::Ended) => false,
-            Err(ItemsError::NoEvents(why)) => outbox.tell(News::Skipped(source.name.as_str().into(), why.into())),
+            Err(ItemsError::NoEvents(why)) => {
+                outbox.tell(News::Skipped(source.name.as_str().into(), why.into()))
+            }
             Err(error) => outbox.tell(News::Failed(source.name.as_str().into(), error.to_string())),
         };
         if !told {
@@ -69,7 +71,10 @@ impl Outbox<'_> {
         let mut reader = source.open(progress)?;
         items::each(&mut *reader, &mut |item| {
             number += 1;
-            let origin = Origin { file: file.clone(), number };
+            let origin = Origin {
+                file: file.clone(),
+                number,
+            };
             let kind = identify(item, &mut seen);
             taken |= !matches!(kind, Ok(Kind::Beside(_)));
             match kind {

@@ -82,7 +82,12 @@ impl Sender {
     pub(super) fn new(remote: Remote) -> anyhow::Result<Self> {
         let token = remote.token()?.to_owned();
         let client = Client::builder().timeout(ANSWER_WITHIN).build()?;
-        Ok(Self { client, remote, token, answered: AtomicBool::new(false) })
+        Ok(Self {
+            client,
+            remote,
+            token,
+            answered: AtomicBool::new(false),
+        })
     }
 
     /// Sends a batch until every item is taken or rejected. An error: nothing goes on.
@@ -99,13 +104,21 @@ impl Sender {
                             since = Instant::now();
                         }
                         batch = rest;
-                        Again { why: "the log does not take everything".into(), after: None }
+                        Again {
+                            why: "the log does not take everything".into(),
+                            after: None,
+                        }
                     }
                 },
                 Err(again) => again,
             };
             if since.elapsed() > PATIENCE {
-                bail!("{} has taken nothing for {} s: {}", self.remote.at(""), PATIENCE.as_secs(), again.why);
+                bail!(
+                    "{} has taken nothing for {} s: {}",
+                    self.remote.at(""),
+                    PATIENCE.as_secs(),
+                    again.why
+                );
             }
             tokio::time::sleep(again.after.unwrap_or(pause).min(LONGEST_WAIT)).await;
             pause = (pause * 2).min(LONGEST_WAIT);
@@ -114,11 +127,17 @@ impl Sender {
 
     async fn once(&self, batch: &Batch) -> anyhow::Result<Result<Answer, Again>> {
         let request = self.client.post(self.remote.at(batch.door.path()));
-        let request = request.bearer_auth(&self.token).header(CONTENT_TYPE, "application/json").body(batch.body());
+        let request = request
+            .bearer_auth(&self.token)
+            .header(CONTENT_TYPE, "application/json")
+            .body(batch.body());
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if self.answered.load(Ordering::Relaxed) => {
-                return Ok(Err(Again { why: format!("no answer: {error}"), after: None }));
+                return Ok(Err(Again {
+                    why: format!("no answer: {error}"),
+                    after: None,
+                }));
             }
             Err(error) => return Err(error).with_context(|| self.remote.unreachable()),
         };
@@ -126,7 +145,10 @@ impl Sender {
         match response.status() {
             status if status.is_success() => match response.json().await {
                 Ok(answer) => Ok(Ok(answer)),
-                Err(error) => Ok(Err(Again { why: format!("the answer broke off: {error}"), after: None })),
+                Err(error) => Ok(Err(Again {
+                    why: format!("the answer broke off: {error}"),
+                    after: None,
+                })),
             },
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::SERVICE_UNAVAILABLE
@@ -151,8 +173,12 @@ fn sort(batch: &Batch, answer: Answer, answered: &mut Answered) -> Option<Batch>
             (200..=299, _) => answered.new += 1,
             (429 | 503, _) => later.push(item.index),
             (_, problem) => {
-                let Some(origin) = batch.origin(item.index) else { continue };
-                answered.rejected.push((origin.clone(), problem.unwrap_or_default().first()));
+                let Some(origin) = batch.origin(item.index) else {
+                    continue;
+                };
+                answered
+                    .rejected
+                    .push((origin.clone(), problem.unwrap_or_default().first()));
             }
         }
     }
@@ -177,7 +203,14 @@ impl Refusal {
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds = response
+        .headers()
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds))
 }
 
@@ -201,7 +234,13 @@ mod tests {
     fn items_are_counted_rejected_or_kept_for_later() {
         let mut batch = Batch::new(Door::Events);
         for number in 1..=5 {
-            batch.push(Origin { file: "f".into(), number }, &format!("{{\"n\":{number}}}"));
+            batch.push(
+                Origin {
+                    file: "f".into(),
+                    number,
+                },
+                &format!("{{\"n\":{number}}}"),
+            );
         }
         let answer = json!({"accepted": 2, "rejected": 3, "items": [
             {"index": 0, "status": 201, "event_id": "x"},
@@ -220,6 +259,9 @@ mod tests {
             .iter()
             .map(|(origin, problem)| (origin.number, problem.field.as_str(), problem.detail.as_str()))
             .collect();
-        assert_eq!(rejected, [(3, "/time", "expected a date (and 1 more)"), (5, "", "too large")]);
+        assert_eq!(
+            rejected,
+            [(3, "/time", "expected a date (and 1 more)"), (5, "", "too large")]
+        );
     }
 }

@@ -27,7 +27,11 @@ pub(super) fn find(arguments: &[String]) -> anyhow::Result<Vec<Source>> {
     let mut sources = Vec::new();
     for argument in arguments {
         if argument == "-" {
-            sources.push(Source { name: "standard input".into(), path: None, bytes: None });
+            sources.push(Source {
+                name: "standard input".into(),
+                path: None,
+                bytes: None,
+            });
         } else {
             walk(Path::new(argument), &mut sources).with_context(|| format!("{argument} can't be read"))?;
         }
@@ -39,13 +43,21 @@ fn walk(path: &Path, sources: &mut Vec<Source>) -> io::Result<()> {
     let about = fs::metadata(path)?;
     if !about.is_dir() {
         let (name, bytes) = (path.display().to_string(), about.is_file().then_some(about.len()));
-        sources.push(Source { name, path: Some(path.to_owned()), bytes });
+        sources.push(Source {
+            name,
+            path: Some(path.to_owned()),
+            bytes,
+        });
         return Ok(());
     }
-    let mut inside = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut inside = fs::read_dir(path)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
     inside.sort();
     for path in inside {
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         // Links that lead nowhere, or round in a circle, end the walk by themselves: the system gives them up.
         if !hidden {
             walk(&path, sources)?;
@@ -61,9 +73,18 @@ impl Source {
             Some(path) => Box::new(File::open(path)?),
             None => Box::new(io::stdin()),
         };
-        let mut reader = BufReader::with_capacity(BUFFER, Counted { raw, progress: progress.clone() });
+        let mut reader = BufReader::with_capacity(
+            BUFFER,
+            Counted {
+                raw,
+                progress: progress.clone(),
+            },
+        );
         if reader.fill_buf()?.starts_with(&GZIP) {
-            Ok(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(reader))))
+            Ok(Box::new(BufReader::with_capacity(
+                BUFFER,
+                MultiGzDecoder::new(reader),
+            )))
         } else {
             Ok(Box::new(reader))
         }
@@ -121,6 +142,9 @@ mod tests {
         let source = find(&[path.display().to_string()]).unwrap().remove(0);
         let mut text = String::new();
         source.open(&bar).unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!((text.as_str(), Some(bar.position())), ("one\ntwo\n", source.bytes));
+        assert_eq!(
+            (text.as_str(), Some(bar.position())),
+            ("one\ntwo\n", source.bytes)
+        );
     }
 }

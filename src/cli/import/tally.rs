@@ -25,7 +25,15 @@ pub(super) struct Tally {
 impl Tally {
     /// Nothing yet. Problems are printed around the bar.
     pub(super) fn new(bar: ProgressBar) -> Self {
-        Self { bar, files: 0, new: 0, held: 0, rejected: 0, failed: 0, skipped: Vec::new() }
+        Self {
+            bar,
+            files: 0,
+            new: 0,
+            held: 0,
+            rejected: 0,
+            failed: 0,
+            skipped: Vec::new(),
+        }
     }
 
     /// Counts, and prints what is a problem.
@@ -57,8 +65,15 @@ impl Tally {
     fn reject(&mut self, origin: &Origin, problem: &Problem) {
         self.rejected += 1;
         if self.rejected <= SHOWN {
-            let field = if problem.field.is_empty() { String::new() } else { format!("{}: ", problem.field) };
-            self.say(&format!("{}: item {}: {field}{}", origin.file, origin.number, problem.detail));
+            let field = if problem.field.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", problem.field)
+            };
+            self.say(&format!(
+                "{}: item {}: {field}{}",
+                origin.file, origin.number, problem.detail
+            ));
         } else if self.rejected == SHOWN + 1 {
             self.say("… further ones are only counted");
         }
@@ -74,8 +89,18 @@ impl fmt::Display for Tally {
         for (file, why) in &self.skipped {
             writeln!(out, "skipped   {file}: {why}")?;
         }
-        writeln!(out, "files     {} read, {} skipped, {} failed", self.files, self.skipped.len(), self.failed)?;
-        write!(out, "events    {} new, {} held already, {} rejected", self.new, self.held, self.rejected)
+        writeln!(
+            out,
+            "files     {} read, {} skipped, {} failed",
+            self.files,
+            self.skipped.len(),
+            self.failed
+        )?;
+        write!(
+            out,
+            "events    {} new, {} held already, {} rejected",
+            self.new, self.held, self.rejected
+        )
     }
 }
 
@@ -89,9 +114,19 @@ mod tests {
         let mut tally = Tally::new(ProgressBar::hidden());
         tally.note(News::Read);
         tally.note(News::Skipped("NOTES.md".into(), "it is no JSON".into()));
-        tally.note(News::Answered(Answered { new: 3, held: 2, rejected: Vec::new() }));
+        tally.note(News::Answered(Answered {
+            new: 3,
+            held: 2,
+            rejected: Vec::new(),
+        }));
         assert!(tally.all_taken());
-        tally.note(News::Refused(Origin { file: "a".into(), number: 7 }, Problem::new("", "invalid UTF-8")));
+        tally.note(News::Refused(
+            Origin {
+                file: "a".into(),
+                number: 7,
+            },
+            Problem::new("", "invalid UTF-8"),
+        ));
         assert!(!tally.all_taken());
         assert_eq!(
             tally.to_string(),

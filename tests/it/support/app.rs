@@ -87,14 +87,21 @@ impl App {
     }
 
     async fn build(settings: &[(&str, &str)], own_broker: bool) -> Self {
-        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect::<Vec<_>>().into();
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect::<Vec<_>>()
+            .into();
         let (kafka, shared_kafka) = match (brokers::on_kafka(), own_broker) {
             (false, _) => (None, None),
             (true, true) => (Some(Kafka::start().await), None),
             (true, false) => (None, Some(Kafka::shared().await.address())),
         };
         let app = Self {
-            home: tempfile::Builder::new().prefix("trailhouse-story-").tempdir().unwrap(),
+            home: tempfile::Builder::new()
+                .prefix("trailhouse-story-")
+                .tempdir()
+                .unwrap(),
             settings,
             prefix: format!("{}.", super::unique("story")),
             kafka,
@@ -121,29 +128,51 @@ impl App {
             if let Some(status) = self.child().as_mut().unwrap().try_wait().unwrap() {
                 panic!("the server ended with {status}: {}", self.log());
             }
-            Some(text.split_once("is ready at http://")?.1.lines().next()?.to_owned())
+            Some(
+                text.split_once("is ready at http://")?
+                    .1
+                    .lines()
+                    .next()?
+                    .to_owned(),
+            )
         })
         .await;
         let log = self.log()[logged_before..].to_owned();
         let address = |engine: &str| {
-            let line = log.lines().find(|line| line.contains("started") && line.contains(engine));
-            let address = line.and_then(|line| line.split_once("listen=")).map(|(_, rest)| rest.trim().to_owned());
+            let line = log
+                .lines()
+                .find(|line| line.contains("started") && line.contains(engine));
+            let address = line
+                .and_then(|line| line.split_once("listen="))
+                .map(|(_, rest)| rest.trim().to_owned());
             address.unwrap_or_else(|| panic!("the log does not say where {engine} is: {log}"))
         };
-        let kafka = self.kafka_address().unwrap_or_else(|| address("the embedded broker"));
-        *self.at.lock().unwrap() = Some(Addresses { web, kafka, clickhouse: address("the embedded ClickHouse") });
+        let kafka = self
+            .kafka_address()
+            .unwrap_or_else(|| address("the embedded broker"));
+        *self.at.lock().unwrap() = Some(Addresses {
+            web,
+            kafka,
+            clickhouse: address("the embedded ClickHouse"),
+        });
     }
 
     /// The program with this server's settings.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trailhouse"));
-        let ours = |name: &str| name.starts_with("TRAILHOUSE_") && name != "TRAILHOUSE_ENGINES" || name == "RUST_LOG";
+        let ours = |name: &str| {
+            name.starts_with("TRAILHOUSE_") && name != "TRAILHOUSE_ENGINES" || name == "RUST_LOG"
+        };
         for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
             command.env_remove(name);
         }
         let any = || "127.0.0.1:0".to_owned();
         let at = self.at.lock().unwrap().clone();
-        let at = at.unwrap_or_else(|| Addresses { web: any(), kafka: any(), clickhouse: any() });
+        let at = at.unwrap_or_else(|| Addresses {
+            web: any(),
+            kafka: any(),
+            clickhouse: any(),
+        });
         command
             .args(arguments)
             .current_dir(self.home.path())
@@ -151,7 +180,9 @@ impl App {
             .env("TRAILHOUSE_ADMIN_PASSWORD", PASSWORD)
             .env("TRAILHOUSE_WEB__LISTEN", &at.web)
             .env("TRAILHOUSE_ENGINES__CLICKHOUSE_LISTEN", &at.clickhouse)
-            .env("TRAILHOUSE_LOG__PREFIX", &self.prefix);
+            .env("TRAILHOUSE_LOG__PREFIX", &self.prefix)
+            // On a busy machine things take longer, and are none the worse.
+            .env("TRAILHOUSE_WEB__WAIT_INDEXED_SECONDS", "60");
         match self.kafka_address() {
             Some(brokers) => command.env("TRAILHOUSE_LOG__BROKERS", brokers),
             None => command.env("TRAILHOUSE_ENGINES__KAFKA_LISTEN", &at.kafka),
@@ -161,7 +192,10 @@ impl App {
     }
 
     fn kafka_address(&self) -> Option<String> {
-        self.kafka.as_ref().map(Kafka::address).or_else(|| self.shared_kafka.clone())
+        self.kafka
+            .as_ref()
+            .map(Kafka::address)
+            .or_else(|| self.shared_kafka.clone())
     }
 
     /// Another command of the program, with this server's settings.
@@ -169,14 +203,23 @@ impl App {
         let mut command = tokio::process::Command::from(self.command(arguments));
         command.stdin(Stdio::null()).kill_on_drop(true);
         let ran = tokio::time::timeout(PATIENCE, command.output()).await;
-        let ran = ran.unwrap_or_else(|_| panic!("trailhouse {arguments:?} does not end")).unwrap();
+        let ran = ran
+            .unwrap_or_else(|_| panic!("trailhouse {arguments:?} does not end"))
+            .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { ok: ran.status.success(), out: text(ran.stdout), err: text(ran.stderr) }
+        Ran {
+            ok: ran.status.success(),
+            out: text(ran.stdout),
+            err: text(ran.stderr),
+        }
     }
 
     /// A setting for the next start, and for commands from now on.
     pub fn set(&self, name: &str, value: &str) {
-        self.settings.lock().unwrap().push((name.to_owned(), value.to_owned()));
+        self.settings
+            .lock()
+            .unwrap()
+            .push((name.to_owned(), value.to_owned()));
     }
 
     pub fn at(&self) -> Addresses {
@@ -215,13 +258,19 @@ impl App {
 
     /// Kills the server alone, as the system would at its worst, and waits until its children are gone as well.
     pub async fn kill9(&self) {
-        let children = [Child::Broker, Child::ClickHouse].map(|child| self.pid(child).filter(|_| self.kafka.is_none() || child != Child::Broker));
+        let children = [Child::Broker, Child::ClickHouse].map(|child| {
+            self.pid(child)
+                .filter(|_| self.kafka.is_none() || child != Child::Broker)
+        });
         if let Some(mut serve) = self.child().take() {
             serve.kill().unwrap();
             serve.wait().unwrap();
         }
         for pid in children.into_iter().flatten() {
-            until("the server's children are gone with it", async || !brokers::lives(pid)).await;
+            until("the server's children are gone with it", async || {
+                !brokers::lives(pid)
+            })
+            .await;
         }
     }
 
@@ -258,9 +307,11 @@ impl App {
         }
         // The kernel ends the children with the server; until they are gone they may still write.
         for _ in 0..200 {
-            let pids = [Child::ClickHouse, Child::Broker].map(|child| match (child, &self.shared_kafka, &self.kafka) {
-                (Child::Broker, Some(_), _) | (Child::Broker, _, Some(_)) => None,
-                _ => self.pid(child),
+            let pids = [Child::ClickHouse, Child::Broker].map(|child| {
+                match (child, &self.shared_kafka, &self.kafka) {
+                    (Child::Broker, Some(_), _) | (Child::Broker, _, Some(_)) => None,
+                    _ => self.pid(child),
+                }
             });
             if !pids.into_iter().flatten().any(brokers::lives) {
                 break;
@@ -284,9 +335,16 @@ impl App {
     /// The first user: operator, and admin of `default`.
     pub async fn operator(&self) -> Caller {
         let token = self.operator.get_or_init(|| async {
-            self.login("admin", PASSWORD).await["token"].as_str().unwrap().to_owned()
+            self.login("admin", PASSWORD).await["token"]
+                .as_str()
+                .unwrap()
+                .to_owned()
         });
-        Caller::new(&format!("http://{}", self.at().web), "default", Some(token.await.clone()))
+        Caller::new(
+            &format!("http://{}", self.at().web),
+            "default",
+            Some(token.await.clone()),
+        )
     }
 
     /// A fresh tenant, and a key of its admin's.
@@ -297,7 +355,11 @@ impl App {
 
     /// A tenant of this name, made where there is none, and a key of its admin's.
     pub async fn named_tenant(&self, name: &str) -> Caller {
-        let made = self.operator().await.post("/api/v1/tenants", &json!({"id": name})).await;
+        let made = self
+            .operator()
+            .await
+            .post("/api/v1/tenants", &json!({"id": name}))
+            .await;
         assert!(matches!(made.status.as_u16(), 201 | 409), "{}", made.text());
         self.key(name, &["admin"]).await
     }
@@ -323,15 +385,23 @@ impl App {
     pub async fn all_rejected(&self) -> Vec<Value> {
         let ran = self.run(&["rejected", "list"]).await;
         assert!(ran.ok, "{}", ran.err);
-        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        ran.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// The answer of the embedded ClickHouse to a statement of its operator.
     pub async fn sql(&self, statement: &str) -> String {
         let password = std::fs::read_to_string(self.data_dir().join("clickhouse.password")).unwrap();
         let base = format!("http://{}", self.at().clickhouse);
-        let key = [("x-clickhouse-user", "default"), ("x-clickhouse-key", password.trim())];
-        let answer = Caller::new(&base, "", None).send(Method::POST, "/", &key, statement.to_owned()).await;
+        let key = [
+            ("x-clickhouse-user", "default"),
+            ("x-clickhouse-key", password.trim()),
+        ];
+        let answer = Caller::new(&base, "", None)
+            .send(Method::POST, "/?database=trailhouse", &key, statement.to_owned())
+            .await;
         assert_eq!(answer.status, 200, "{statement}: {}", answer.text());
         answer.text().trim_end().to_owned()
     }
@@ -344,17 +414,36 @@ impl App {
     /// librdkafka's settings for this server's log.
     pub fn kafka_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.at().kafka).set("log_level", "0");
+        config
+            .set("bootstrap.servers", self.at().kafka)
+            .set("log_level", "0");
         config
     }
 
     /// Writes a record as anybody with the broker's permission may; gives partition and offset.
-    pub async fn produce(&self, topic: &str, key: &[u8], payload: &[u8], headers: &[(&str, &str)]) -> (i32, i64) {
+    pub async fn produce(
+        &self,
+        topic: &str,
+        key: &[u8],
+        payload: &[u8],
+        headers: &[(&str, &str)],
+    ) -> (i32, i64) {
         let producer: FutureProducer = self.kafka_config().set("acks", "all").create().unwrap();
-        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
+        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+            all.insert(Header {
+                key,
+                value: Some(*value),
+            })
+        });
         let topic = self.topic(topic);
-        let record = FutureRecord::to(&topic).key(key).payload(payload).headers(headers);
-        let written = producer.send(record, Duration::from_secs(20)).await.expect("the log takes it");
+        let record = FutureRecord::to(&topic)
+            .key(key)
+            .payload(payload)
+            .headers(headers);
+        let written = producer
+            .send(record, Duration::from_secs(20))
+            .await
+            .expect("the log takes it");
         (written.partition, written.offset)
     }
 }
