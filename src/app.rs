@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
@@ -16,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::Control;
 use crate::control::first::FirstUser;
-use crate::engines::{self, DataDir, Engine};
+use crate::engines::{self, DataDir, Engine, Status};
 use crate::event::schema;
 use crate::gate::Gate;
 use crate::ingest::{Ingest, Parts};
@@ -193,14 +194,15 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         || config.log.brokers.clone(),
         |engine| engine.listen().to_string(),
     );
-    let url = match (&clickhouse, &config.clickhouse.url) {
-        (Some(engine), _) => format!("http://{}", engine.listen()),
-        (None, Some(url)) => url.clone(),
-        (None, None) => unreachable!("without a URL the embedded one was started"),
+    let url = match &clickhouse {
+        Some(engine) => format!("http://{}", engine.listen()),
+        None => config.clickhouse.url.clone().unwrap_or_default(),
     };
     let embedded = broker.is_some() || clickhouse.is_some();
-    for engine in [broker, clickhouse].into_iter().flatten() {
-        engines.at_stop("engine", move |_| async move {
+    for (name, engine) in [("broker", broker), ("clickhouse", clickhouse)] {
+        let Some(engine) = engine else { continue };
+        tokio::spawn(report(name, engine.status()));
+        engines.at_stop(name, move |_| async move {
             engine.stop().await;
             Ok(())
         });
@@ -349,6 +351,17 @@ async fn start_engines(config: &Config, data: &DataDir) -> anyhow::Result<(Optio
         }
     };
     Ok(tokio::try_join!(broker, clickhouse)?)
+}
+
+/// Keeps the gauge of an engine up to date for as long as it is watched.
+async fn report(engine: &'static str, mut status: watch::Receiver<Status>) {
+    loop {
+        let up = matches!(*status.borrow_and_update(), Status::Up { .. });
+        metrics::gauge!(meters::ENGINE_UP, "engine" => engine).set(if up { 1.0 } else { 0.0 });
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
