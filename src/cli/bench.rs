@@ -278,7 +278,9 @@ impl Bed {
         );
         report.latencies("a request of the load", &load.latency, None);
         failures(&mut report, &load);
-        failures(&mut report, &probes);
+        if probes.failed() > 0 {
+            failures(&mut report, &probes);
+        }
         report.processes(&used, seconds);
         Ok(report)
     }

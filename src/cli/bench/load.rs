@@ -71,7 +71,7 @@ impl Outcome {
             acked: 0,
             bytes: 0,
             errors: BTreeMap::new(),
-            latency: Histogram::new(3)?,
+            latency: histogram()?,
             elapsed: Duration::ZERO,
         })
     }
@@ -91,6 +91,11 @@ impl Outcome {
     pub(super) fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
+}
+
+/// For microseconds up to an hour, to three digits.
+pub(super) fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 3_600_000_000, 3)?)
 }
 
 /// Sends everything.

@@ -1,8 +1,9 @@
 //! The two kinds of events that the figures stand on, made fresh for every request.
 //!
-//! Every event has an id, a time, a request id and values of its own, drawn from a seeded generator with the
-//! cardinalities of a mid-sized company: so many people, documents, addresses. They are written straight into the
-//! request, without a tree in between, so that making them costs a few per cent of what taking them costs.
+//! Every event has a time, a request id and values of its own, drawn from a seeded generator with the cardinalities
+//! of a mid-sized company: so many people, documents, addresses. CloudTrail records bring their ids, the others get
+//! them from the server. All are written straight into the request, without a tree in between, so that making them
+//! costs a few per cent of what taking them costs.
 
 use clap::ValueEnum;
 
@@ -127,12 +128,10 @@ impl Maker {
         let (event_type, kind) = random.pick(&CHANGES);
         let (from, to) = (random.pick(&STATES), random.pick(&STATES));
         let version = random.below(40);
-        out.extend_from_slice(b"{\"event_id\":\"");
-        push_id(7, (now.micros() / 1_000) as u64, random, out);
         put(
             out,
             &[
-                "\",\"event_type\":\"",
+                "{\"event_type\":\"",
                 event_type,
                 "\",\"timestamp\":\"",
                 &self.date,

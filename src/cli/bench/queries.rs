@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::load::histogram;
 use super::mix::{DEPARTMENTS, Random};
 use super::wire::{Server, Wire};
 
@@ -34,7 +35,7 @@ pub(super) async fn ask_all(server: &Server, seed: u64) -> anyhow::Result<Vec<Ti
     let (mut random, sample) = (Random::new(seed), sample(&mut wire, server).await?);
     let mut timed = Vec::new();
     for (what, path) in QUESTIONS {
-        let (mut latency, mut empty) = (Histogram::new(3)?, 0);
+        let (mut latency, mut empty) = (histogram()?, 0);
         for _ in 0..TIMES {
             let event = &sample[random.below(sample.len() as u64) as usize];
             let path = path(event, &mut random);
