@@ -4,6 +4,7 @@ mod bench;
 mod clickhouse;
 mod config;
 mod connect;
+mod doctor;
 mod import;
 mod migrate;
 mod rebuild;
@@ -59,6 +60,8 @@ enum Command {
     /// What could not be taken: list it, try it again
     #[command(subcommand)]
     Rejected(rejected::Rejected),
+    /// Look at everything a server needs: what is wrong, what to do
+    Doctor(doctor::Doctor),
     /// Measure a running server: rates, latencies, memory, disk
     Bench(bench::Bench),
     /// Print all settings with their defaults and what they mean
@@ -91,6 +94,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Token(command) => on_runtime(command.run()),
         Command::Import(command) => on_runtime(command.run()),
+        Command::Doctor(command) => on_runtime(command.run(global)),
         Command::Bench(command) => on_runtime(command.run(global.load(Table::new())?.data_dir)),
         Command::Migrate => on_runtime(migrate::run(global.quietly()?)),
         Command::Rebuild(command) => on_runtime(command.run(global.quietly()?)),
