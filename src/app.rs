@@ -198,16 +198,15 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         || config.log.brokers.clone(),
         |engine| engine.listen().to_string(),
     );
-    let url = match (&clickhouse, &config.clickhouse.url) {
-        (Some(engine), _) => format!("http://{}", engine.listen()),
-        (None, Some(url)) => url.clone(),
-        (None, None) => unreachable!("without a URL the embedded one was started"),
+    let url = match &clickhouse {
+        Some(engine) => format!("http://{}", engine.listen()),
+        None => config.clickhouse.url.clone().unwrap_or_default(),
     };
     let embedded = broker.is_some() || clickhouse.is_some();
     for (name, engine) in [("broker", broker), ("clickhouse", clickhouse)] {
         let Some(engine) = engine else { continue };
         gauges::follow(name, engine.status());
-        engines.at_stop("engine", move |_| async move {
+        engines.at_stop(name, move |_| async move {
             engine.stop().await;
             Ok(())
         });

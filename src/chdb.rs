@@ -15,6 +15,7 @@ mod answer;
 mod blocks;
 mod body;
 mod configuration;
+mod door;
 mod encoding;
 mod engine;
 mod exception;
@@ -40,12 +41,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::serve::ListenerExt;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use accounts::Accounts;
+use door::{Door, Flushed};
 use engine::{Boot, Engine};
 use front::Front;
 use places::{Places, QueryIds};
@@ -218,12 +219,9 @@ impl Server {
         let done = CancellationToken::new();
         let _done = done.clone().drop_guard();
         tokio::spawn(sweep(Arc::clone(&front.sessions), done));
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
         let stopped = stop.clone().cancelled_owned();
-        let serving =
-            axum::serve(listener, front::router(Arc::clone(&front))).with_graceful_shutdown(stopped);
+        let service = front::router(Arc::clone(&front)).into_make_service_with_connect_info::<Flushed>();
+        let serving = axum::serve(Door::new(listener), service).with_graceful_shutdown(stopped);
         let mut serving = tokio::spawn(serving.into_future());
         let ended = tokio::select! {
             ended = &mut serving => Some(ended),
@@ -238,9 +236,15 @@ impl Server {
             }
         }
         let _ = std::fs::remove_file(&address_file);
-        let engine = Arc::clone(&front.engine);
         front.sessions.close();
-        let _ = tokio::task::spawn_blocking(move || engine.stop()).await;
+        let engine = Arc::clone(&front.engine);
+        let query_ids = front.query_ids.clone();
+        let stopping = tokio::task::spawn_blocking(move || engine.stop(|| query_ids.all(), LAST_WAIT));
+        if !stopping.await.unwrap_or(false) {
+            return Err(Error::Engine(
+                "a statement could not be stopped, so it was not closed in order".to_owned(),
+            ));
+        }
         match ended {
             Some(Ok(Err(source))) => Err(Error::Listen { address, source }),
             _ => Ok(()),
@@ -248,8 +252,8 @@ impl Server {
     }
 }
 
-/// How long cancelled statements have to notice.
-const LAST_WAIT: Duration = Duration::from_secs(3);
+/// How long cancelled statements have to notice: first to tell their clients, then to end at all.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 async fn sweep(sessions: Arc<Sessions>, done: CancellationToken) {
     while done
@@ -306,10 +310,11 @@ fn boot(config: &Config) -> Result<Front, Error> {
         lanes,
         walls: config.landlock,
     };
+    let engine = Arc::new(Engine::start(boot)?);
     Ok(Front {
-        engine: Arc::new(Engine::start(boot)?),
+        sessions: Arc::new(Sessions::new(&engine)),
+        engine,
         accounts,
-        sessions: Arc::default(),
         limits: config.reader_limits,
         spool,
         body_max: config.body_max,

@@ -8,9 +8,9 @@
 //! events, or events that never had a time, so those are looked up here before they are appended.
 
 mod held;
+mod reach;
 mod receipt;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ use crate::meters;
 use crate::store::Store;
 use crate::store::progress::Progress;
 
+use reach::Reach;
 pub use receipt::{Form, IngestError, Item, ItemError, Origin, Receipt};
 
 /// Header of a record whose copies could not be looked for: readers that must not repeat an effect look again.
@@ -59,8 +60,8 @@ pub struct Parts {
 
 struct Inner {
     parts: Parts,
-    /// The highest offset this process was given, by partition.
-    ends: Mutex<HashMap<i32, i64>>,
+    /// How far back the seen window reaches at the present rate.
+    reach: Mutex<Reach>,
 }
 
 /// An item on its way: refused, held already, or to be appended.
@@ -79,7 +80,7 @@ impl Ingest {
         Self {
             inner: Arc::new(Inner {
                 parts,
-                ends: Mutex::default(),
+                reach: Mutex::default(),
             }),
         }
     }
@@ -250,9 +251,12 @@ impl Ingest {
     }
 
     fn note(&self, at: Position) {
-        let mut ends = self.inner.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = ends.entry(at.partition).or_default();
-        *end = (*end).max(at.offset);
+        let now = self.inner.parts.clock.now();
+        self.inner
+            .reach
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(at, now);
     }
 }
 

@@ -13,6 +13,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY
 use http::{HeaderValue, StatusCode};
 use tokio::sync::mpsc;
 
+use super::door::Flushed;
 use super::encoding::{Encoder, Encoding};
 use super::engine::Facts;
 use super::exception::Exception;
@@ -27,6 +28,8 @@ pub(super) struct Shape {
     pub encoding: Option<Encoding>,
     /// The engine's own block framing.
     pub framed: bool,
+    /// The connection that it goes out by.
+    pub flushed: Flushed,
 }
 
 /// Bytes kept back in the hope of a known outcome, as a real server's buffer.
@@ -35,8 +38,8 @@ pub(super) const HELD: usize = 1 << 20;
 /// The most of an exception that is told behind rows.
 const TOLD: usize = 16 << 10;
 
-/// Time for the last bytes to leave before the connection is broken.
-const LEAVING: Duration = Duration::from_millis(50);
+/// How long the last bytes may take to leave before the connection is broken.
+const LEAVING: Duration = Duration::from_secs(30);
 
 /// Builds the answer from what the pump brings.
 pub(super) async fn answer(shape: Shape, mut pieces: mpsc::Receiver<Piece>, hold: usize) -> Response {
@@ -124,7 +127,7 @@ struct Streaming {
 impl Streaming {
     async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
         if self.broken {
-            tokio::time::sleep(LEAVING).await;
+            let _ = tokio::time::timeout(LEAVING, self.shape.flushed.wait()).await;
             self.broken = false;
             return Some((
                 Err(io::Error::other("the query failed behind its first rows")),
@@ -283,15 +286,20 @@ mod tests {
             format: "TSV".into(),
             encoding: None,
             framed: false,
+            flushed: Flushed::default(),
         }
     }
 
     async fn answered(pieces: Vec<Piece>) -> Response {
+        answered_by(pieces, Flushed::default()).await
+    }
+
+    async fn answered_by(pieces: Vec<Piece>, flushed: Flushed) -> Response {
         let (sender, receiver) = mpsc::channel(8);
         for piece in pieces {
             sender.send(piece).await.unwrap();
         }
-        answer(shape(), receiver, 4).await
+        answer(Shape { flushed, ..shape() }, receiver, 4).await
     }
 
     #[tokio::test]
@@ -303,9 +311,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_behind_rows_is_told_and_breaks_the_body() {
+    async fn a_failure_behind_rows_is_told_and_then_breaks_the_body() {
         let failed = Piece::End(Err(Exception::new(159, "TIMEOUT_EXCEEDED", "late")));
-        let response = answered(vec![Piece::Rows("abcdef".into()), failed]).await;
+        let flushed = Flushed::default();
+        let response = answered_by(vec![Piece::Rows("abcdef".into()), failed], flushed.clone()).await;
         assert_eq!(response.status(), 200);
         let tag = response.headers()["x-clickhouse-exception-tag"]
             .to_str()
@@ -318,7 +327,12 @@ mod tests {
         let length = message.len();
         let expected = format!("\r\n__exception__\r\n{tag}\r\n{message}{length} {tag}\r\n__exception__\r\n");
         assert_eq!(block, expected);
-        assert!(body.next().await.unwrap().is_err());
+        let broken = body.next();
+        tokio::pin!(broken);
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut broken).await;
+        assert!(early.is_err(), "broken before the block has left");
+        flushed.mark();
+        assert!(broken.await.unwrap().is_err());
     }
 
     #[tokio::test]

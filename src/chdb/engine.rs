@@ -9,9 +9,10 @@ use std::ffi::CString;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::Error;
 use super::exception::Exception;
@@ -46,14 +47,17 @@ pub(super) type Job = Box<dyn FnOnce(&mut Lane) + Send>;
 /// The running engine. Dropping it without [`Engine::stop`] leaves its threads to the end of the process.
 pub(super) struct Engine {
     pub facts: Facts,
-    senders: Mutex<Option<Senders>>,
-    root: Mutex<Option<JoinHandle<()>>>,
+    /// For work and for kills: gone when the engine stops.
+    senders: Mutex<Option<[Sender<Job>; 2]>>,
+    /// Cancelling goes on until the last statement has ended.
+    cancels: Mutex<Option<Sender<Job>>>,
+    root: Mutex<Option<Running>>,
 }
 
-struct Senders {
-    work: Sender<Job>,
-    kills: Sender<Job>,
-    cancels: Sender<Job>,
+/// The root thread, which says when the lanes are empty.
+struct Running {
+    thread: JoinHandle<()>,
+    empty: Receiver<()>,
 }
 
 /// Which threads a job goes to.
@@ -71,6 +75,7 @@ impl Engine {
         let (kills, kills_in) = channel();
         let (cancels, cancels_in) = channel();
         let (report, reported) = channel();
+        let (emptied, empty) = channel();
         let root = move || {
             let root = match Root::boot(&boot) {
                 Ok(root) => root,
@@ -78,41 +83,45 @@ impl Engine {
             };
             let work_in = Arc::new(Mutex::new(work_in));
             let lanes = (0..boot.lanes.get()).map(|_| Arc::clone(&work_in));
-            let apart = [kills_in, cancels_in].map(|jobs| Arc::new(Mutex::new(jobs)));
-            let lanes: Vec<_> = lanes.chain(apart).map(|jobs| root.lane(jobs)).collect();
+            let [kills_in, cancels_in] = [kills_in, cancels_in].map(|jobs| Arc::new(Mutex::new(jobs)));
+            let lanes: Vec<_> = lanes.chain([kills_in]).map(|jobs| root.lane(jobs)).collect();
+            let cancelling = root.lane(cancels_in);
             let _ = report.send(Ok(root.facts.clone()));
             for lane in lanes.into_iter().flatten() {
                 let _ = lane.join();
             }
+            let _ = emptied.send(());
+            let _ = cancelling.map(JoinHandle::join);
             // The last connection closes the engine.
             drop(root);
         };
-        let root = std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("engine-root".to_owned())
             .spawn(root)
             .map_err(|error| Error::Engine(error.to_string()))?;
         let facts = reported
             .recv()
             .map_err(|_| Error::Engine("its first thread died".to_owned()))??;
-        let senders = Mutex::new(Some(Senders { work, kills, cancels }));
+        let senders = Mutex::new(Some([work, kills]));
+        let cancels = Mutex::new(Some(cancels));
         Ok(Self {
             facts,
             senders,
-            root: Mutex::new(Some(root)),
+            cancels,
+            root: Mutex::new(Some(Running { thread, empty })),
         })
     }
 
     /// Hands a job to a lane; it waits there until one is free.
     pub(super) fn submit(&self, route: Route, job: Job) -> Result<(), Exception> {
-        let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = senders.as_ref().map(|senders| match route {
-            Route::Work => &senders.work,
-            Route::Kills => &senders.kills,
-            Route::Cancels => &senders.cancels,
-        });
-        sender
-            .and_then(|sender| sender.send(job).ok())
-            .ok_or_else(stopping)
+        let sent = match route {
+            Route::Cancels => held(&self.cancels).as_ref().map(|cancels| cancels.send(job)),
+            _ => held(&self.senders).as_ref().map(|[work, kills]| match route {
+                Route::Kills => kills.send(job),
+                _ => work.send(job),
+            }),
+        };
+        sent.and_then(Result::ok).ok_or_else(stopping)
     }
 
     /// Ends what runs under a client's query id (held as `log_comment`), without waiting for it.
@@ -129,15 +138,33 @@ impl Engine {
         let _ = self.submit(Route::Cancels, Box::new(job));
     }
 
-    /// Lets the lanes finish what they have, closes every connection in order and with the last one the engine.
-    /// Blocks until that is done.
-    pub(super) fn stop(&self) {
-        self.senders.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let root = self.root.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if root.is_some_and(|root| root.join().is_err()) {
+    /// Lets the lanes finish what they have, cancelling what `running` names again and again, closes every connection
+    /// in order and with the last one the engine. Blocks until that is done, or `patience` is at its end: false.
+    pub(super) fn stop(&self, running: impl Fn() -> Vec<String>, patience: Duration) -> bool {
+        held(&self.senders).take();
+        let Some(root) = held(&self.root).take() else {
+            return true;
+        };
+        let end = Instant::now() + patience;
+        while let Err(RecvTimeoutError::Timeout) = root.empty.recv_timeout(CANCEL_AGAIN) {
+            if Instant::now() > end {
+                return false;
+            }
+            running().iter().for_each(|query_id| self.cancel(query_id));
+        }
+        held(&self.cancels).take();
+        if root.thread.join().is_err() {
             tracing::error!("the engine's first thread panicked");
         }
+        true
     }
+}
+
+/// Between two requests to stop a query that has not stopped yet.
+pub(super) const CANCEL_AGAIN: Duration = Duration::from_millis(500);
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The refusal while the front stops.

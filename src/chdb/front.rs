@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use http::{Method, StatusCode};
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::accounts::{Accounts, User};
 use super::answer::{self, HELD, Shape};
 use super::body::{self, Reading};
+use super::door::Flushed;
 use super::engine::{Engine, Job, Route};
 use super::exception::Exception;
 use super::places::{Places, QueryIds};
@@ -80,6 +81,10 @@ async fn query(State(front): State<Arc<Front>>, request: Request) -> Response {
 impl Front {
     async fn serve(self: &Arc<Self>, request: Request, query_id: &mut String) -> Result<Response, Exception> {
         let (parts, body) = request.into_parts();
+        let flushed = parts.extensions.get::<ConnectInfo<Flushed>>();
+        let flushed = flushed
+            .map(|ConnectInfo(flushed)| flushed.clone())
+            .unwrap_or_default();
         let pairs = url_parameters(&parts)?;
         let user = self.accounts.authenticate(&parts.headers, &pairs)?;
         let mut asked = Asked::new(&parts, pairs)?;
@@ -103,6 +108,7 @@ impl Front {
             format: plan.format.clone(),
             encoding: asked.answer_encoding,
             framed: asked.block_answer,
+            flushed,
         };
         let pieces = self.start(asked, plan, user).await?;
         Ok(answer::answer(shape, pieces, held).await)

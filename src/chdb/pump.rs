@@ -12,15 +12,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 
-use super::engine::Engine;
+use super::engine::{CANCEL_AGAIN, Engine};
 use super::exception::Exception;
 use super::library::{Answer, Summary};
 
 /// Bytes sent on at once.
 const PIECE: usize = 256 << 10;
-
-/// Between two requests to stop a query that has not stopped yet.
-const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// What comes out of a statement.
 #[derive(Debug)]

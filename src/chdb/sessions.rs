@@ -2,11 +2,12 @@
 //! and settings, until nobody asked for a while.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use super::engine::{Engine, Lane, Route};
 use super::exception::Exception;
 use super::library::Connection;
 use super::request::SessionAsked;
@@ -14,23 +15,71 @@ use super::request::SessionAsked;
 /// The most sessions open at once; each holds an idle connection, some 50 KiB.
 const SESSIONS_MAX: usize = 256;
 
-/// A session in use: nobody else can have it. Empty until its first statement.
-pub(super) type SessionGuard = OwnedMutexGuard<Option<Connection>>;
+/// A session in use: nobody else can have it.
+pub(super) struct SessionGuard {
+    held: OwnedMutexGuard<Option<Held>>,
+    engine: Weak<Engine>,
+}
+
+impl SessionGuard {
+    /// Its connection, opened for its first statement.
+    pub(super) fn connection(&mut self, lane: &mut Lane) -> Result<&mut Connection, Exception> {
+        let held = match self.held.take() {
+            Some(held) => held,
+            None => Held {
+                connection: Some(lane.fresh()?),
+                engine: Weak::clone(&self.engine),
+            },
+        };
+        let connection = self.held.insert(held).connection.as_mut();
+        connection.ok_or_else(|| Exception::new(372, "SESSION_NOT_FOUND", "Session not found"))
+    }
+
+    /// Closes its connection: what is left of it is no good to anybody.
+    pub(super) fn reset(&mut self) {
+        *self.held = None;
+    }
+}
+
+/// An open connection. It must be closed on a lane: closing may start threads of the engine, and those must be
+/// descendants of one that is confined.
+struct Held {
+    connection: Option<Connection>,
+    engine: Weak<Engine>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let (Some(connection), Some(engine)) = (self.connection.take(), self.engine.upgrade()) {
+            let _ = engine.submit(Route::Cancels, Box::new(move |_| drop(connection)));
+        }
+    }
+}
 
 /// All sessions, by their ids.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, Session>>);
+pub(super) struct Sessions {
+    open: Mutex<HashMap<String, Session>>,
+    engine: Weak<Engine>,
+}
 
 struct Session {
-    connection: Arc<AsyncMutex<Option<Connection>>>,
+    held: Arc<AsyncMutex<Option<Held>>>,
     timeout: Duration,
     used: Instant,
 }
 
 impl Sessions {
+    pub(super) fn new(engine: &Arc<Engine>) -> Self {
+        Self {
+            open: Mutex::default(),
+            engine: Arc::downgrade(engine),
+        }
+    }
+
     /// Takes the session that is asked for, making it when it is new.
     pub(super) fn take(&self, asked: &SessionAsked, now: Instant) -> Result<SessionGuard, Exception> {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.is_over(now));
         if asked.must_exist && !sessions.contains_key(&asked.id) {
             return Err(Exception::new(372, "SESSION_NOT_FOUND", "Session not found"));
@@ -39,23 +88,27 @@ impl Sessions {
             forget_oldest(&mut sessions)?;
         }
         let session = sessions.entry(asked.id.clone()).or_insert_with(|| Session {
-            connection: Arc::default(),
+            held: Arc::default(),
             timeout: asked.timeout,
             used: now,
         });
         (session.timeout, session.used) = (asked.timeout, now);
-        Arc::clone(&session.connection).try_lock_owned().map_err(|_| {
-            Exception::new(
+        match Arc::clone(&session.held).try_lock_owned() {
+            Ok(held) => Ok(SessionGuard {
+                held,
+                engine: Weak::clone(&self.engine),
+            }),
+            Err(_) => Err(Exception::new(
                 373,
                 "SESSION_IS_LOCKED",
                 "Session is locked by a concurrent client",
-            )
-        })
+            )),
+        }
     }
 
     /// Closes those that nobody asked for in their time.
     pub(super) fn sweep(&self, now: Instant) {
-        self.0
+        self.open
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|_, session| !session.is_over(now));
@@ -63,13 +116,13 @@ impl Sessions {
 
     /// Closes all that are not in use.
     pub(super) fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
 impl Session {
     fn is_idle(&self) -> bool {
-        self.connection.try_lock().is_ok()
+        self.held.try_lock().is_ok()
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -145,7 +198,7 @@ mod tests {
                 .take(&asked(&n.to_string()), now + Duration::from_millis(n as u64 + 1))
                 .unwrap();
         }
-        assert_eq!(sessions.0.lock().unwrap().len(), SESSIONS_MAX);
+        assert_eq!(sessions.open.lock().unwrap().len(), SESSIONS_MAX);
         drop(held);
     }
 }

@@ -48,17 +48,12 @@ pub(super) fn run(lane: &mut Lane, mut statement: Statement) -> Result<Answer, E
     let answer = match statement.session.take() {
         None => run_alone(lane, &statement),
         Some(mut session) => {
-            if session.is_none() {
-                *session = Some(lane.fresh()?);
-            }
-            let Some(connection) = session.as_mut() else {
-                return Err(Exception::new(372, "SESSION_NOT_FOUND", "Session not found"));
-            };
+            let connection = session.connection(lane)?;
             let before = Before::note(connection, &statement)?;
             let answer = run_on(connection, &statement);
             // A session that can't be put back as it was is not given out again.
             if before.restore(connection).is_err() {
-                *session = None;
+                session.reset();
             }
             answer
         }

@@ -1,15 +1,16 @@
 //! Looking for copies further back than the seen window.
 //!
-//! A copy beyond the window can only be of an event that is old by its own time, that claims a time yet to come, or
+//! A copy beyond the window can only be of an event that is old by its own time (older than [`Reach`] says), that claims a time yet to come, or
 //! that has an id and no time at all. For those the table is asked; when it can't answer, or is behind by more than
 //! the window itself, the record is appended all the same and says that it was not checked.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::reach::Reach;
 use super::{Checked, Ingest, ItemError};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
@@ -19,19 +20,17 @@ use crate::event::{Event, TenantId, TimeFrom};
 use crate::log::seen::WINDOW;
 use crate::store::StoreError;
 
-/// An event this much older than its receipt is looked up.
-const OLD_AFTER: Duration = Duration::from_secs(30);
 /// Clocks differ; an event further ahead than this could come again when it is no longer recent in the log.
 const AHEAD: Duration = Duration::from_secs(5);
 
 /// Whether an earlier copy may lie further back than the seen window.
-pub(super) fn may_be_old(accepted: &Accepted) -> bool {
+fn may_be_old(accepted: &Accepted, reach: Duration) -> bool {
     let event = &accepted.event;
     match (accepted.id, event.time_from) {
         (IdOrigin::Minted, _) => false,
         (_, TimeFrom::Received) => true,
         (_, TimeFrom::Client | TimeFrom::Id) => {
-            event.time < event.received_at.minus(OLD_AFTER) || event.time > event.received_at.plus(AHEAD)
+            event.time < event.received_at.minus(reach) || event.time > event.received_at.plus(AHEAD)
         }
     }
 }
@@ -39,10 +38,12 @@ pub(super) fn may_be_old(accepted: &Accepted) -> bool {
 impl Ingest {
     /// Sorts out, among what was accepted, what the table holds already.
     pub(super) async fn look_up(&self, principal: &Principal, checked: &mut [Checked]) {
+        let now = self.inner.parts.clock.now();
+        let reach = self.reach().age(now);
         let (mut keys, mut ids) = (Vec::new(), Vec::new());
         for checked in checked.iter() {
             if let Checked::New { accepted, .. } = checked
-                && may_be_old(accepted)
+                && may_be_old(accepted, reach)
             {
                 match accepted.event.time_from {
                     TimeFrom::Received => ids.push(accepted.event.event_id),
@@ -57,14 +58,14 @@ impl Ingest {
             Ok(held) => held,
             Err(error) => {
                 tracing::debug!(%error, "copies can't be looked for; the records say so");
-                return mark(checked);
+                return mark(checked, reach);
             }
         };
         for checked in checked.iter_mut() {
-            settle(checked, &held);
+            settle(checked, &held, reach);
         }
         if self.is_behind() {
-            mark(checked);
+            mark(checked, reach);
         }
     }
 
@@ -100,25 +101,29 @@ impl Ingest {
     /// Whether the table may lack copies that the window no longer reaches.
     fn is_behind(&self) -> bool {
         let reached = self.inner.parts.progress.all();
-        let ends = self.inner.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.iter()
-            .any(|(partition, end)| reached.get(partition).is_some_and(|next| end - next > WINDOW))
+        self.reach()
+            .ends()
+            .any(|(partition, end)| reached.get(&partition).is_some_and(|next| end - next > WINDOW))
+    }
+
+    fn reach(&self) -> MutexGuard<'_, Reach> {
+        self.inner.reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn mark(checked: &mut [Checked]) {
+fn mark(checked: &mut [Checked], reach: Duration) {
     for checked in checked {
         if let Checked::New { accepted, unchecked } = checked {
-            *unchecked = may_be_old(accepted);
+            *unchecked = may_be_old(accepted, reach);
         }
     }
 }
 
-fn settle(checked: &mut Checked, held: &HashMap<Uuid, Event>) {
+fn settle(checked: &mut Checked, held: &HashMap<Uuid, Event>, reach: Duration) {
     let Checked::New { accepted, .. } = checked else {
         return;
     };
-    if !may_be_old(accepted) {
+    if !may_be_old(accepted, reach) {
         return;
     }
     let Some(first) = held.get(&accepted.event.event_id) else {

@@ -11,6 +11,7 @@ use super::batch::{Batch, Done, Row};
 use super::decode::{DecodeError, Decoder, print};
 use super::writer::{Stopped, Writer};
 use super::{Config, GROUP};
+use crate::event::TenantId;
 use crate::log::group::{Assignment, Gaps, Group, GroupEvent};
 use crate::log::rejected::{Reason, Rejection, reject};
 use crate::log::seen::{Seen, Verdict, WINDOW};
@@ -174,7 +175,9 @@ impl Projector {
             let look_back = at.offset < partition.next;
             match decoded {
                 Err(why) if !look_back => {
-                    self.reject(&record, Reason::Unreadable, &why, stop).await;
+                    if !self.reject(&record, None, Reason::Unreadable, &why, stop).await {
+                        return Ok(());
+                    }
                     self.batch.done(at);
                 }
                 Err(_) => {}
@@ -191,7 +194,12 @@ impl Projector {
                             "event {} stands at offset {first} with other content",
                             event.event_id
                         );
-                        self.reject(&record, Reason::IdConflict, &why, stop).await;
+                        if !self
+                            .reject(&record, Some(&event.tenant_id), Reason::IdConflict, &why, stop)
+                            .await
+                        {
+                            return Ok(());
+                        }
                         self.batch.done(at);
                     }
                 },
@@ -224,10 +232,18 @@ impl Projector {
         }
     }
 
-    /// Writes a rejection, as long as it takes: the record counts as done only afterwards.
-    async fn reject(&self, record: &Record, reason: Reason, why: &str, stop: &CancellationToken) {
+    /// Writes a rejection, as long as it takes: the record counts as done only afterwards. False when the process
+    /// stops first.
+    async fn reject(
+        &self,
+        record: &Record,
+        tenant: Option<&TenantId>,
+        reason: Reason,
+        why: &str,
+        stop: &CancellationToken,
+    ) -> bool {
         metrics::counter!(meters::REJECTED, "reason" => reason.as_str()).increment(1);
-        reject_record(&self.log, record, reason, why, stop).await;
+        reject_record(&self.log, record, tenant, reason, why, stop).await
     }
 
     fn start_writing(&mut self) {
@@ -305,34 +321,47 @@ async fn reject_row(log: &Log, row: &Row, why: &str) {
         appended_at: row.event.received_at,
         key: row.event.event_id.as_bytes().to_vec(),
         payload: framed,
-        headers: vec![("tenant".into(), row.event.tenant_id.as_str().as_bytes().to_vec())],
+        headers: Vec::new(),
     };
     metrics::counter!(meters::REJECTED, "reason" => Reason::Unstorable.as_str()).increment(1);
-    reject_record(log, &record, Reason::Unstorable, why, &CancellationToken::new()).await;
+    let tenant = Some(&row.event.tenant_id);
+    reject_record(
+        log,
+        &record,
+        tenant,
+        Reason::Unstorable,
+        why,
+        &CancellationToken::new(),
+    )
+    .await;
 }
 
-async fn reject_record(log: &Log, record: &Record, reason: Reason, why: &str, stop: &CancellationToken) {
+/// Keeps a record of `audit.events` in `audit.rejected`; false when the process stops before that is done.
+async fn reject_record(
+    log: &Log,
+    record: &Record,
+    tenant: Option<&TenantId>,
+    reason: Reason,
+    why: &str,
+    stop: &CancellationToken,
+) -> bool {
     let origin = format!("{}/{}/{}", record.topic, record.partition, record.offset);
-    let tenant = record
-        .header("tenant")
-        .and_then(|name| std::str::from_utf8(name).ok())
-        .and_then(crate::event::TenantId::parse);
     loop {
         let rejection = Rejection {
             reason,
             detail: why,
-            tenant: tenant.as_ref(),
+            tenant,
             origin: &origin,
             key: &record.key,
             payload: &record.payload,
             headers: &record.headers,
         };
         match reject(log, rejection).await {
-            Ok(_) => return,
+            Ok(_) => return true,
             Err(error) => tracing::warn!(%error, origin, "a rejection can't be written yet"),
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return false,
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }

@@ -86,8 +86,12 @@ impl Queries {
 
     /// One page of a search.
     pub async fn page(&self, principal: &Principal, search: &Search) -> Result<Page, QueryError> {
-        let scope = Scope::of(principal, search.tenant_id.as_ref())?;
-        let cursor = self.cursor(&scope, search)?;
+        self.page_in(&Scope::of(principal, search.tenant_id.as_ref())?, search)
+            .await
+    }
+
+    async fn page_in(&self, scope: &Scope, search: &Search) -> Result<Page, QueryError> {
+        let cursor = self.cursor(scope, search)?;
         let back = cursor.is_some_and(|cursor| cursor.back);
         let order = if back {
             search.order.reversed()
@@ -96,7 +100,7 @@ impl Queries {
         };
         let as_of = cursor.map_or_else(|| self.clock.now(), |cursor| cursor.as_of);
 
-        let (mut found, has_more) = self.found(&scope, search, cursor.as_ref(), order).await?;
+        let (mut found, has_more) = self.found(scope, search, cursor.as_ref(), order).await?;
         if back {
             found.reverse();
         }
@@ -108,7 +112,7 @@ impl Queries {
                 event_id: event.event_id,
                 as_of,
             };
-            Some(cursor.seal(&self.cursor_key, &scope, search))
+            Some(cursor.seal(&self.cursor_key, scope, search))
         };
         // A page that was reached by a cursor has the one it came from behind it.
         let (before, after) = if back {
@@ -117,7 +121,7 @@ impl Queries {
             (cursor.is_some(), has_more)
         };
         let count = if search.count {
-            Some(self.count(&scope, &search.filter).await?)
+            Some(self.count(scope, &search.filter).await?)
         } else {
             None
         };
@@ -141,15 +145,18 @@ impl Queries {
         let tenant = tenant
             .map(|name| TenantId::parse(name).ok_or_else(invalid))
             .transpose()?;
-        let scope = Scope::of(principal, tenant.as_ref())?;
+        self.get_in(&Scope::of(principal, tenant.as_ref())?, id).await
+    }
+
+    async fn get_in(&self, scope: &Scope, id: &str) -> Result<Option<Event>, QueryError> {
         if let Ok(id) = Uuid::try_parse(id) {
             if let Some(near) = near(id) {
-                let found = self.one(&scope, near, |sql| push_id(sql, id)).await?;
+                let found = self.one(scope, near, |sql| push_id(sql, id)).await?;
                 if found.is_some() {
                     return Ok(found);
                 }
             }
-            let found = self.one(&scope, Range::default(), |sql| push_id(sql, id)).await?;
+            let found = self.one(scope, Range::default(), |sql| push_id(sql, id)).await?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -161,7 +168,7 @@ impl Queries {
             sql.push(" AND source_event_id = ")
                 .bind("String", Value::text(id));
         };
-        self.one(&scope, Range::default(), by_source).await
+        self.one(scope, Range::default(), by_source).await
     }
 
     fn cursor(&self, scope: &Scope, search: &Search) -> Result<Option<Cursor>, QueryError> {

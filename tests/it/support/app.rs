@@ -37,7 +37,7 @@ pub enum Child {
 /// A server and all that belongs to it. Dropped, it is gone without a trace.
 pub struct App {
     home: TempDir,
-    settings: Vec<(String, String)>,
+    settings: Mutex<Vec<(String, String)>>,
     prefix: String,
     /// In a run on Apache Kafka: the broker, where this server has one of its own.
     kafka: Option<Kafka>,
@@ -90,7 +90,8 @@ impl App {
         let settings = settings
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()))
-            .collect();
+            .collect::<Vec<_>>()
+            .into();
         let (kafka, shared_kafka) = match (brokers::on_kafka(), own_broker) {
             (false, _) => (None, None),
             (true, true) => (Some(Kafka::start().await), None),
@@ -179,12 +180,14 @@ impl App {
             .env("TRAILHOUSE_ADMIN_PASSWORD", PASSWORD)
             .env("TRAILHOUSE_WEB__LISTEN", &at.web)
             .env("TRAILHOUSE_ENGINES__CLICKHOUSE_LISTEN", &at.clickhouse)
-            .env("TRAILHOUSE_LOG__PREFIX", &self.prefix);
+            .env("TRAILHOUSE_LOG__PREFIX", &self.prefix)
+            // On a busy machine things take longer, and are none the worse.
+            .env("TRAILHOUSE_WEB__WAIT_INDEXED_SECONDS", "60");
         match self.kafka_address() {
             Some(brokers) => command.env("TRAILHOUSE_LOG__BROKERS", brokers),
             None => command.env("TRAILHOUSE_ENGINES__KAFKA_LISTEN", &at.kafka),
         };
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.envs(self.settings.lock().unwrap().iter().cloned());
         command
     }
 
@@ -209,6 +212,14 @@ impl App {
             out: text(ran.stdout),
             err: text(ran.stderr),
         }
+    }
+
+    /// A setting for the next start, and for commands from now on.
+    pub fn set(&self, name: &str, value: &str) {
+        self.settings
+            .lock()
+            .unwrap()
+            .push((name.to_owned(), value.to_owned()));
     }
 
     pub fn at(&self) -> Addresses {
@@ -365,7 +376,14 @@ impl App {
 
     /// What `trailhouse rejected list` says of a tenant, oldest first.
     pub async fn rejected(&self, tenant: &str) -> Vec<Value> {
-        let ran = self.run(&["rejected", "list", "--tenant", tenant]).await;
+        let mut all = self.all_rejected().await;
+        all.retain(|record| record["tenant"] == tenant);
+        all
+    }
+
+    /// The same of all tenants, and of records that are nobody's.
+    pub async fn all_rejected(&self) -> Vec<Value> {
+        let ran = self.run(&["rejected", "list"]).await;
         assert!(ran.ok, "{}", ran.err);
         ran.out
             .lines()
@@ -382,7 +400,7 @@ impl App {
             ("x-clickhouse-key", password.trim()),
         ];
         let answer = Caller::new(&base, "", None)
-            .send(Method::POST, "/", &key, statement.to_owned())
+            .send(Method::POST, "/?database=trailhouse", &key, statement.to_owned())
             .await;
         assert_eq!(answer.status, 200, "{statement}: {}", answer.text());
         answer.text().trim_end().to_owned()

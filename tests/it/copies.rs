@@ -1,0 +1,224 @@
+//! The same event, however often it comes and whichever way: it is one event, and the first copy counts.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{App, Caller, until, until_some};
+
+fn now(minus_seconds: i64) -> i64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    i64::try_from(since.as_millis()).unwrap() - minus_seconds * 1_000
+}
+
+/// How many events of this id a search sees.
+async fn seen(acme: &Caller, id: &str) -> usize {
+    let name = if Uuid::try_parse(id).is_ok() {
+        "event_id"
+    } else {
+        "source_event_id"
+    };
+    acme.found(&[(name, id)]).await.len()
+}
+
+async fn conflicts(app: &App, acme: &Caller) -> Vec<Value> {
+    let mut rejected = app.rejected(&acme.tenant).await;
+    rejected.retain(|record| record["reason"] == "id_conflict");
+    rejected
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_copy_counts_and_another_content_is_kept_as_a_conflict() {
+    let app = App::shared().await;
+    let acme = app.tenant("conflict").await;
+    // Ids of each kind, without a time, with a fresh one and with an old one.
+    let ids = || {
+        [
+            Uuid::new_v4().to_string(),
+            Uuid::now_v7().to_string(),
+            Uuid::now_v7().simple().to_string() + "-mine",
+        ]
+    };
+    let mut cases = Vec::new();
+    for time in [None, Some(now(1)), Some(now(90)), Some(now(40_000_000))] {
+        for id in ids() {
+            cases.push((id, time));
+        }
+    }
+    let event = |id: &str, time: Option<i64>, message: &str| match time {
+        None => json!({"event_id": id, "message": message}),
+        Some(time) => json!({"event_id": id, "message": message, "time": time}),
+    };
+    for (id, time) in &cases {
+        acme.take(&event(id, *time, "the first")).await;
+    }
+    for (id, time) in &cases {
+        let answer = acme.post("/api/v1/logs", &event(id, *time, "the second")).await;
+        // What is old is looked up at the door, what is fresh is seen by the projector.
+        match answer.status.as_u16() {
+            201 => {}
+            _ => assert!(
+                answer.problem(409)["type"]
+                    .as_str()
+                    .unwrap()
+                    .ends_with("id_conflict")
+            ),
+        }
+    }
+    // Both in one batch, and the same id with another time.
+    let (id, other) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+    let batch = json!([event(&id, None, "the first"), event(&id, None, "the second")]);
+    acme.post("/api/v1/logs/bulk?wait=indexed", &batch)
+        .await
+        .expect(200);
+    acme.take(&event(&other, Some(now(3)), "the first")).await;
+    acme.post("/api/v1/logs", &event(&other, Some(now(2)), "the first"))
+        .await
+        .expect(201);
+    cases.extend([(id, None), (other, None)]);
+
+    let kept = until_some("each second copy is in audit.rejected", async || {
+        let kept = conflicts(app, &acme).await;
+        (kept.len() >= cases.len()).then_some(kept)
+    })
+    .await;
+    assert_eq!(kept.len(), cases.len());
+    for (id, time) in &cases {
+        assert_eq!(acme.arrives(id).await["message"], "the first", "{id} {time:?}");
+        assert_eq!(seen(&acme, id).await, 1, "{id} {time:?}");
+    }
+    let counted = acme.search(&[("count", "true")]).await.expect(200);
+    assert_eq!(counted["count"], cases.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_copies_are_one_event_and_no_conflict() {
+    let app = App::shared().await;
+    let acme = app.tenant("equal").await;
+    let fresh = json!({"event_id": "fresh-1", "user_id": "ada", "details": {"a": 1, "b": 2}});
+    let first = acme.take(&fresh).await;
+    // The order of keys says nothing.
+    let again = json!({"details": {"b": 2, "a": 1}, "user_id": "ada", "event_id": "fresh-1"});
+    assert_eq!(acme.take(&again).await, first);
+    acme.post("/api/v1/logs/bulk?wait=indexed", &json!([fresh, again, fresh]))
+        .await
+        .expect(200);
+    assert_eq!(seen(&acme, "fresh-1").await, 1);
+
+    let old = json!({"event_id": "old-1", "time": "2020-02-03T04:05:06Z", "user_id": "ada"});
+    let first = acme.post("/api/v1/logs?wait=indexed", &old).await.expect(201);
+    let second = acme.post("/api/v1/logs?wait=indexed", &old).await.expect(200);
+    assert_eq!(
+        (&second["event_id"], &second["duplicate"]),
+        (&first["event_id"], &json!(true))
+    );
+    let batch = acme
+        .post("/api/v1/logs/bulk", &json!([old, old]))
+        .await
+        .expect(200);
+    assert_eq!(batch["items"][1]["duplicate"], true, "{batch}");
+    assert_eq!(seen(&acme, "old-1").await, 1);
+
+    let keyed = |key: &'static str, body: Value| {
+        let acme = acme.clone();
+        async move {
+            let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+            let path = if body.is_array() {
+                "/api/v1/logs/bulk?wait=indexed"
+            } else {
+                "/api/v1/logs?wait=indexed"
+            };
+            acme.send(Method::POST, path, &headers, body.to_string())
+                .await
+                .json()
+        }
+    };
+    let first = keyed("deed-1", json!({"action": "PAY"})).await;
+    let second = keyed("\"deed-1\"", json!({"action": "PAY"})).await;
+    assert_eq!(first["event_id"], second["event_id"]);
+    let other = keyed("deed-2", json!({"action": "PAY"})).await;
+    assert_ne!(first["event_id"], other["event_id"]);
+    let bulk = json!([{"action": "PAY"}, {"action": "PAY"}]);
+    let (first, second) = (keyed("deeds", bulk.clone()).await, keyed("deeds", bulk).await);
+    let ids = |answer: &Value| -> Vec<Value> {
+        answer["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["event_id"].clone())
+            .collect()
+    };
+    assert_eq!(ids(&first), ids(&second));
+    assert_ne!(ids(&first)[0], ids(&first)[1]);
+    until("four payments are found", async || {
+        acme.found(&[("action", "PAY")]).await.len() == 4
+    })
+    .await;
+    assert!(conflicts(app, &acme).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_id_of_two_tenants_or_two_sources_is_two_events() {
+    let app = App::shared().await;
+    let (acme, beta) = (app.tenant("two-a").await, app.tenant("two-b").await);
+    let uuid = Uuid::new_v4().to_string();
+    for id in [uuid.as_str(), "order-1"] {
+        let a = acme.take(&json!({"event_id": id, "message": "acme's"})).await;
+        let b = beta.take(&json!({"event_id": id, "message": "beta's"})).await;
+        assert_eq!(
+            a == b,
+            id == uuid,
+            "a derived id has its tenant in it, a UUID is kept"
+        );
+        assert_eq!(acme.arrives(id).await["message"], "acme's");
+        assert_eq!(beta.arrives(id).await["message"], "beta's");
+        assert_eq!((seen(&acme, id).await, seen(&beta, id).await), (1, 1));
+    }
+    let post = async |source: &str| {
+        let event = json!({"specversion": "1.0", "id": "n-1", "source": source, "type": "t", "data": {"from": source}});
+        let headers = [("content-type", "application/cloudevents+json")];
+        acme.send(Method::POST, "/events?wait=indexed", &headers, event.to_string())
+            .await
+            .expect(201)["event_id"]
+            .clone()
+    };
+    assert_ne!(post("/shop").await, post("/warehouse").await);
+    assert_eq!(acme.found(&[("source_event_id", "n-1")]).await.len(), 2);
+    assert!(conflicts(app, &acme).await.is_empty() && conflicts(app, &beta).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_many_months_goes_in_without_its_impossible_dates() {
+    let acme = App::shared().await.tenant("months").await;
+    let month = |n: i32| format!("{}-{:02}-15T12:00:00Z", 2010 + n / 12, n % 12 + 1);
+    let mut events: Vec<_> = (0..101)
+        .map(|n| json!({"time": month(n), "details": {"n": n}}))
+        .collect();
+    events.insert(50, json!({"time": "1815-06-18T11:00:00Z"}));
+    events.push(json!({"time": "2150-01-01T00:00:00Z"}));
+    let answer = acme
+        .post("/api/v1/logs/bulk?wait=indexed", &json!(events))
+        .await
+        .expect(207);
+    assert_eq!(
+        (&answer["accepted"], &answer["rejected"]),
+        (&json!(101), &json!(2))
+    );
+    for index in [50, 102] {
+        let item = &answer["items"][index];
+        assert_eq!(
+            (&item["status"], &item["problem"]["errors"][0]["field"]),
+            (&json!(422), &json!("/time")),
+            "{item}"
+        );
+    }
+    until("all months are searchable", async || {
+        acme.search(&[("count", "true"), ("limit", "1")])
+            .await
+            .expect(200)["count"]
+            == 101
+    })
+    .await;
+    let oldest = acme.found(&[("sort", "time"), ("limit", "1")]).await;
+    assert_eq!(oldest[0]["time"], "2010-01-15T12:00:00Z");
+}

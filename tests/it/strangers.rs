@@ -1,0 +1,238 @@
+//! Every route, as everybody: strangers, each role, and the admin of another tenant.
+//!
+//! A route that is added without saying here who may use it fails these tests.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use trailhouse::web::routes::table;
+
+use crate::support::{Answer, App, Caller, unique};
+
+/// Who may use a route.
+#[derive(Clone, Copy, PartialEq)]
+enum Who {
+    Everybody,
+    /// By the name of the role, apart from operators, who may do everything.
+    Roles(&'static [&'static str]),
+}
+
+/// What is expected of each route, written down beside the table and not derived from it.
+fn expected(method: &Method, path: &str) -> Who {
+    use Who::{Everybody, Roles};
+    match (method.as_str(), path) {
+        ("POST", "/login" | "/api/v1/auth/login" | "/api/v1/auth/refresh") => Everybody,
+        // On loopback only, which is where the stories are.
+        ("GET", "/healthz" | "/readyz" | "/metrics") => Everybody,
+        ("POST", "/api/v1/logs" | "/events" | "/api/v1/logs/bulk") => Roles(&["admin", "user", "ingest"]),
+        ("GET", "/api/v1/logs" | "/events" | "/api/v1/logs/{id}") => Roles(&["admin", "auditor", "user"]),
+        ("GET", "/api/v1/tenants") => Roles(&["admin"]),
+        ("POST", "/api/v1/tenants") => Roles(&[]),
+        ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),
+        ("DELETE", "/api/v1/keys/{id}") => Roles(&["admin"]),
+        _ => panic!(
+            "{method} {path} is new: say here who may use it, and below what another tenant's admin gets"
+        ),
+    }
+}
+
+/// Calls a route with something it can't be hurt by.
+async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer {
+    let body = match (method.as_str(), path) {
+        ("POST", "/api/v1/logs" | "/events") => json!({"action": "VIEW"}).to_string(),
+        ("POST", "/api/v1/logs/bulk") => json!([{"action": "VIEW"}]).to_string(),
+        ("POST", _) => "{}".to_owned(),
+        _ => String::new(),
+    };
+    let headers: &[_] = if body.is_empty() {
+        &[]
+    } else {
+        &[("content-type", "application/json")]
+    };
+    caller
+        .send(method.clone(), &path.replace("{id}", id), headers, body)
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_knows_whom_to_let_in() {
+    let app = App::shared().await;
+    let acme = app.tenant("walls").await;
+    let operator = app.operator().await;
+    let mut callers = vec![("operator", operator.clone())];
+    for role in ["admin", "auditor", "user", "ingest"] {
+        callers.push((role, app.key(&acme.tenant, &[role]).await));
+    }
+    let genuine = operator.credential.clone().unwrap();
+    let (head, signature) = genuine.rsplit_once('.').unwrap();
+    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    // {"alg":"none"}
+    let unsigned = format!(
+        "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.",
+        head.split_once('.').unwrap().1
+    );
+    let refresh = app.login("admin", crate::support::app::PASSWORD).await["refresh_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let key = acme.credential.clone().unwrap();
+    let other_key = format!("{}x", &key[..key.len() - 1]);
+    let strangers = [
+        None,
+        Some(forged),
+        Some(unsigned),
+        Some(refresh),
+        Some(other_key),
+        Some("thk_".into()),
+        Some(String::new()),
+    ];
+
+    for route in table() {
+        let (method, path) = (&route.method, route.path);
+        let who = expected(method, path);
+        let of_nobody = "00000000-0000-4000-8000-000000000000";
+        for credential in &strangers {
+            let answer = call(&operator.with(credential.as_deref()), method, path, of_nobody).await;
+            if who != Who::Everybody {
+                answer.problem(401);
+                assert!(answer.header("www-authenticate").is_some(), "{method} {path}");
+            }
+        }
+        for (role, caller) in &callers {
+            let answer = call(caller, method, path, of_nobody).await;
+            let allowed = match who {
+                Who::Everybody => true,
+                Who::Roles(roles) => *role == "operator" || roles.contains(role),
+            };
+            match allowed {
+                false => drop(answer.problem(403)),
+                true => assert!(
+                    !matches!(answer.status.as_u16(), 403 | 500..),
+                    "{role}: {method} {path}: {}",
+                    answer.text()
+                ),
+            }
+        }
+    }
+    // And nothing else is there, in the same words.
+    acme.get("/api/v1/nothing").await.problem(404);
+    acme.send(Method::PUT, "/api/v1/logs", &[], "").await.problem(405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_admin_sees_and_changes_nothing() {
+    let app = App::shared().await;
+    let (acme, eve) = (app.tenant("ours").await, app.tenant("theirs").await);
+    let secret = unique("secret");
+    let id = acme
+        .take(&json!({"event_id": "deed-1", "message": secret, "user_id": secret, "details": {"k": secret}}))
+        .await;
+
+    let nothing = eve.get(&format!("/api/v1/logs/{id}")).await;
+    let as_for_nobody = eve.get("/api/v1/logs/00000000-0000-4000-8000-000000000000").await;
+    assert_eq!(nothing.problem(404), as_for_nobody.problem(404));
+    eve.get("/api/v1/logs/deed-1").await.problem(404);
+    eve.get(&format!("/api/v1/logs/{id}?tenant_id={}", acme.tenant))
+        .await
+        .problem(403);
+    for parameters in [
+        &[("q", secret.as_str())][..],
+        &[("user_id", &secret)],
+        &[("details.k", &secret)],
+        &[("event_id", &id)],
+    ] {
+        let page = eve
+            .search(&[parameters, &[("count", "true")]].concat())
+            .await
+            .expect(200);
+        assert_eq!((&page["data"], &page["count"]), (&json!([]), &json!(0)));
+    }
+    eve.search(&[("tenant_id", &acme.tenant)]).await.problem(403);
+    // A cursor is good for whoever got it.
+    for n in 0..3 {
+        acme.take(&json!({"n": n})).await;
+    }
+    let page = acme.search(&[("limit", "2")]).await.expect(200);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    eve.search(&[("limit", "2"), ("cursor", cursor)])
+        .await
+        .problem(400);
+
+    eve.post(
+        "/api/v1/logs",
+        &json!({"tenant_id": acme.tenant, "action": "VIEW"}),
+    )
+    .await
+    .problem(403);
+    let bulk = eve
+        .post("/api/v1/logs/bulk", &json!([{"tenant_id": acme.tenant}]))
+        .await
+        .expect(207);
+    assert_eq!(bulk["items"][0]["status"], 403);
+
+    let ours = json!({"name": "x", "tenant_id": acme.tenant, "roles": ["admin"]});
+    eve.post("/api/v1/keys", &ours).await.problem(403);
+    let user = json!({"name": unique("mallory"), "tenant_id": acme.tenant, "roles": ["admin"], "password": "long-enough-password"});
+    eve.post("/api/v1/users", &user).await.problem(403);
+    eve.post("/api/v1/keys", &json!({"name": "x", "roles": ["operator"]}))
+        .await
+        .problem(403);
+    let made = acme
+        .post("/api/v1/keys", &json!({"name": "ours", "roles": ["ingest"]}))
+        .await
+        .expect(201);
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
+    eve.send(Method::DELETE, &path, &[], "").await.problem(404);
+    for path in ["/api/v1/keys", "/api/v1/users", "/api/v1/tenants"] {
+        let listed = eve.get(path).await.expect(200);
+        let all: &Vec<Value> = listed["data"].as_array().unwrap();
+        assert!(!listed.to_string().contains(&acme.tenant), "{path}: {listed}");
+        assert!(
+            all.iter()
+                .all(|one| one.get("key").is_none() && one.get("password").is_none()),
+            "{path}: {listed}"
+        );
+    }
+    // What is ours still works, until we end it; then within two seconds no more.
+    let ingest = acme.with(made["key"].as_str());
+    ingest
+        .post("/api/v1/logs", &json!({"action": "VIEW"}))
+        .await
+        .expect(201);
+    assert_eq!(acme.send(Method::DELETE, &path, &[], "").await.status, 204);
+    ingest
+        .post("/api/v1/logs", &json!({"action": "VIEW"}))
+        .await
+        .problem(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_writes_as_itself_and_reads_its_own() {
+    let app = App::shared().await;
+    let acme = app.tenant("own").await;
+    let name = unique("ursula");
+    let wanted = json!({"name": name, "roles": ["user"], "password": "long-enough-password"});
+    acme.post("/api/v1/users", &wanted).await.expect(201);
+    let token = app.login(&name, "long-enough-password").await;
+    let user = acme.with(token["token"].as_str());
+    acme.take(&json!({"user_id": "somebody", "message": "theirs"}))
+        .await;
+    let own = user.take(&json!({"message": "mine"})).await;
+    let found = user.found(&[]).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["event_id"], own.as_str());
+    assert_eq!(acme.found(&[]).await.len(), 2);
+    let refused = user.post("/api/v1/logs", &json!({"user_id": "somebody"})).await;
+    assert!(matches!(refused.status.as_u16(), 403 | 422), "{}", refused.text());
+    // A refreshed token is as good; the old refresh token's words are no access token.
+    let again = user
+        .post(
+            "/api/v1/auth/refresh",
+            &json!({"refresh_token": token["refresh_token"]}),
+        )
+        .await
+        .expect(200);
+    assert_eq!(acme.with(again["token"].as_str()).found(&[]).await.len(), 1);
+    user.post("/login", &json!({"username": name, "password": "wrong"}))
+        .await
+        .problem(401);
+}
