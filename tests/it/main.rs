@@ -4,11 +4,13 @@
 
 mod arrows;
 mod clickhouse_fence;
+mod bad_input;
 mod clickhouse_front;
 mod control;
 mod copies;
 mod gate;
 mod kill9;
 mod spine;
+mod outages;
 mod strangers;
 mod support;
