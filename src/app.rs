@@ -1,5 +1,7 @@
 //! Assembly: builds every part from the configuration. The only file that knows every concrete type.
 
+mod gauges;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +11,6 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
@@ -17,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::Control;
 use crate::control::first::FirstUser;
-use crate::engines::{self, DataDir, Engine, Status};
+use crate::engines::{self, DataDir, Engine};
 use crate::event::schema;
 use crate::gate::Gate;
 use crate::ingest::{Ingest, Parts};
@@ -181,6 +182,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let data = DataDir::open(&config.data_dir)?;
     let metrics = PrometheusBuilder::new().install_recorder().ok();
     meters::describe();
+    if let Some(recorder) = &metrics {
+        gauges::sum_up(recorder.clone());
+    }
     let mut lifecycle = Lifecycle::new(start.stop_within.unwrap_or(crate::lifecycle::DEADLINE));
     let (http, readers, writing) = (
         lifecycle.stage("http"),
@@ -201,7 +205,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let embedded = broker.is_some() || clickhouse.is_some();
     for (name, engine) in [("broker", broker), ("clickhouse", clickhouse)] {
         let Some(engine) = engine else { continue };
-        tokio::spawn(report(name, engine.status()));
+        gauges::follow(name, engine.status());
         engines.at_stop(name, move |_| async move {
             engine.stop().await;
             Ok(())
@@ -351,17 +355,6 @@ async fn start_engines(config: &Config, data: &DataDir) -> anyhow::Result<(Optio
         }
     };
     Ok(tokio::try_join!(broker, clickhouse)?)
-}
-
-/// Keeps the gauge of an engine up to date for as long as it is watched.
-async fn report(engine: &'static str, mut status: watch::Receiver<Status>) {
-    loop {
-        let up = matches!(*status.borrow_and_update(), Status::Up { .. });
-        metrics::gauge!(meters::ENGINE_UP, "engine" => engine).set(if up { 1.0 } else { 0.0 });
-        if status.changed().await.is_err() {
-            return;
-        }
-    }
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

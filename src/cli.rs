@@ -1,5 +1,6 @@
 //! The command line: one file per command; each calls what HTTP calls too.
 
+mod bench;
 mod clickhouse;
 mod config;
 mod connect;
@@ -58,6 +59,8 @@ enum Command {
     /// What could not be taken: list it, try it again
     #[command(subcommand)]
     Rejected(rejected::Rejected),
+    /// Measure a running server: rates, latencies, memory, disk
+    Bench(bench::Bench),
     /// Print all settings with their defaults and what they mean
     Config,
     /// Run the embedded ClickHouse alone
@@ -88,6 +91,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Token(command) => on_runtime(command.run()),
         Command::Import(command) => on_runtime(command.run()),
+        Command::Bench(command) => on_runtime(command.run(global.load(Table::new())?.data_dir)),
         Command::Migrate => on_runtime(migrate::run(global.quietly()?)),
         Command::Rebuild(command) => on_runtime(command.run(global.quietly()?)),
         Command::Verify => on_runtime(verify::run(global.quietly()?)),

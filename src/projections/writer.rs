@@ -113,7 +113,10 @@ impl Writer {
 
     async fn insert(&self, rows: &[Row], indexes: &[usize]) -> Result<(), StoreError> {
         let partitions = partitions_of(rows, indexes);
-        let mut insert = self.store.insert(self.table, &comment(&partitions)).await?;
+        let mut insert = self
+            .store
+            .insert(self.table, &name(&partitions, self.clock.fresh_id()))
+            .await?;
         for index in indexes {
             let row = &rows[*index];
             let version = version_at(row.at.offset.max(0) as u64);
@@ -162,7 +165,7 @@ impl Writer {
         }
         let mut held = HashSet::new();
         for partition in partitions {
-            self.store.kill_inserts(&format!(" p{partition} ")).await?;
+            self.store.kill_inserts(&format!(".p{partition}.")).await?;
             held.extend(self.ask(*partition, from).await?);
         }
         Ok(held)
@@ -193,13 +196,13 @@ impl Writer {
     }
 }
 
-/// Names an insert by the partitions it holds, so that their next owner can end it.
-fn comment(partitions: &[i32]) -> String {
+/// Names an insert by the partitions it holds, so that their next owner can end it. A server wants each name once.
+fn name(partitions: &[i32], once: Uuid) -> String {
     let list: String = partitions
         .iter()
-        .map(|partition| format!("p{partition} "))
+        .map(|partition| format!("p{partition}."))
         .collect();
-    format!("trailhouse-projector {list}")
+    format!("trailhouse-projector.{list}{once}")
 }
 
 /// Kafka numbers partitions from 0; no topic comes near 65,536 of them.
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_insert_is_found_by_each_of_its_partitions() {
-        let comment = comment(&[1, 12]);
-        assert!(comment.contains(" p1 ") && comment.contains(" p12 ") && !comment.contains(" p2 "));
+        let name = name(&[1, 12], Uuid::nil());
+        assert!(name.contains(".p1.") && name.contains(".p12.") && !name.contains(".p2."));
     }
 }

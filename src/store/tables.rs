@@ -36,20 +36,20 @@ impl Store {
         within(SLOW, self.client.query_raw(sql).execute()).await
     }
 
-    /// Begins an insert of events into `table`. `comment` finds it again in the server's list of what runs.
-    pub async fn insert(&self, table: &str, comment: &str) -> Result<Insert<EventRow<'static>>, StoreError> {
+    /// Begins an insert of events into `table`. `query_id` finds it again in the server's list of what runs.
+    pub async fn insert(&self, table: &str, query_id: &str) -> Result<Insert<EventRow<'static>>, StoreError> {
         let client = self.client.clone().with_validation(false);
         let insert = client.insert::<EventRow<'static>>(table).await?;
         Ok(insert
-            .with_setting("log_comment", comment)
+            .with_setting("query_id", query_id)
             .with_timeouts(Some(SEND_WITHIN), Some(END_WITHIN)))
     }
 
-    /// Ends the inserts whose comment holds `mark`, and waits until they have ended.
+    /// Ends the inserts whose query id holds `mark`, and waits until they have ended.
     pub async fn kill_inserts(&self, mark: &str) -> Result<(), StoreError> {
         let mut statement = Statement::new();
         statement
-            .push("KILL QUERY WHERE query_kind = 'Insert' AND position(Settings['log_comment'], ")
+            .push("KILL QUERY WHERE position(query_id, ")
             .bind("String", Value::text(mark))
             .push(") > 0 SYNC");
         self.run_slowly(&statement).await

@@ -64,18 +64,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let Body(bytes) = Body::from_request(request, state).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let status = if error.is_data() {
-                StatusCode::UNPROCESSABLE_ENTITY
+            let detail = format!("The body is not what this route takes: {error}.");
+            if error.is_data() {
+                ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, vec![Problem::new("", detail)])
             } else {
-                StatusCode::BAD_REQUEST
-            };
-            ApiError::invalid(
-                status,
-                vec![Problem::new(
-                    "",
-                    format!("The body is not what this route takes: {error}."),
-                )],
-            )
+                ApiError::new(StatusCode::BAD_REQUEST, "unreadable_body", detail)
+            }
         })
     }
 }

@@ -7,6 +7,7 @@ mod clickhouse_fence;
 mod bad_input;
 mod clickhouse_front;
 mod control;
+mod import;
 mod copies;
 mod gate;
 mod kill9;

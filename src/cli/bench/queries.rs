@@ -1,0 +1,116 @@
+//! The five questions people ask most, each many times with other values, one at a time.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use hdrhistogram::Histogram;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::mix::{DEPARTMENTS, Random};
+use super::wire::{Server, Wire};
+
+/// Each kind of question is asked so often.
+const TIMES: usize = 200;
+
+/// A question, and how long its answers took in microseconds.
+pub(super) struct Timed {
+    pub(super) what: &'static str,
+    pub(super) latency: Histogram<u64>,
+    /// Answers without a single event, of all.
+    pub(super) empty: usize,
+}
+
+/// How many events can be searched.
+pub(super) async fn count(server: &Server) -> anyhow::Result<u64> {
+    let mut wire = Wire::new(server);
+    let answer = ask(&mut wire, server, "/api/v1/logs?limit=1&count=true").await?;
+    answer["count"].as_u64().context("the answer has no count")
+}
+
+/// Asks everything.
+pub(super) async fn ask_all(server: &Server, seed: u64) -> anyhow::Result<Vec<Timed>> {
+    let mut wire = Wire::new(server);
+    let (mut random, sample) = (Random::new(seed), sample(&mut wire, server).await?);
+    let mut timed = Vec::new();
+    for (what, path) in QUESTIONS {
+        let (mut latency, mut empty) = (Histogram::new(3)?, 0);
+        for _ in 0..TIMES {
+            let event = &sample[random.below(sample.len() as u64) as usize];
+            let path = path(event, &mut random);
+            let asked = Instant::now();
+            let answer = ask(&mut wire, server, &path).await?;
+            latency.saturating_record(asked.elapsed().as_micros() as u64);
+            empty += usize::from(answer["data"].as_array().is_some_and(Vec::is_empty));
+            // Apart enough that one answer's end is not the next one's beginning.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        timed.push(Timed { what, latency, empty });
+    }
+    Ok(timed)
+}
+
+type Question = (&'static str, fn(&Value, &mut Random) -> String);
+
+const QUESTIONS: [Question; 6] = [
+    ("newest page", |_, _| "/api/v1/logs?limit=100".into()),
+    ("page of a minute", |event, _| {
+        let minute = text(event, "/time").chars().take(16).collect::<String>();
+        format!("/api/v1/logs?from={minute}:00Z&to={minute}:59Z&limit=100")
+    }),
+    ("by filter (user_id)", |event, _| {
+        format!("/api/v1/logs?user_id={}&limit=100", text(event, "/actor/id"))
+    }),
+    ("by details (department and region)", |event, random| {
+        format!(
+            "/api/v1/logs?details.department={}&details.region={}&limit=100",
+            random.pick(&DEPARTMENTS),
+            text(event, "/details/region")
+        )
+    }),
+    ("by full text", |event, _| {
+        // A name and a number: rare together, each common enough alone.
+        let message = text(event, "/message");
+        let words: Vec<_> = message
+            .split([' ', '.'])
+            .filter(|word| !word.is_empty())
+            .collect();
+        format!(
+            "/api/v1/logs?q={}%20{}&limit=100",
+            words.first().unwrap_or(&"x"),
+            words.get(4).unwrap_or(&"x")
+        )
+    }),
+    ("by id", |event, _| {
+        format!("/api/v1/logs/{}", text(event, "/event_id"))
+    }),
+];
+
+fn text<'a>(event: &'a Value, pointer: &str) -> &'a str {
+    event.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Events from all over the time that is held.
+async fn sample(wire: &mut Wire, server: &Server) -> anyhow::Result<Vec<Value>> {
+    let mut sample = Vec::new();
+    for path in ["/api/v1/logs?limit=500", "/api/v1/logs?limit=500&sort=time"] {
+        if let Value::Array(events) = ask(wire, server, path).await?["data"].take() {
+            sample.extend(events);
+        }
+    }
+    match sample.is_empty() {
+        true => bail!("there is nothing to search: fill it first with --fill 5000000"),
+        false => Ok(sample),
+    }
+}
+
+async fn ask(wire: &mut Wire, server: &Server, path: &str) -> anyhow::Result<Value> {
+    let answer = wire
+        .send(&server.get(path))
+        .await
+        .with_context(|| format!("GET {path}"))?;
+    match answer.status {
+        200 => Ok(answer.json()),
+        status => bail!("GET {path}: {status}: {}", String::from_utf8_lossy(&answer.body)),
+    }
+}
