@@ -4,12 +4,19 @@
 
 mod arrows;
 mod clickhouse_fence;
+mod bad_input;
 mod clickhouse_front;
 mod control;
 mod copies;
+mod examples;
 mod gate;
 mod import;
 mod kill9;
 mod spine;
+mod limits;
+mod outages;
+mod poison;
+mod rebuild;
+mod registry;
 mod strangers;
 mod support;

@@ -374,6 +374,18 @@ impl App {
         caller
     }
 
+    /// A user with these roles, logged in.
+    pub async fn user(&self, tenant: &str, roles: &[&str]) -> Caller {
+        let name = super::unique("user");
+        let wanted = json!({"name": name, "tenant_id": tenant, "roles": roles, "password": PASSWORD});
+        let operator = self.operator().await;
+        operator.post("/api/v1/users", &wanted).await.expect(201);
+        let token = self.login(&name, PASSWORD).await;
+        let mut caller = operator.with(token["token"].as_str());
+        caller.tenant = tenant.to_owned();
+        caller
+    }
+
     /// What `trailhouse rejected list` says of a tenant, oldest first.
     pub async fn rejected(&self, tenant: &str) -> Vec<Value> {
         let mut all = self.all_rejected().await;
