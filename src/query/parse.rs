@@ -4,19 +4,17 @@
 //! value. The same name and operator again means "or"; everything else means "and". Every problem is found in one
 //! go, each under the parameter's name as it was written.
 
+mod value;
+
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-use ipnet::IpNet;
-use uuid::Uuid;
+use value::{moment_of, path, severity, test};
 
-use super::filter::{Comparison, Condition, Field, Filter, Operand, Range, Test};
+use super::filter::{Comparison, Condition, Field, Filter, Range, Test};
 use super::names::{self, Control, Known};
 use super::words::Words;
-use crate::clock::Timestamp;
+use crate::event::TenantId;
 use crate::event::problem::Problem;
-use crate::event::{Outcome, Severity, TenantId, moment};
-use crate::store::details;
 
 /// Events on a page where nothing is said.
 pub const LIMIT_DEFAULT: u16 = 100;
@@ -26,9 +24,6 @@ pub const LIMIT_MAX: u16 = 1_000;
 pub const VALUES_MAX: usize = 1_000;
 /// The longest value, in bytes.
 pub const VALUE_MAX: usize = 4_096;
-
-/// How a detail's path may be introduced; the flat input forms have these names for `details`.
-const DETAILS: [&str; 3] = ["details.", "metadata.", "event_details."];
 
 /// A question about events, ready to be asked on behalf of somebody.
 #[derive(Clone, Debug, PartialEq)]
@@ -267,116 +262,12 @@ fn check_operator(field: &Field, operator: Operator) -> Result<(), String> {
     }
 }
 
-/// The path of a detail, written as the table has it.
-fn path(name: &str) -> Result<String, String> {
-    let path = match DETAILS.iter().find_map(|prefix| name.strip_prefix(prefix)) {
-        Some("") => return Err("which detail? `details.amount`, for example".to_owned()),
-        Some(path) => path,
-        None => {
-            if let Some(meant) = names::guess(name) {
-                return Err(format!(
-                    "unknown parameter; did you mean `{meant}`? For a detail of this name write `details.{name}`"
-                ));
-            }
-            if ["actor.", "resource.", "source."]
-                .iter()
-                .any(|part| name.starts_with(part))
-            {
-                return Err(format!(
-                    "events have no such field; for a detail of this name write `details.{name}`"
-                ));
-            }
-            name
-        }
-    };
-    Ok(canonical_path(path))
-}
-
-/// Escapes what must be, whether or not the writer did.
-fn canonical_path(path: &str) -> String {
-    let mut canonical = String::with_capacity(path.len());
-    let mut key = String::new();
-    let mut chars = path.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '.' => {
-                canonical.push_str(&details::escape_key(&key));
-                canonical.push('.');
-                key.clear();
-            }
-            '\\' => key.push(chars.next().unwrap_or('\\')),
-            c => key.push(c),
-        }
-    }
-    canonical.push_str(&details::escape_key(&key));
-    canonical
-}
-
-fn test(field: &Field, operator: Operator, values: &[String]) -> Result<Test, String> {
-    let all = || values.to_vec();
-    Ok(match (operator, field) {
-        (Operator::Prefix, _) => Test::Prefix(all()),
-        (Operator::Compare(how), _) => Test::Compare(how, values.iter().map(|v| Operand::parse(v)).collect()),
-        (Operator::Equal, Field::Text(_) | Field::Tag | Field::Details(_)) => Test::OneOf(all()),
-        (Operator::Equal, Field::EventId) => Test::Ids(each(values, |value| {
-            Uuid::try_parse(value)
-                .map_err(|_| "an event id is a UUID; for the client's own id there is `source_event_id`")
-        })?),
-        (Operator::Equal, Field::Severity) => Test::Severities(each(values, severity)?),
-        (Operator::Equal, Field::Outcome) => Test::Outcomes(each(values, |value| {
-            Outcome::parse(value).ok_or("expected success, failure or unknown")
-        })?),
-        (Operator::Equal, Field::Ip) => Test::Inside(each(values, network)?),
-    })
-}
-
-fn each<T, E: Into<String>>(
-    values: &[String],
-    read: impl Fn(&str) -> Result<T, E>,
-) -> Result<Vec<T>, String> {
-    values
-        .iter()
-        .map(|value| read(value).map_err(Into::into))
-        .collect()
-}
-
-fn severity(text: &str) -> Result<Severity, String> {
-    Severity::parse(text).ok_or_else(|| "expected INFO, WARNING, ERROR or CRITICAL".to_owned())
-}
-
-/// Nothing said is `::`, which is how the table has it.
-fn network(text: &str) -> Result<IpNet, &'static str> {
-    let text = if text.is_empty() { "::" } else { text };
-    let address = |text: &str| {
-        text.parse::<IpAddr>()
-            .ok()
-            .map(|ip| IpNet::from(ip.to_canonical()))
-    };
-    text.parse::<IpNet>()
-        .ok()
-        .or_else(|| address(text))
-        .map(|net| net.trunc())
-        .ok_or("expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32")
-}
-
-fn moment_of(text: &str) -> Result<Timestamp, String> {
-    // A `+` that was not encoded arrives as a blank: 2026-11-20T09:00:00 01:00.
-    let with_plus = || {
-        text.rsplit_once(' ')
-            .and_then(|(date, offset)| moment::parse(&format!("{date}+{offset}")))
-    };
-    let moment = moment::parse(text).or_else(with_plus);
-    moment.map(|moment| moment.at).ok_or_else(|| {
-        "expected a date such as 2026-11-20 or 2026-11-20T09:00:00Z, or a number since 1970".to_owned()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::query::filter::TextField;
+    use crate::query::filter::{Operand, TextField};
 
     fn read(params: &[(&str, &str)]) -> Result<Search, Vec<Problem>> {
         let params: Vec<_> = params
