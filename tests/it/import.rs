@@ -158,7 +158,7 @@ async fn counted_by_search(caller: &Caller, filter: &[(&str, &str)]) -> u64 {
 
 /// What another program finds in the same files.
 fn counted(folder: &str) -> Value {
-    let python = std::env::var("TRAILHOUSE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = crate::support::python();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/count_cloudtrail.py");
     let ran = Command::new(python)
         .arg(script)
