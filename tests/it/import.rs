@@ -137,12 +137,11 @@ async fn import(app: &App, as_whom: &Caller, files: &[&str]) -> Ran {
 
 /// The number before a word in the last lines.
 fn summary(ran: &Ran, word: &str) -> u64 {
-    let mut parts = ran
-        .out
-        .lines()
-        .rev()
-        .take(2)
-        .flat_map(|line| line.splitn(2, "     ").nth(1).unwrap_or(line).split(", "));
+    let mut parts = ran.out.lines().rev().take(2).flat_map(|line| {
+        line.split_once("     ")
+            .map_or(line, |(_, rest)| rest)
+            .split(", ")
+    });
     let part = parts.find(|part| part.trim().ends_with(word));
     let number = part.and_then(|part| part.split_whitespace().find_map(|word| word.parse().ok()));
     number.unwrap_or_else(|| panic!("no {word} in {}", ran.out))

@@ -2,7 +2,6 @@
 //!
 //! The registry is a stand-in with the documented REST routes that clients use.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
