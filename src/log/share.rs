@@ -73,10 +73,7 @@ impl ConsumerContext for Context {
             _ => self.revoke(consumer, list),
         };
         if let Err(error) = result {
-            tracing::error!(
-                error = describe(&error),
-                "a change of partitions failed"
-            );
+            tracing::error!(error = describe(&error), "a change of partitions failed");
         }
     }
 }
@@ -90,7 +87,10 @@ impl Context {
                 Ok(assignments) => break assignments,
                 Err(error) if self.events.is_closed() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(error = describe(&error), "can't ask where to begin reading; asking again");
+                    tracing::warn!(
+                        error = describe(&error),
+                        "can't ask where to begin reading; asking again"
+                    );
                     std::thread::sleep(ASK_AGAIN);
                 }
             }

@@ -24,19 +24,69 @@ async fn bodies_that_are_no_events_are_refused_with_the_field() {
         ("blank", b"  \n ".to_vec(), 422, ""),
         ("a number", b"12".to_vec(), 422, ""),
         ("an empty object", b"{}".to_vec(), 422, ""),
-        ("NUL in a text", b"{\"message\": \"a\\u0000b\"}".to_vec(), 422, "/message"),
+        (
+            "NUL in a text",
+            b"{\"message\": \"a\\u0000b\"}".to_vec(),
+            422,
+            "/message",
+        ),
         ("a bare NUL", b"{\"message\": \"a\0b\"}".to_vec(), 422, "/message"),
-        ("half a pair", b"{\"message\": \"\\ud800\"}".to_vec(), 422, "/message"),
+        (
+            "half a pair",
+            b"{\"message\": \"\\ud800\"}".to_vec(),
+            422,
+            "/message",
+        ),
         ("no UTF-8", no_unicode, 422, ""),
-        ("a time of another type", b"{\"time\": {\"a\": 1}}".to_vec(), 422, "/time"),
-        ("a time that is none", b"{\"time\": \"yesterday\"}".to_vec(), 422, "/time"),
-        ("no such severity", b"{\"severity\": \"LOUD\"}".to_vec(), 422, "/severity"),
-        ("no address", b"{\"ip_address\": \"1.2.3.4.5\"}".to_vec(), 422, "/ip_address"),
-        ("an address of another type", b"{\"actor\": {\"ip\": 7}}".to_vec(), 422, "/actor/ip"),
+        (
+            "a time of another type",
+            b"{\"time\": {\"a\": 1}}".to_vec(),
+            422,
+            "/time",
+        ),
+        (
+            "a time that is none",
+            b"{\"time\": \"yesterday\"}".to_vec(),
+            422,
+            "/time",
+        ),
+        (
+            "no such severity",
+            b"{\"severity\": \"LOUD\"}".to_vec(),
+            422,
+            "/severity",
+        ),
+        (
+            "no address",
+            b"{\"ip_address\": \"1.2.3.4.5\"}".to_vec(),
+            422,
+            "/ip_address",
+        ),
+        (
+            "an address of another type",
+            b"{\"actor\": {\"ip\": 7}}".to_vec(),
+            422,
+            "/actor/ip",
+        ),
         ("actors in a list", b"{\"actor\": [1]}".to_vec(), 422, "/actor"),
-        ("tags of another type", b"{\"tags\": {\"a\": 1}}".to_vec(), 422, "/tags"),
-        ("aliases that disagree", b"{\"user_id\": \"a\", \"actor\": {\"id\": \"b\"}}".to_vec(), 422, ""),
-        ("a key twice", b"{\"action\": \"A\", \"action\": \"B\"}".to_vec(), 422, ""),
+        (
+            "tags of another type",
+            b"{\"tags\": {\"a\": 1}}".to_vec(),
+            422,
+            "/tags",
+        ),
+        (
+            "aliases that disagree",
+            b"{\"user_id\": \"a\", \"actor\": {\"id\": \"b\"}}".to_vec(),
+            422,
+            "",
+        ),
+        (
+            "a key twice",
+            b"{\"action\": \"A\", \"action\": \"B\"}".to_vec(),
+            422,
+            "",
+        ),
         ("deep", deep.into_bytes(), 422, ""),
         ("very deep", very_deep.into_bytes(), 422, ""),
         ("wide", wide.into_bytes(), 422, ""),
@@ -46,20 +96,42 @@ async fn bodies_that_are_no_events_are_refused_with_the_field() {
         let answer = acme.send(Method::POST, "/api/v1/logs", &JSON, body.clone()).await;
         assert_eq!(answer.status.as_u16(), status, "{what}: {}", answer.text());
         let fields = answer.fields(status);
-        assert!(field.is_empty() || fields.iter().any(|found| found == field), "{what}: {fields:?}");
+        assert!(
+            field.is_empty() || fields.iter().any(|found| found == field),
+            "{what}: {fields:?}"
+        );
         if status == 422 {
             assert!(!fields.is_empty(), "{what} names no field: {}", answer.text());
         }
         // In a batch it is that item's problem.
         if !body.contains(&b'\n') && serde_json::from_slice::<serde_json::Value>(&body).is_ok() {
             let batch = [b"[{\"action\":\"VIEW\"},", body.as_slice(), b"]"].concat();
-            let answer = acme.send(Method::POST, "/api/v1/logs/bulk", &JSON, batch).await.expect(207);
-            assert_eq!((&answer["accepted"], &answer["items"][1]["status"]), (&json!(1), &json!(status)), "{what}");
+            let answer = acme
+                .send(Method::POST, "/api/v1/logs/bulk", &JSON, batch)
+                .await
+                .expect(207);
+            assert_eq!(
+                (&answer["accepted"], &answer["items"][1]["status"]),
+                (&json!(1), &json!(status)),
+                "{what}"
+            );
         }
     }
-    for broken in ["[{\"a\":1}", "[{\"a\":1},]", "{\"logs\": [}", "[1,2] 3", "{\"logs\": [{\"a\":1}], \"x\": 1}"] {
-        let answer = acme.send(Method::POST, "/api/v1/logs/bulk", &JSON, broken.to_owned()).await;
-        assert!(matches!(answer.status.as_u16(), 207 | 400 | 422), "{broken}: {}", answer.text());
+    for broken in [
+        "[{\"a\":1}",
+        "[{\"a\":1},]",
+        "{\"logs\": [}",
+        "[1,2] 3",
+        "{\"logs\": [{\"a\":1}], \"x\": 1}",
+    ] {
+        let answer = acme
+            .send(Method::POST, "/api/v1/logs/bulk", &JSON, broken.to_owned())
+            .await;
+        assert!(
+            matches!(answer.status.as_u16(), 207 | 400 | 422),
+            "{broken}: {}",
+            answer.text()
+        );
     }
 }
 
@@ -68,7 +140,9 @@ async fn bodies_that_are_too_large_or_of_another_kind_are_refused() {
     let acme = App::shared().await.tenant("bad-kind").await;
     let huge = vec![b' '; 10 * 1024 * 1024 + 1];
     for path in ["/api/v1/logs", "/api/v1/logs/bulk"] {
-        acme.send(Method::POST, path, &JSON, huge.clone()).await.problem(413);
+        acme.send(Method::POST, path, &JSON, huge.clone())
+            .await
+            .problem(413);
     }
     // 100 MiB of blanks in 100 KB: refused when the limit is reached, not when all is unpacked.
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -76,42 +150,124 @@ async fn bodies_that_are_too_large_or_of_another_kind_are_refused() {
         bomb.write_all(&vec![b' '; 1024 * 1024]).unwrap();
     }
     let gzip = [JSON[0], ("content-encoding", "gzip")];
-    acme.send(Method::POST, "/api/v1/logs/bulk", &gzip, bomb.finish().unwrap()).await.problem(413);
+    acme.send(Method::POST, "/api/v1/logs/bulk", &gzip, bomb.finish().unwrap())
+        .await
+        .problem(413);
     let zstd = zstd::encode_all(&vec![b' '; 50 * 1024 * 1024][..], 1).unwrap();
     let headers = [JSON[0], ("content-encoding", "zstd")];
-    acme.send(Method::POST, "/api/v1/logs/bulk", &headers, zstd).await.problem(413);
-    acme.send(Method::POST, "/api/v1/logs", &gzip, "this is not gzip").await.problem(400);
+    acme.send(Method::POST, "/api/v1/logs/bulk", &headers, zstd)
+        .await
+        .problem(413);
+    acme.send(Method::POST, "/api/v1/logs", &gzip, "this is not gzip")
+        .await
+        .problem(400);
     let brotli = [JSON[0], ("content-encoding", "br")];
-    acme.send(Method::POST, "/api/v1/logs", &brotli, "{}").await.problem(415);
-    for kind in ["text/plain", "application/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"] {
-        acme.send(Method::POST, "/api/v1/logs", &[("content-type", kind)], "{\"a\":1}").await.problem(415);
-        acme.send(Method::POST, "/api/v1/logs/bulk", &[("content-type", kind)], "[]").await.problem(415);
+    acme.send(Method::POST, "/api/v1/logs", &brotli, "{}")
+        .await
+        .problem(415);
+    for kind in [
+        "text/plain",
+        "application/xml",
+        "multipart/form-data; boundary=x",
+        "application/x-www-form-urlencoded",
+    ] {
+        acme.send(
+            Method::POST,
+            "/api/v1/logs",
+            &[("content-type", kind)],
+            "{\"a\":1}",
+        )
+        .await
+        .problem(415);
+        acme.send(Method::POST, "/api/v1/logs/bulk", &[("content-type", kind)], "[]")
+            .await
+            .problem(415);
     }
     let long = "k".repeat(300);
-    let answer = acme.send(Method::POST, "/api/v1/logs", &[JSON[0], ("idempotency-key", &long)], "{\"a\":1}").await;
+    let answer = acme
+        .send(
+            Method::POST,
+            "/api/v1/logs",
+            &[JSON[0], ("idempotency-key", &long)],
+            "{\"a\":1}",
+        )
+        .await;
     assert_eq!(answer.fields(400), ["Idempotency-Key"]);
-    assert_eq!(acme.post("/api/v1/logs?wait=forever", &json!({"a": 1})).await.fields(400), ["wait"]);
-    assert_eq!(acme.post("/api/v1/logs?wiat=indexed", &json!({"a": 1})).await.fields(400), ["wiat"]);
-    for (path, body) in [("/login", json!({"username": 1})), ("/login", json!([])), ("/api/v1/keys", json!({"name": "x", "roles": ["king"]}))] {
+    assert_eq!(
+        acme.post("/api/v1/logs?wait=forever", &json!({"a": 1}))
+            .await
+            .fields(400),
+        ["wait"]
+    );
+    assert_eq!(
+        acme.post("/api/v1/logs?wiat=indexed", &json!({"a": 1}))
+            .await
+            .fields(400),
+        ["wiat"]
+    );
+    for (path, body) in [
+        ("/login", json!({"username": 1})),
+        ("/login", json!([])),
+        ("/api/v1/keys", json!({"name": "x", "roles": ["king"]})),
+    ] {
         acme.post(path, &body).await.problem(422);
     }
-    let answer = acme.post("/api/v1/keys", &json!({"name": "x", "roles": ["ingest"], "role": 1})).await;
+    let answer = acme
+        .post(
+            "/api/v1/keys",
+            &json!({"name": "x", "roles": ["ingest"], "role": 1}),
+        )
+        .await;
     assert!(answer.problem(422)["detail"].as_str().unwrap().contains("role"));
-    App::shared().await.operator().await.post("/api/v1/tenants", &json!({"id": "../x"})).await.problem(422);
+    App::shared()
+        .await
+        .operator()
+        .await
+        .post("/api/v1/tenants", &json!({"id": "../x"}))
+        .await
+        .problem(422);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn searches_take_values_as_values_and_name_what_they_do_not_know() {
     let app = App::shared().await;
     let acme = app.tenant("bad-search").await;
-    let odd = ["' OR 1=1 --", "'; DROP TABLE events; --", "\\", "\\'", "%", "_", "{tenant:String}", "\u{7f}", "'\"`", "\n\t\r", "😀 ß", "$(id)", "?", "a\\\\'b"];
+    let odd = [
+        "' OR 1=1 --",
+        "'; DROP TABLE events; --",
+        "\\",
+        "\\'",
+        "%",
+        "_",
+        "{tenant:String}",
+        "\u{7f}",
+        "'\"`",
+        "\n\t\r",
+        "😀 ß",
+        "$(id)",
+        "?",
+        "a\\\\'b",
+    ];
     for text in odd {
         acme.take(&json!({"user_id": text, "session_id": text, "action": text, "event_type": text, "resource_id": text,
             "resource_type": text, "request_id": text, "trace_id": text, "tags": [text], "details": {"path": text, text: "as a key"}}))
             .await;
     }
-    acme.take(&json!({"user_id": "plain", "details": {"path": "plain"}})).await;
-    let texts = ["user_id", "session_id", "action", "event_type", "resource_id", "resource_type", "request_id", "trace_id", "tag", "details.path", "metadata.path"];
+    acme.take(&json!({"user_id": "plain", "details": {"path": "plain"}}))
+        .await;
+    let texts = [
+        "user_id",
+        "session_id",
+        "action",
+        "event_type",
+        "resource_id",
+        "resource_type",
+        "request_id",
+        "trace_id",
+        "tag",
+        "details.path",
+        "metadata.path",
+    ];
     for text in odd {
         for name in texts {
             let found = acme.found(&[(name, text)]).await;
@@ -120,28 +276,84 @@ async fn searches_take_values_as_values_and_name_what_they_do_not_know() {
             let others = acme.found(&[(format!("{name}!").as_str(), text)]).await;
             assert_eq!(others.len(), odd.len(), "{name}!={text:?}");
         }
-        for name in ["from", "to", "severity", "min_severity", "outcome", "ip", "sort", "limit", "cursor", "count", "event_id", "include", "tenant_id", "received_from"] {
+        for name in [
+            "from",
+            "to",
+            "severity",
+            "min_severity",
+            "outcome",
+            "ip",
+            "sort",
+            "limit",
+            "cursor",
+            "count",
+            "event_id",
+            "include",
+            "tenant_id",
+            "received_from",
+        ] {
             let fields = acme.search(&[(name, text)]).await.fields(400);
             assert_eq!(fields, [name], "{text:?}");
         }
         // Words are words, whatever stands between them.
         let answer = acme.search(&[("q", text)]).await;
-        assert!(matches!(answer.status.as_u16(), 200 | 400), "q={text:?}: {}", answer.text());
-        let answer = acme.search(&[(format!("details.{text}").as_str(), "as a key")]).await;
-        assert!(matches!(answer.status.as_u16(), 200 | 400), "details.{text:?}: {}", answer.text());
-        let path = format!("/api/v1/logs/{}", text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>());
+        assert!(
+            matches!(answer.status.as_u16(), 200 | 400),
+            "q={text:?}: {}",
+            answer.text()
+        );
+        let answer = acme
+            .search(&[(format!("details.{text}").as_str(), "as a key")])
+            .await;
+        assert!(
+            matches!(answer.status.as_u16(), 200 | 400),
+            "details.{text:?}: {}",
+            answer.text()
+        );
+        let path = format!(
+            "/api/v1/logs/{}",
+            text.bytes()
+                .map(|byte| format!("%{byte:02X}"))
+                .collect::<String>()
+        );
         acme.get(&path).await.problem(404);
     }
-    assert_eq!(acme.search(&[("count", "true"), ("limit", "1")]).await.expect(200)["count"], odd.len() + 1);
+    assert_eq!(
+        acme.search(&[("count", "true"), ("limit", "1")])
+            .await
+            .expect(200)["count"],
+        odd.len() + 1
+    );
 
-    for (name, value) in [("usr_id", "x"), ("limit", "0"), ("limit", "1001"), ("limit", "-1"), ("sort", "user_id"), ("cursor", "AAAA"), ("from", "2026-13-01"), ("details.a[like]", "x"), ("user_id[gt]", "x"), ("ip", "10.0.0.0/33")] {
+    for (name, value) in [
+        ("usr_id", "x"),
+        ("limit", "0"),
+        ("limit", "1001"),
+        ("limit", "-1"),
+        ("sort", "user_id"),
+        ("cursor", "AAAA"),
+        ("from", "2026-13-01"),
+        ("details.a[like]", "x"),
+        ("user_id[gt]", "x"),
+        ("ip", "10.0.0.0/33"),
+    ] {
         let problem = acme.search(&[(name, value)]).await.problem(400);
-        assert!(problem["errors"][0]["field"].as_str().is_some_and(|field| name.starts_with(field) || field == name), "{name}: {problem}");
+        assert!(
+            problem["errors"][0]["field"]
+                .as_str()
+                .is_some_and(|field| name.starts_with(field) || field == name),
+            "{name}: {problem}"
+        );
     }
     let guessed = acme.search(&[("usr_id", "x")]).await.problem(400);
     assert!(guessed.to_string().contains("user_id"), "{guessed}");
-    let many: Vec<(String, String)> = (0..1_100).map(|n| ("user_id".to_owned(), n.to_string())).collect();
-    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let many: Vec<(String, String)> = (0..1_100)
+        .map(|n| ("user_id".to_owned(), n.to_string()))
+        .collect();
+    let many: Vec<(&str, &str)> = many
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     acme.search(&many).await.problem(400);
     for query in ["user_id=%ff", "user_id=%00", "%00=1", "user_id=%zz"] {
         acme.get(&format!("/api/v1/logs?{query}")).await.problem(400);
@@ -156,9 +368,26 @@ async fn nothing_secret_is_logged_or_told() {
     let user = json!({"name": "sam", "roles": ["admin"], "password": password});
     acme.post("/api/v1/users", &user).await.expect(201);
     let tokens = app.login("sam", &password).await;
-    app.stranger().post("/login", &json!({"username": "sam", "password": format!("{password}x")})).await.problem(401);
-    app.stranger().post("/login", &json!({"username": "sam", "password": {"p": password}})).await.problem(422);
-    app.stranger().send(Method::POST, "/login", &JSON, format!("{{\"password\": \"{password}\"")).await.problem(400);
+    app.stranger()
+        .post(
+            "/login",
+            &json!({"username": "sam", "password": format!("{password}x")}),
+        )
+        .await
+        .problem(401);
+    app.stranger()
+        .post("/login", &json!({"username": "sam", "password": {"p": password}}))
+        .await
+        .problem(422);
+    app.stranger()
+        .send(
+            Method::POST,
+            "/login",
+            &JSON,
+            format!("{{\"password\": \"{password}\""),
+        )
+        .await
+        .problem(400);
     let forged = format!("{}AAAA", tokens["token"].as_str().unwrap());
     acme.with(Some(&forged)).get("/api/v1/logs").await.problem(401);
     acme.take(&json!({"action": "VIEW"})).await;
@@ -166,18 +395,39 @@ async fn nothing_secret_is_logged_or_told() {
 
     let clickhouse = std::fs::read_to_string(app.data_dir().join("clickhouse.password")).unwrap();
     let keys = std::fs::read_to_string(app.data_dir().join("keys")).unwrap();
-    let key = keys.split(|c: char| !(c.is_ascii_alphanumeric() || "+/=_-".contains(c))).max_by_key(|word| word.len()).unwrap();
+    let key = keys
+        .split(|c: char| !(c.is_ascii_alphanumeric() || "+/=_-".contains(c)))
+        .max_by_key(|word| word.len())
+        .unwrap();
     let api_key = acme.credential.clone().unwrap();
-    let secrets = [&password, tokens["token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap(), &api_key, clickhouse.trim(), key, crate::support::app::PASSWORD];
+    let secrets = [
+        &password,
+        tokens["token"].as_str().unwrap(),
+        tokens["refresh_token"].as_str().unwrap(),
+        &api_key,
+        clickhouse.trim(),
+        key,
+        crate::support::app::PASSWORD,
+    ];
     let out = std::fs::read_to_string(app.home().join("out")).unwrap();
-    let logs = ["log/broker.log", "log/clickhouse.log"].map(|name| std::fs::read(app.data_dir().join(name)).unwrap_or_default());
+    let logs = ["log/broker.log", "log/clickhouse.log"]
+        .map(|name| std::fs::read(app.data_dir().join(name)).unwrap_or_default());
     let metrics = app.stranger().get("/metrics").await.text();
-    let told = [app.log(), out, metrics, String::from_utf8_lossy(&logs.concat()).into_owned()];
+    let told = [
+        app.log(),
+        out,
+        metrics,
+        String::from_utf8_lossy(&logs.concat()).into_owned(),
+    ];
     for secret in secrets {
         assert!(secret.len() >= 12, "{secret:?} is too short to be looked for");
         for (n, text) in told.iter().enumerate() {
             let line = text.lines().find(|line| line.contains(secret));
-            assert!(line.is_none(), "{n}: {}", line.unwrap_or_default().replace(secret, "<THE SECRET>"));
+            assert!(
+                line.is_none(),
+                "{n}: {}",
+                line.unwrap_or_default().replace(secret, "<THE SECRET>")
+            );
         }
     }
 }

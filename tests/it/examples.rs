@@ -16,7 +16,9 @@ const MADE_ON_ARRIVAL: &str = "01a1f8d3-ea00-7000-8000-000000000001";
 const OF_THEIR_DAY: [&str; 2] = ["time-almost-a-day-ahead", "time-over-a-day-ahead"];
 
 fn examples(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/examples").join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("schemas/examples")
+        .join(folder);
     let mut inputs: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -36,17 +38,34 @@ fn neighbour(path: &Path, kind: &str) -> Option<Value> {
 /// Headers and body of a CloudEvent in binary mode.
 fn binary(text: &str) -> (Vec<(&str, &str)>, &str) {
     let (head, body) = text.split_once("\n\n").unwrap();
-    (head.lines().map(|line| line.split_once(": ").unwrap()).collect(), body.trim_end())
+    (
+        head.lines().map(|line| line.split_once(": ").unwrap()).collect(),
+        body.trim_end(),
+    )
 }
 
 async fn post(caller: &Caller, path: &Path) -> Answer {
     let body = fs::read(path).unwrap();
     if path.extension().unwrap() == "json" {
-        return caller.send(Method::POST, "/api/v1/logs?wait=indexed", &[("content-type", "application/json")], body).await;
+        return caller
+            .send(
+                Method::POST,
+                "/api/v1/logs?wait=indexed",
+                &[("content-type", "application/json")],
+                body,
+            )
+            .await;
     }
     let text = String::from_utf8(body).unwrap();
     let (headers, body) = binary(&text);
-    caller.send(Method::POST, "/api/v1/logs?wait=indexed", &headers, body.to_owned()).await
+    caller
+        .send(
+            Method::POST,
+            "/api/v1/logs?wait=indexed",
+            &headers,
+            body.to_owned(),
+        )
+        .await
 }
 
 /// What does not depend on when it arrived.
@@ -81,11 +100,18 @@ async fn valid_examples_are_taken_and_found_as_their_events() {
             if answer.status == 409 && ids.contains(&id) {
                 continue;
             }
-            assert!(matches!(answer.status.as_u16(), 200 | 201), "{name}: {}", answer.text());
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 201),
+                "{name}: {}",
+                answer.text()
+            );
             let answer = answer.json();
             let mut seen = answer.get("warnings").cloned();
             let mut expected = neighbour(&path, "warnings.json");
-            [&mut seen, &mut expected].into_iter().flatten().for_each(without_today);
+            [&mut seen, &mut expected]
+                .into_iter()
+                .flatten()
+                .for_each(without_today);
             assert_eq!(seen, expected, "{name}");
             answer["event_id"].as_str().unwrap().to_owned()
         };

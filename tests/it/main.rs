@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a story that cannot go on ends there
 
 mod arrows;
-mod clickhouse_fence;
 mod bad_input;
+mod clickhouse_fence;
 mod clickhouse_front;
 mod control;
 mod copies;
@@ -12,11 +12,11 @@ mod examples;
 mod gate;
 mod import;
 mod kill9;
-mod spine;
 mod limits;
 mod outages;
 mod poison;
 mod rebuild;
 mod registry;
+mod spine;
 mod strangers;
 mod support;

@@ -9,7 +9,11 @@ use crate::support::{Answer, App, Child, until, until_some};
 /// 503 with a time to come back.
 fn come_back(answer: &Answer) {
     answer.problem(503);
-    let after: u64 = answer.header("retry-after").expect("Retry-After").parse().unwrap();
+    let after: u64 = answer
+        .header("retry-after")
+        .expect("Retry-After")
+        .parse()
+        .unwrap();
     assert!((1..=60).contains(&after));
 }
 
@@ -23,9 +27,17 @@ async fn without_clickhouse_events_are_taken_and_searches_say_so() {
     let mut taken = Vec::new();
     for n in 0..20 {
         let started = Instant::now();
-        let answer = acme.post("/api/v1/logs", &json!({"event_id": format!("during-{n}"), "action": "VIEW"})).await;
+        let answer = acme
+            .post(
+                "/api/v1/logs",
+                &json!({"event_id": format!("during-{n}"), "action": "VIEW"}),
+            )
+            .await;
         answer.expect(201);
-        assert!(started.elapsed() < Duration::from_secs(10), "taking an event waits for ClickHouse");
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "taking an event waits for ClickHouse"
+        );
         taken.push(format!("during-{n}"));
     }
     // Old ones can't be looked up; they are taken all the same, and stay one event.
@@ -35,26 +47,47 @@ async fn without_clickhouse_events_are_taken_and_searches_say_so() {
     come_back(&acme.search(&[("action", "VIEW")]).await);
     come_back(&acme.get("/api/v1/logs/before").await);
     let ready = app.stranger().get("/readyz").await.expect(503);
-    assert_eq!((&ready["checks"]["clickhouse"]["ok"], &ready["checks"]["log"]["ok"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (
+            &ready["checks"]["clickhouse"]["ok"],
+            &ready["checks"]["log"]["ok"]
+        ),
+        (&json!(false), &json!(true))
+    );
     app.stranger().get("/healthz").await.expect(200);
     drop(held);
 
-    until("searches are answered again", async || acme.search(&[]).await.status == 200).await;
+    until("searches are answered again", async || {
+        acme.search(&[]).await.status == 200
+    })
+    .await;
     for id in &taken {
         acme.arrives(id).await;
     }
-    until("everything is found, once", async || acme.found(&[]).await.len() == taken.len() + 2).await;
-    until("the server is ready again", async || app.stranger().get("/readyz").await.status == 200).await;
+    until("everything is found, once", async || {
+        acme.found(&[]).await.len() == taken.len() + 2
+    })
+    .await;
+    until("the server is ready again", async || {
+        app.stranger().get("/readyz").await.status == 200
+    })
+    .await;
 
     // Killed again and again while events come.
     for round in 0..3 {
         app.kill9_child(Child::ClickHouse).await;
-        acme.post("/api/v1/logs", &json!({"event_id": format!("killed-{round}")})).await.expect(201);
+        acme.post("/api/v1/logs", &json!({"event_id": format!("killed-{round}")}))
+            .await
+            .expect(201);
     }
     for round in 0..3 {
         until_some("what was taken meanwhile is found", async || {
             let answer = acme.get(&format!("/api/v1/logs/killed-{round}")).await;
-            assert!(matches!(answer.status.as_u16(), 200 | 404 | 503), "{}", answer.text());
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 404 | 503),
+                "{}",
+                answer.text()
+            );
             (answer.status == 200).then_some(())
         })
         .await;
@@ -69,25 +102,52 @@ async fn without_the_log_nothing_is_taken_and_searches_go_on() {
 
     let held = app.hold(Child::Broker);
     // The first ones may wait for an answer that does not come; no event is acknowledged.
-    let answer = acme.post("/api/v1/logs", &json!({"event_id": "during", "action": "EDIT"})).await;
+    let answer = acme
+        .post("/api/v1/logs", &json!({"event_id": "during", "action": "EDIT"}))
+        .await;
     come_back(&answer);
-    come_back(&acme.post("/api/v1/logs/bulk", &json!([{"event_id": "during", "action": "EDIT"}])).await);
+    come_back(
+        &acme
+            .post(
+                "/api/v1/logs/bulk",
+                &json!([{"event_id": "during", "action": "EDIT"}]),
+            )
+            .await,
+    );
     until("the server knows that the log is away", async || {
         let started = Instant::now();
-        let answer = acme.post("/api/v1/logs", &json!({"event_id": "during", "action": "EDIT"})).await;
+        let answer = acme
+            .post("/api/v1/logs", &json!({"event_id": "during", "action": "EDIT"}))
+            .await;
         come_back(&answer);
         started.elapsed() < Duration::from_secs(1)
     })
     .await;
     let ready = app.stranger().get("/readyz").await.expect(503);
-    assert_eq!((&ready["checks"]["clickhouse"]["ok"], &ready["checks"]["log"]["ok"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (
+            &ready["checks"]["clickhouse"]["ok"],
+            &ready["checks"]["log"]["ok"]
+        ),
+        (&json!(true), &json!(false))
+    );
     assert_eq!(acme.arrives("before").await["event_id"], before.as_str());
     assert_eq!(acme.found(&[("action", "VIEW")]).await.len(), 1);
     drop(held);
 
     let again = json!({"event_id": "during", "action": "EDIT"});
-    until("events are taken again", async || matches!(acme.post("/api/v1/logs", &again).await.status.as_u16(), 200 | 201)).await;
+    until("events are taken again", async || {
+        matches!(acme.post("/api/v1/logs", &again).await.status.as_u16(), 200 | 201)
+    })
+    .await;
     acme.arrives("during").await;
-    assert_eq!(acme.found(&[("source_event_id", "during")]).await.len(), 1, "sent again, and still one");
-    until("the server is ready again", async || app.stranger().get("/readyz").await.status == 200).await;
+    assert_eq!(
+        acme.found(&[("source_event_id", "during")]).await.len(),
+        1,
+        "sent again, and still one"
+    );
+    until("the server is ready again", async || {
+        app.stranger().get("/readyz").await.status == 200
+    })
+    .await;
 }

@@ -8,8 +8,10 @@ use crate::support::{App, until, until_some};
 async fn what_clickhouse_refuses_stops_nobody_and_comes_back_with_a_rebuild() {
     let app = App::start_with(&[]).await;
     let acme = app.tenant("poison").await;
-    acme.take(&json!({"action": "VIEW", "event_type": "before"})).await;
-    app.sql("ALTER TABLE events ADD CONSTRAINT no_poison CHECK event_type != 'poison'").await;
+    acme.take(&json!({"action": "VIEW", "event_type": "before"}))
+        .await;
+    app.sql("ALTER TABLE events ADD CONSTRAINT no_poison CHECK event_type != 'poison'")
+        .await;
 
     // Old enough and of several months: many inserts, each with its own bad ones.
     let event = |n: usize| {
@@ -17,12 +19,22 @@ async fn what_clickhouse_refuses_stops_nobody_and_comes_back_with_a_rebuild() {
         json!({"event_id": format!("n-{n}"), "event_type": kind, "time": 1_700_000_000 + 400_000 * n})
     };
     let events: Vec<_> = (0..120).map(event).collect();
-    let poisoned = events.iter().filter(|event| event["event_type"] == "poison").count();
+    let poisoned = events
+        .iter()
+        .filter(|event| event["event_type"] == "poison")
+        .count();
     let answer = acme.post("/api/v1/logs/bulk", &json!(events)).await.expect(200);
-    assert_eq!(answer["accepted"], events.len(), "what the log has is acknowledged");
+    assert_eq!(
+        answer["accepted"],
+        events.len(),
+        "what the log has is acknowledged"
+    );
 
     until("all others are found", async || {
-        let counted = acme.search(&[("event_type", "food"), ("count", "true"), ("limit", "1")]).await.expect(200);
+        let counted = acme
+            .search(&[("event_type", "food"), ("count", "true"), ("limit", "1")])
+            .await
+            .expect(200);
         counted["count"] == events.len() - poisoned
     })
     .await;
@@ -34,14 +46,24 @@ async fn what_clickhouse_refuses_stops_nobody_and_comes_back_with_a_rebuild() {
     assert_eq!(rejected.len(), poisoned);
     for record in &rejected {
         assert_eq!(record["reason"], "unstorable");
-        assert!(record["origin"].as_str().unwrap().starts_with("audit.events/"), "{record}");
-        assert!(record["detail"].as_str().unwrap().contains("no_poison"), "{record}");
+        assert!(
+            record["origin"].as_str().unwrap().starts_with("audit.events/"),
+            "{record}"
+        );
+        assert!(
+            record["detail"].as_str().unwrap().contains("no_poison"),
+            "{record}"
+        );
     }
     assert!(acme.found(&[("event_type", "poison")]).await.is_empty());
     // What comes later goes in as before.
     acme.take(&json!({"action": "VIEW", "event_type": "after"})).await;
     let ran = app.run(&["verify"]).await;
-    assert!(ran.ok, "what is in audit.rejected is not missing: {}{}", ran.out, ran.err);
+    assert!(
+        ran.ok,
+        "what is in audit.rejected is not missing: {}{}",
+        ran.out, ran.err
+    );
 
     app.sql("ALTER TABLE events DROP CONSTRAINT no_poison").await;
     let ran = app.run(&["rebuild"]).await;

@@ -10,7 +10,8 @@ const COLUMNS: &str = "tenant_id, time, event_id, received_at, time_offset, time
 
 /// Every row, in full.
 async fn rows(app: &App) -> Vec<String> {
-    let statement = format!("SELECT {COLUMNS} FROM events FINAL ORDER BY tenant_id, time, event_id FORMAT JSONEachRow");
+    let statement =
+        format!("SELECT {COLUMNS} FROM events FINAL ORDER BY tenant_id, time, event_id FORMAT JSONEachRow");
     app.sql(&statement).await.lines().map(str::to_owned).collect()
 }
 
@@ -46,21 +47,32 @@ async fn a_rebuild_gives_the_same_rows_and_verify_sees_what_is_missing() {
     // Beside the serving table, while searches and writes go on.
     let (rebuilt, ()) = tokio::join!(app.run(&["rebuild"]), async {
         for n in 0..30 {
-            let counted = acme.search(&[("count", "true"), ("limit", "1")]).await.expect(200);
+            let counted = acme
+                .search(&[("count", "true"), ("limit", "1")])
+                .await
+                .expect(200);
             assert_eq!(counted["count"], 150);
             let late = json!({"event_id": format!("late-{n}"), "event_type": "late"});
             beta.post("/api/v1/logs", &late).await.expect(201);
         }
     });
     assert!(rebuilt.ok, "{}{}", rebuilt.out, rebuilt.err);
-    until("the late ones are found", async || beta.found(&[("event_type", "late")]).await.len() == 30).await;
+    until("the late ones are found", async || {
+        beta.found(&[("event_type", "late")]).await.len() == 30
+    })
+    .await;
     let after = rows(&app).await;
-    let of_before: Vec<_> = after.iter().filter(|row| !row.contains("\"event_type\":\"late\"")).cloned().collect();
+    let of_before: Vec<_> = after
+        .iter()
+        .filter(|row| !row.contains("\"event_type\":\"late\""))
+        .cloned()
+        .collect();
     assert_eq!(of_before, before);
     verifies(&app, true).await;
 
     // A row is gone: that is seen, and mended.
-    app.sql("ALTER TABLE events DELETE WHERE source_event_id = 'n-7' SETTINGS mutations_sync = 1").await;
+    app.sql("ALTER TABLE events DELETE WHERE source_event_id = 'n-7' SETTINGS mutations_sync = 1")
+        .await;
     let said = verifies(&app, false).await;
     assert!(said.contains("missing 1") && said.contains("rebuild"), "{said}");
     let rebuilt = app.run(&["rebuild"]).await;

@@ -20,21 +20,35 @@ use crate::support::App;
 type Schemas = Arc<Mutex<Vec<(String, String)>>>;
 
 /// `POST /subjects/{subject}/versions` and `POST /subjects/{subject}`: the same schema has the same id.
-async fn register(State(schemas): State<Schemas>, Path(subject): Path<String>, Json(body): Json<Value>) -> Json<Value> {
+async fn register(
+    State(schemas): State<Schemas>,
+    Path(subject): Path<String>,
+    Json(body): Json<Value>,
+) -> Json<Value> {
     let wanted = (subject.clone(), body["schema"].as_str().unwrap().to_owned());
     let mut schemas = schemas.lock().unwrap();
-    let id = schemas.iter().position(|known| *known == wanted).unwrap_or_else(|| {
-        schemas.push(wanted.clone());
-        schemas.len() - 1
-    });
+    let id = schemas
+        .iter()
+        .position(|known| *known == wanted)
+        .unwrap_or_else(|| {
+            schemas.push(wanted.clone());
+            schemas.len() - 1
+        });
     Json(json!({"id": id + 1, "subject": subject, "version": 1, "schema": wanted.1, "schemaType": "AVRO"}))
 }
 
 /// `GET /schemas/ids/{id}`
 async fn by_id(State(schemas): State<Schemas>, Path(id): Path<usize>) -> Response {
-    match id.checked_sub(1).and_then(|at| schemas.lock().unwrap().get(at).cloned()) {
+    match id
+        .checked_sub(1)
+        .and_then(|at| schemas.lock().unwrap().get(at).cloned())
+    {
         Some((_, schema)) => Json(json!({"schema": schema, "schemaType": "AVRO"})).into_response(),
-        None => (StatusCode::NOT_FOUND, Json(json!({"error_code": 40403, "message": "Schema not found"}))).into_response(),
+        None => (
+            StatusCode::NOT_FOUND,
+            Json(json!({"error_code": 40403, "message": "Schema not found"})),
+        )
+            .into_response(),
     }
 }
 
@@ -58,12 +72,25 @@ async fn confluent(arguments: &[&str]) -> Vec<Value> {
         PathBuf::from,
     );
     let python = engines.join("python/bin/python");
-    assert!(python.exists(), "{} is missing: run scripts/engines python", python.display());
+    assert!(
+        python.exists(),
+        "{} is missing: run scripts/engines python",
+        python.display()
+    );
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/confluent.py");
-    let ran = tokio::process::Command::new(python).arg(script).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let ran = tokio::process::Command::new(python)
+        .arg(script)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
     let ran = ran.await.unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    String::from_utf8(ran.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    String::from_utf8(ran.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,14 +104,25 @@ async fn confluents_client_reads_what_we_write_and_we_read_what_it_writes() {
 
     let kafka = app.at().kafka;
     let records = confluent(&["read", &kafka, &url, &app.topic(topics::EVENTS)]).await;
-    let record = records.iter().find(|record| record["source_event_id"] == "framed-1").unwrap();
-    assert_eq!((&record["event_id"], &record["event_type"]), (&json!(id), &json!("order.paid")), "{record}");
+    let record = records
+        .iter()
+        .find(|record| record["source_event_id"] == "framed-1")
+        .unwrap();
+    assert_eq!(
+        (&record["event_id"], &record["event_type"]),
+        (&json!(id), &json!("order.paid")),
+        "{record}"
+    );
     assert_eq!(record["actor"]["id"], "ada");
 
     // A producer with a schema of its own, which the registry knows and we don't.
     confluent(&["write", &kafka, &url, &app.topic(topics::INBOX)]).await;
     let seen = own.arrives("written-by-confluent").await;
-    assert_eq!((&seen["actor"]["id"], &seen["time"]), (&json!("bob"), &json!("2026-01-02T03:04:05Z")), "{seen}");
+    assert_eq!(
+        (&seen["actor"]["id"], &seen["time"]),
+        (&json!("bob"), &json!("2026-01-02T03:04:05Z")),
+        "{seen}"
+    );
     assert_eq!(seen["details"]["amount"], 7);
 
     // All of it is read again after a restart, and the table is what the log says.

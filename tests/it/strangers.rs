@@ -174,7 +174,8 @@ async fn another_tenants_admin_sees_and_changes_nothing() {
     let user = json!({"name": unique("mallory"), "tenant_id": acme.tenant, "roles": ["admin"], "password": "long-enough-password"});
     eve.post("/api/v1/users", &user).await.problem(403);
     for path in ["/api/v1/keys", "/api/v1/users"] {
-        let wanted = json!({"name": unique("mallory"), "roles": ["operator"], "password": "long-enough-password"});
+        let wanted =
+            json!({"name": unique("mallory"), "roles": ["operator"], "password": "long-enough-password"});
         let refused = eve.post(path, &wanted).await;
         assert!(matches!(refused.status.as_u16(), 403 | 422), "{}", refused.text());
     }
