@@ -30,11 +30,12 @@ const WAITING_BATCHES: usize = 4;
 /// A reader with nothing to read rests at most this long: an append of another process is seen then, one of this
 /// process at once.
 const IDLE_FOR: Duration = Duration::from_secs(1);
-/// How long it looks for records after a rest, and after the last records, before it rests (again).
-const PEEK: Duration = Duration::from_millis(30);
-const AWAKE_AT_TIMES: Duration = Duration::from_millis(300);
-const AWAKE_AT_FIRST: Duration = Duration::from_secs(5);
+/// How long it looks for records that it knows of, and after the last ones, before it rests (again). A slow broker's
+/// answer must come within the first, or it comes to a reader that rests.
+const AWAKE: Duration = Duration::from_secs(10);
 const AWAKE_AFTER_RECORDS: Duration = Duration::from_millis(250);
+/// How long librdkafka is asked for the first record of a batch.
+const POLL: Duration = Duration::from_millis(50);
 /// How long a question to the brokers may take on a reader's thread.
 pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -138,16 +139,6 @@ impl Drop for Fetch {
     }
 }
 
-/// How long to look after a rest: woken by an append of this process there is something to read, so until it comes;
-/// unprompted a glance, but now and then long enough for a broker that answers slowly.
-fn awake_for(peeks: u32) -> Duration {
-    match peeks {
-        0 => AWAKE_AT_FIRST,
-        peeks if peeks % 16 == 0 => AWAKE_AT_TIMES,
-        _ => PEEK,
-    }
-}
-
 struct Pump {
     consumer: Arc<BaseConsumer<Context>>,
     topic: Arc<str>,
@@ -161,16 +152,13 @@ struct Pump {
 impl Pump {
     fn run(self) {
         let mut seen = self.waker.generation();
-        let mut awake_until = Instant::now() + AWAKE_AT_FIRST;
-        let mut peeks = 0u32;
+        let mut awake_until = Instant::now() + AWAKE;
         while !self.stop.load(Ordering::Acquire) {
             match self.drain() {
                 Ok(records) if records.is_empty() => {
                     if Instant::now() >= awake_until {
-                        let now = self.sleep(seen);
-                        peeks = if now == seen { peeks.wrapping_add(1) } else { 0 };
-                        awake_until = Instant::now() + awake_for(peeks);
-                        seen = now;
+                        seen = self.sleep(seen);
+                        awake_until = Instant::now() + AWAKE;
                     }
                 }
                 Ok(records) => {
@@ -187,7 +175,7 @@ impl Pump {
     /// What librdkafka has, at most [`BATCH`]; waits for the first one.
     fn drain(&self) -> Result<Vec<Record>, LogError> {
         let mut records = Vec::new();
-        let mut wait = PEEK;
+        let mut wait = POLL;
         while records.len() < BATCH {
             match self.consumer.poll(wait) {
                 None => break,
@@ -230,12 +218,34 @@ impl Pump {
         }
     }
 
-    /// Pauses until an append of this process, or for [`IDLE_FOR`]; the group is still answered.
+    /// Rests until there is something to read: an append of this process says so, and now and then the brokers are
+    /// asked, because others append as well. The group is still answered.
     fn sleep(&self, seen: u64) -> u64 {
         self.rest(true);
-        let now = self.waker.wait(seen, IDLE_FOR);
+        let mut now = seen;
+        while !self.stop.load(Ordering::Acquire) {
+            now = self.waker.wait(seen, IDLE_FOR);
+            drop(self.consumer.poll(Duration::ZERO));
+            if now != seen || self.is_behind() {
+                break;
+            }
+        }
         self.rest(false);
         now
+    }
+
+    /// Whether the log has records that this reader was not given.
+    fn is_behind(&self) -> bool {
+        let places: Vec<(i32, i64)> = lock(&self.places)
+            .iter()
+            .map(|(partition, next)| (*partition, *next))
+            .collect();
+        places.into_iter().any(|(partition, next)| {
+            let bounds = self
+                .consumer
+                .fetch_watermarks(&self.full_topic, partition, ASK_TIMEOUT);
+            bounds.is_ok_and(|(_, end)| end > next)
+        })
     }
 
     fn rest(&self, pause: bool) {

@@ -20,6 +20,8 @@ use super::fetch::{ASK_TIMEOUT, Fetched, Places, lock};
 
 /// How long a reader may take to put down a partition that goes to another instance.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
+/// The pause between two questions to brokers that don't answer.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A partition that is this reader's from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,19 +73,47 @@ impl ConsumerContext for Context {
             _ => self.revoke(consumer, list),
         };
         if let Err(error) = result {
-            tracing::error!(
-                error = describe(&error),
-                "a change of partitions failed; the group will try again"
-            );
+            tracing::error!(error = describe(&error), "a change of partitions failed");
         }
     }
 }
 
 impl Context {
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> Result<(), KafkaError> {
+        // Nobody asks again: a partition that is not taken now is this member's for the group, and read by none.
+        // So the questions are repeated until a broker answers, or the reader is dropped.
+        let assignments = loop {
+            match self.starts(consumer, list) {
+                Ok(assignments) => break assignments,
+                Err(error) if self.events.is_closed() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(
+                        error = describe(&error),
+                        "can't ask where to begin reading; asking again"
+                    );
+                    std::thread::sleep(ASK_AGAIN);
+                }
+            }
+        };
+        // A pause may end before the first record of a new partition comes, or long after it was read before.
+        lock(&self.places).extend(assignments.iter().map(|new| (new.partition, new.from)));
+        // First the word, then the records.
+        if !assignments.is_empty() {
+            let _ = self.events.blocking_send(Fetched::Assigned(assignments));
+        }
+        consumer.incremental_assign(list)
+    }
+
+    /// Where each partition is read from; noted in `list` as well.
+    fn starts(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        list: &mut TopicPartitionList,
+    ) -> Result<Vec<Assignment>, KafkaError> {
         let committed = consumer.committed_offsets(list.clone(), ASK_TIMEOUT)?;
         let mut assignments = Vec::new();
         for element in committed.elements() {
+            element.error()?;
             let (low, end) = consumer.fetch_watermarks(element.topic(), element.partition(), ASK_TIMEOUT)?;
             let committed = element.offset().to_raw().filter(|raw| *raw >= 0);
             let next = committed.unwrap_or(low);
@@ -102,13 +132,7 @@ impl Context {
                 next,
             });
         }
-        // A pause may end before the first record of a new partition comes, or long after it was read before.
-        lock(&self.places).extend(assignments.iter().map(|new| (new.partition, new.from)));
-        // First the word, then the records.
-        if !assignments.is_empty() {
-            let _ = self.events.blocking_send(Fetched::Assigned(assignments));
-        }
-        consumer.incremental_assign(list)
+        Ok(assignments)
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {

@@ -97,23 +97,28 @@ async fn valid_examples_are_taken_and_found_as_their_events() {
             id
         } else {
             let answer = post(&own, &path).await;
+            if answer.status == 409 && ids.contains(&id) {
+                continue;
+            }
             assert!(
                 matches!(answer.status.as_u16(), 200 | 201),
                 "{name}: {}",
                 answer.text()
             );
             let answer = answer.json();
-            assert_eq!(
-                answer.get("warnings").cloned(),
-                neighbour(&path, "warnings.json"),
-                "{name}"
-            );
+            let mut seen = answer.get("warnings").cloned();
+            let mut expected = neighbour(&path, "warnings.json");
+            [&mut seen, &mut expected]
+                .into_iter()
+                .flatten()
+                .for_each(without_today);
+            assert_eq!(seen, expected, "{name}");
             answer["event_id"].as_str().unwrap().to_owned()
         };
         if made {
             expected["event_id"] = json!(id);
         }
-        // Some examples are about the same event; the first copy is the one that is found.
+        // Some examples give the same id to other events; the first one counts.
         if ids.insert(id.clone()) {
             assert_eq!(lasting(own.arrives(&id).await), expected, "{name}");
         }

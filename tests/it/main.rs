@@ -5,6 +5,7 @@
 
 mod arrows;
 mod bad_input;
+mod bad_searches;
 mod clickhouse_fence;
 mod clickhouse_front;
 mod control;
@@ -18,6 +19,8 @@ mod outages;
 mod poison;
 mod rebuild;
 mod registry;
+mod search;
+mod secrets;
 mod spine;
 mod strangers;
 mod support;

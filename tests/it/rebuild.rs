@@ -18,7 +18,7 @@ async fn rows(app: &App) -> Vec<String> {
 async fn write(acme: &Caller, from: usize, to: usize) {
     let event = |n: usize| {
         json!({
-            "event_id": format!("n-{}", n % 150), "event_type": "rebuild", "time": 1_690_000_000 + 500_000 * (n % 150),
+            "event_id": format!("n-{}", n % 150), "event_type": "rebuild", "time": 1_690_000_000 + 50_000 * (n % 150),
             "message": if n == 200 { "another content" } else { "the same" }, "before": {"n": 1}, "after": {"n": [2, "ß"]},
             "details": {"n": n % 150, "deep": {"er": [1, {"a": "b"}]}}, "tags": ["x", "y"], "ip_address": "192.0.2.1",
         })

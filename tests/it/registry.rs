@@ -2,6 +2,7 @@
 //!
 //! The registry is a stand-in with the documented REST routes that clients use.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -66,7 +67,16 @@ async fn registry(schemas: Schemas) -> String {
 
 /// Confluent's Python client, from the environment that `scripts/engines python` makes.
 async fn confluent(arguments: &[&str]) -> Vec<Value> {
-    let python = crate::support::python();
+    let engines = std::env::var_os("TRAILHOUSE_ENGINES").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/trailhouse/engines"),
+        PathBuf::from,
+    );
+    let python = engines.join("python/bin/python");
+    assert!(
+        python.exists(),
+        "{} is missing: run scripts/engines python",
+        python.display()
+    );
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/confluent.py");
     let ran = tokio::process::Command::new(python)
         .arg(script)

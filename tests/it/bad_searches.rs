@@ -1,0 +1,137 @@
+//! Searches with anything in them: values stay values, and what is not known is named.
+
+use serde_json::json;
+
+use crate::support::App;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_take_values_as_values_and_name_what_they_do_not_know() {
+    let app = App::shared().await;
+    let acme = app.tenant("bad-search").await;
+    let odd = [
+        "' OR 1=1 --",
+        "'; DROP TABLE events; --",
+        "\\",
+        "\\'",
+        "%",
+        "_",
+        "{tenant:String}",
+        "\u{7f}",
+        "'\"`",
+        "\n\t\r",
+        "😀 ß",
+        "$(id)",
+        "?",
+        "a\\\\'b",
+    ];
+    for text in odd {
+        acme.take(&json!({"user_id": text, "session_id": text, "action": text, "event_type": text, "resource_id": text,
+            "resource_type": text, "request_id": text, "trace_id": text, "tags": [text], "details": {"path": text, text: "as a key"}}))
+            .await;
+    }
+    acme.take(&json!({"user_id": "plain", "details": {"path": "plain"}}))
+        .await;
+    let texts = [
+        "user_id",
+        "session_id",
+        "action",
+        "event_type",
+        "resource_id",
+        "resource_type",
+        "request_id",
+        "trace_id",
+        "tag",
+        "details.path",
+        "metadata.path",
+    ];
+    for text in odd {
+        for name in texts {
+            let found = acme.found(&[(name, text)]).await;
+            assert_eq!(found.len(), 1, "{name}={text:?}");
+            assert_eq!(found[0]["actor"]["id"], text, "{name}");
+            let others = acme.found(&[(format!("{name}!").as_str(), text)]).await;
+            assert_eq!(others.len(), odd.len(), "{name}!={text:?}");
+        }
+        for name in [
+            "from",
+            "to",
+            "severity",
+            "min_severity",
+            "outcome",
+            "ip",
+            "sort",
+            "limit",
+            "cursor",
+            "count",
+            "event_id",
+            "include",
+            "tenant_id",
+            "received_from",
+        ] {
+            let fields = acme.search(&[(name, text)]).await.fields(400);
+            assert_eq!(fields, [name], "{text:?}");
+        }
+        // Words are words, whatever stands between them.
+        let answer = acme.search(&[("q", text)]).await;
+        assert!(
+            matches!(answer.status.as_u16(), 200 | 400),
+            "q={text:?}: {}",
+            answer.text()
+        );
+        let answer = acme
+            .search(&[(format!("details.{text}").as_str(), "as a key")])
+            .await;
+        assert!(
+            matches!(answer.status.as_u16(), 200 | 400),
+            "details.{text:?}: {}",
+            answer.text()
+        );
+        let path = format!(
+            "/api/v1/logs/{}",
+            text.bytes()
+                .map(|byte| format!("%{byte:02X}"))
+                .collect::<String>()
+        );
+        acme.get(&path).await.problem(404);
+    }
+    assert_eq!(
+        acme.search(&[("count", "true"), ("limit", "1")])
+            .await
+            .expect(200)["count"],
+        odd.len() + 1
+    );
+
+    for (name, value) in [
+        ("usr_id", "x"),
+        ("limit", "0"),
+        ("limit", "1001"),
+        ("limit", "-1"),
+        ("sort", "user_id"),
+        ("cursor", "AAAA"),
+        ("from", "2026-13-01"),
+        ("details.a[like]", "x"),
+        ("user_id[gt]", "x"),
+        ("ip", "10.0.0.0/33"),
+    ] {
+        let problem = acme.search(&[(name, value)]).await.problem(400);
+        assert!(
+            problem["errors"][0]["field"]
+                .as_str()
+                .is_some_and(|field| name.starts_with(field) || field == name),
+            "{name}: {problem}"
+        );
+    }
+    let guessed = acme.search(&[("usr_id", "x")]).await.problem(400);
+    assert!(guessed.to_string().contains("user_id"), "{guessed}");
+    let many: Vec<(String, String)> = (0..1_100)
+        .map(|n| ("user_id".to_owned(), n.to_string()))
+        .collect();
+    let many: Vec<(&str, &str)> = many
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    acme.search(&many).await.problem(400);
+    for query in ["user_id=%ff", "user_id=%00", "%00=1", "user_id=%zz"] {
+        acme.get(&format!("/api/v1/logs?{query}")).await.problem(400);
+    }
+}

@@ -1,0 +1,199 @@
+//! Searching: every filter, words, and pages in both directions.
+
+use serde_json::{Value, json};
+
+use crate::support::{App, Caller};
+
+/// A month of deeds, one an hour: by number, everything about an event is known.
+async fn deeds(acme: &Caller, count: usize) {
+    let events: Vec<Value> = (0..count)
+        .map(|n| {
+            let (kind, action) = [("user.login", "LOGIN"), ("document.update", "UPDATE"), ("document.delete", "DELETE")][n % 3];
+            let (severity, outcome) = (["INFO", "WARNING", "ERROR", "CRITICAL"][n % 4], ["success", "failure"][n % 2]);
+            let message = if n % 10 == 0 { "The quick brown fox opened ticket" } else { "Nothing happened" };
+            json!({
+                "event_type": kind,
+                "action": action,
+                "time": 1_767_225_600 + 3_600 * n,
+                "severity": severity,
+                "outcome": outcome,
+                "actor": {"id": format!("user{}", n % 5), "ip": format!("10.0.{}.{}", n % 4, n), "session_id": format!("s{}", n % 7)},
+                "resource": {"type": "document", "id": format!("doc-{n}")},
+                "message": format!("{message} {n}"),
+                "request_id": format!("r{n}"), "trace_id": format!("t{}", n / 10), "tags": [format!("tag{}", n % 3)],
+                "details": {"amount": n, "cart": {"items": [{"sku": format!("A{}", n % 6)}]}, "note": "it's 100% \"odd\""},
+            })
+        })
+        .collect();
+    let answer = acme
+        .post("/api/v1/logs/bulk?wait=indexed", &json!(events))
+        .await
+        .expect(200);
+    assert_eq!(answer["accepted"], count);
+}
+
+/// Which deeds a search finds, in its order.
+async fn which(acme: &Caller, parameters: &[(&str, &str)]) -> Vec<u64> {
+    let found = acme.found(parameters).await;
+    found
+        .iter()
+        .map(|event| event["details"]["amount"].as_u64().unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_words_and_both_together_find_what_they_say() {
+    let acme = App::shared().await.tenant("filters").await;
+    deeds(&acme, 60).await;
+    let all = |holds: fn(u64) -> bool| (0..60).rev().filter(|n| holds(*n)).collect::<Vec<u64>>();
+    let cases: &[(&[(&str, &str)], fn(u64) -> bool)] = &[
+        (&[], |_| true),
+        (&[("user_id", "user3")], |n| n % 5 == 3),
+        (&[("user_id", "user3"), ("user_id", "user4")], |n| n % 5 >= 3),
+        (&[("user_id!", "user3")], |n| n % 5 != 3),
+        (&[("event_type", "user.login"), ("outcome", "failure")], |n| {
+            n % 3 == 0 && n % 2 == 1
+        }),
+        (&[("action", "DELETE")], |n| n % 3 == 2),
+        (&[("severity", "ERROR"), ("severity", "CRITICAL")], |n| n % 4 >= 2),
+        (&[("min_severity", "ERROR")], |n| n % 4 >= 2),
+        (&[("session_id", "s6")], |n| n % 7 == 6),
+        (&[("trace_id", "t4")], |n| n / 10 == 4),
+        (&[("request_id", "r41")], |n| n == 41),
+        (&[("resource_type", "document"), ("resource_id", "doc-7")], |n| {
+            n == 7
+        }),
+        (&[("ip", "10.0.3.0/24")], |n| n % 4 == 3),
+        (&[("ip", "10.0.2.50")], |n| n == 50),
+        (&[("tag", "tag1")], |n| n % 3 == 1),
+        (&[("source", "http")], |_| true),
+        (&[("source", "kafka")], |_| false),
+        (&[("details.cart.items.sku", "A5")], |n| n % 6 == 5),
+        (&[("metadata.cart.items.sku", "A5")], |n| n % 6 == 5),
+        (&[("details.amount", "7")], |n| n == 7),
+        (&[("details.amount[gte]", "50")], |n| n >= 50),
+        (
+            &[("details.amount[gt]", "9"), ("details.amount[lt]", "12")],
+            |n| n == 10 || n == 11,
+        ),
+        (&[("details.cart.items.sku[prefix]", "A")], |_| true),
+        (&[("details.note", "it's 100% \"odd\"")], |_| true),
+        (
+            &[("from", "2026-01-01T10:00:00Z"), ("to", "2026-01-01T12:00:00Z")],
+            |n| n == 10 || n == 11,
+        ),
+        (&[("from", "2026-01-02")], |n| n >= 24),
+        (&[("q", "fox")], |n| n % 10 == 0),
+        (&[("q", "quick FOX ticket")], |n| n % 10 == 0),
+        (&[("q", "\"brown fox\" -opened")], |_| false),
+        (&[("q", "\"fox brown\"")], |_| false),
+        (&[("q", "fox OR nothing")], |_| true),
+        (
+            &[("q", "fox"), ("user_id", "user0"), ("details.amount[gt]", "30")],
+            |n| n % 10 == 0 && n > 30,
+        ),
+        (&[("q", "-fox"), ("details.amount[lt]", "3")], |n| {
+            n == 1 || n == 2
+        }),
+        (&[("user_id", "nobody")], |_| false),
+    ];
+    for (parameters, holds) in cases {
+        assert_eq!(which(&acme, parameters).await, all(*holds), "{parameters:?}");
+    }
+    let oldest_first = which(&acme, &[("sort", "time"), ("limit", "3")]).await;
+    assert_eq!(oldest_first, [0, 1, 2]);
+    let counted = acme
+        .search(&[("user_id", "user3"), ("count", "true"), ("limit", "1")])
+        .await
+        .expect(200);
+    assert_eq!(
+        (&counted["count"], &counted["has_more"]),
+        (&json!(12), &json!(true))
+    );
+    // The other name of the route.
+    assert_eq!(
+        acme.get("/events?limit=2").await.expect(200)["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_go_both_ways_and_stay_as_they_were_while_events_arrive() {
+    let acme = App::shared().await.tenant("pages").await;
+    deeds(&acme, 25).await;
+    let numbers = |page: &Value| -> Vec<u64> {
+        page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["details"]["amount"].as_u64().unwrap())
+            .collect()
+    };
+    for sort in ["-time", "time"] {
+        let mut expected: Vec<u64> = (0..25).collect();
+        if sort == "-time" {
+            expected.reverse();
+        }
+        let first = acme.search(&[("sort", sort), ("limit", "10")]).await.expect(200);
+        assert!(first["prev_cursor"].is_null(), "{first}");
+        // Newer and older than everything, after the first page was read: not on this reader's pages.
+        for (n, time) in [
+            (1_000, "2026-03-01T00:00:00Z"),
+            (1_001, "2025-03-01T00:00:00Z"),
+            (1_002, "2026-01-01T12:30:00Z"),
+        ] {
+            acme.take(&json!({"time": time, "details": {"amount": n, "late": sort}}))
+                .await;
+        }
+        let mut pages = vec![first];
+        while let Some(cursor) = pages.last().unwrap()["next_cursor"].as_str() {
+            let page = acme
+                .search(&[("sort", sort), ("limit", "10"), ("cursor", cursor)])
+                .await
+                .expect(200);
+            pages.push(page);
+        }
+        let late = |page: &Value| {
+            page["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|event| event["details"]["late"] == sort)
+        };
+        assert!(
+            !pages.iter().any(late),
+            "{sort}: what came after the first page is on a later one"
+        );
+        // The second reader sees what came during the first one's pages.
+        let seen: Vec<u64> = pages.iter().flat_map(numbers).filter(|n| *n < 1_000).collect();
+        assert_eq!(seen, expected, "{sort}");
+        assert_eq!(pages.last().unwrap()["has_more"], false);
+
+        let mut back = Vec::new();
+        let mut page = pages.last().unwrap().clone();
+        while let Some(cursor) = page["prev_cursor"].as_str() {
+            page = acme
+                .search(&[("sort", sort), ("limit", "10"), ("cursor", cursor)])
+                .await
+                .expect(200);
+            back.push(numbers(&page));
+        }
+        back.reverse();
+        let forth: Vec<_> = pages[..pages.len() - 1].iter().map(numbers).collect();
+        assert_eq!(back, forth, "{sort}");
+    }
+    let link = acme.search(&[("limit", "10")]).await;
+    let link = link.header("link").unwrap();
+    let next = link.split_once('<').unwrap().1.split_once('>').unwrap();
+    assert!(next.1.starts_with("; rel=\"next\""), "{link}");
+    assert_eq!(
+        acme.get(next.0).await.expect(200)["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        10
+    );
+}

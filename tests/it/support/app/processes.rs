@@ -1,0 +1,109 @@
+//! The server and its children as processes: killed, held still, stopped. By their ids, which the data directory tells.
+
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::super::brokers::{self, kill9};
+use super::super::wait::{until, until_some};
+use super::App;
+
+/// A child of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Child {
+    Broker,
+    ClickHouse,
+}
+
+impl App {
+    pub(super) fn child(&self) -> MutexGuard<'_, Option<std::process::Child>> {
+        self.serve.lock().unwrap()
+    }
+
+    /// The process of a child, by the pid file in the data directory; Apache Kafka is nobody's child.
+    pub fn pid(&self, child: Child) -> Option<Pid> {
+        let file = match (child, &self.kafka) {
+            (Child::Broker, Some(kafka)) => return Some(kafka.pid()),
+            (Child::Broker, None) => "broker.pid",
+            (Child::ClickHouse, _) => "clickhouse.pid",
+        };
+        let text = std::fs::read_to_string(self.data_dir().join(file)).ok()?;
+        Some(Pid::from_raw(text.lines().next()?.parse().ok()?))
+    }
+
+    /// Kills the server alone, as the system would at its worst, and waits until its children are gone as well.
+    pub async fn kill9(&self) {
+        let children = [Child::Broker, Child::ClickHouse].map(|child| {
+            self.pid(child)
+                .filter(|_| self.kafka.is_none() || child != Child::Broker)
+        });
+        if let Some(mut serve) = self.child().take() {
+            serve.kill().unwrap();
+            serve.wait().unwrap();
+        }
+        for pid in children.into_iter().flatten() {
+            until("the server's children are gone with it", async || {
+                !brokers::lives(pid)
+            })
+            .await;
+        }
+    }
+
+    /// Kills a child, which somebody starts again: the server, or, for Apache Kafka, this story.
+    pub async fn kill9_child(&self, child: Child) {
+        match (child, &self.kafka) {
+            (Child::Broker, Some(kafka)) => kafka.kill9_and_start().await,
+            _ => match self.pid(child) {
+                Some(pid) => kill9(pid).await,
+                None => panic!("{child:?} has no pid file"),
+            },
+        }
+    }
+
+    /// Holds a child still, as if it hung; the guard lets it go on.
+    pub fn hold(&self, child: Child) -> Held {
+        let pid = self.pid(child).expect("a running child");
+        kill(pid, Signal::SIGSTOP).unwrap();
+        Held(pid)
+    }
+
+    /// Asks the server to stop, and waits.
+    pub async fn stop(&self) -> std::process::ExitStatus {
+        let mut serve = self.child().take().expect("a running server");
+        kill(Pid::from_raw(serve.id().cast_signed()), Signal::SIGTERM).unwrap();
+        until_some("the server stops", async || serve.try_wait().unwrap()).await
+    }
+
+    /// Ends everything and removes what it kept.
+    pub(super) fn end(&self) {
+        if let Some(mut serve) = self.child().take() {
+            let _ = serve.kill();
+            let _ = serve.wait();
+        }
+        // The kernel ends the children with the server; until they are gone they may still write.
+        for _ in 0..200 {
+            let pids = [Child::ClickHouse, Child::Broker].map(|child| {
+                match (child, &self.shared_kafka, &self.kafka) {
+                    (Child::Broker, Some(_), _) | (Child::Broker, _, Some(_)) => None,
+                    _ => self.pid(child),
+                }
+            });
+            if !pids.into_iter().flatten().any(brokers::lives) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = std::fs::remove_dir_all(self.home.path());
+    }
+}
+
+/// A process that is held still.
+pub struct Held(Pid);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGCONT);
+    }
+}
