@@ -20,6 +20,8 @@ use crate::event::{Event, TenantId, TimeFrom};
 use crate::log::seen::WINDOW;
 use crate::store::StoreError;
 
+/// How long taking events waits for the table; without an answer they are taken all the same.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Clocks differ; an event further ahead than this could come again when it is no longer recent in the log.
 const AHEAD: Duration = Duration::from_secs(5);
 
@@ -54,10 +56,11 @@ impl Ingest {
         if keys.is_empty() && (ids.is_empty() || self.window_holds_all()) {
             return;
         }
-        let held = match self.held(principal.tenant(), &keys, &ids).await {
-            Ok(held) => held,
-            Err(error) => {
-                tracing::debug!(%error, "copies can't be looked for; the records say so");
+        let asked = tokio::time::timeout(ANSWER_WITHIN, self.held(principal.tenant(), &keys, &ids));
+        let held = match asked.await {
+            Ok(Ok(held)) => held,
+            unanswered => {
+                tracing::debug!(?unanswered, "copies can't be looked for; the records say so");
                 return mark(checked, reach);
             }
         };

@@ -55,10 +55,8 @@ impl App {
     pub async fn kill9_child(&self, child: Child) {
         match (child, &self.kafka) {
             (Child::Broker, Some(kafka)) => kafka.kill9_and_start().await,
-            _ => match self.pid(child) {
-                Some(pid) => kill9(pid).await,
-                None => panic!("{child:?} has no pid file"),
-            },
+            // While it is being started again there is none.
+            _ => kill9(until_some("a running child", async || self.pid(child)).await).await,
         }
     }
 
