@@ -32,7 +32,9 @@ const WAITING_BATCHES: usize = 4;
 const IDLE_FOR: Duration = Duration::from_secs(1);
 /// How long it looks for records after a rest, and after the last records, before it rests (again).
 const PEEK: Duration = Duration::from_millis(30);
-const AWAKE_AT_TIMES: Duration = Duration::from_millis(300);
+/// Every so many glances in vain the brokers are asked where the log ends: one that needs longer than a glance to
+/// answer would never be read from otherwise, because each rest throws away the answer that is on its way.
+const GLANCES: u32 = 4;
 const AWAKE_AT_FIRST: Duration = Duration::from_secs(5);
 const AWAKE_AFTER_RECORDS: Duration = Duration::from_millis(250);
 /// How long a question to the brokers may take on a reader's thread.
@@ -138,16 +140,6 @@ impl Drop for Fetch {
     }
 }
 
-/// How long to look after a rest: woken by an append of this process there is something to read, so until it comes;
-/// unprompted a glance, but now and then long enough for a broker that answers slowly.
-fn awake_for(peeks: u32) -> Duration {
-    match peeks {
-        0 => AWAKE_AT_FIRST,
-        peeks if peeks % 16 == 0 => AWAKE_AT_TIMES,
-        _ => PEEK,
-    }
-}
-
 struct Pump {
     consumer: Arc<BaseConsumer<Context>>,
     topic: Arc<str>,
@@ -162,19 +154,27 @@ impl Pump {
     fn run(self) {
         let mut seen = self.waker.generation();
         let mut awake_until = Instant::now() + AWAKE_AT_FIRST;
-        let mut peeks = 0u32;
+        let mut glances = 0u32;
         while !self.stop.load(Ordering::Acquire) {
             match self.drain() {
                 Ok(records) if records.is_empty() => {
-                    if Instant::now() >= awake_until {
-                        let now = self.sleep(seen);
-                        peeks = if now == seen { peeks.wrapping_add(1) } else { 0 };
-                        awake_until = Instant::now() + awake_for(peeks);
-                        seen = now;
+                    if Instant::now() < awake_until {
+                        continue;
                     }
+                    if glances % GLANCES == 0 && self.is_behind() {
+                        // A slow broker, not a quiet log.
+                        awake_until = Instant::now() + AWAKE_AT_FIRST;
+                        continue;
+                    }
+                    let now = self.sleep(seen);
+                    let woken = now != seen;
+                    glances = if woken { 0 } else { glances.wrapping_add(1) };
+                    awake_until = Instant::now() + if woken { AWAKE_AT_FIRST } else { PEEK };
+                    seen = now;
                 }
                 Ok(records) => {
                     awake_until = Instant::now() + AWAKE_AFTER_RECORDS;
+                    glances = 0;
                     self.note(&records);
                     self.hand_over(Fetched::Records(records));
                 }
@@ -182,6 +182,17 @@ impl Pump {
             }
         }
         self.consumer.unsubscribe();
+    }
+
+    /// Whether the log goes on beyond what was read. Where no broker says so, there is nothing to wait for.
+    fn is_behind(&self) -> bool {
+        let places = lock(&self.places).clone();
+        places.iter().any(|(partition, next)| {
+            let bounds = self
+                .consumer
+                .fetch_watermarks(&self.full_topic, *partition, ASK_TIMEOUT);
+            bounds.is_ok_and(|(_, end)| end > *next)
+        })
     }
 
     /// What librdkafka has, at most [`BATCH`]; waits for the first one.
