@@ -8,7 +8,7 @@
 mod avro;
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,13 +75,16 @@ impl Gate {
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LogError> {
         let mut group = self.log.group(GROUP, topics::INBOX, 0, Gaps::Skip)?;
+        // Records of a partition that went to another instance are that one's, its offsets as well.
+        let mut mine = BTreeSet::new();
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 event = group.next() => event,
             };
             match event {
-                Some(GroupEvent::Records(records)) => {
+                Some(GroupEvent::Records(mut records)) => {
+                    records.retain(|record| mine.contains(&record.partition));
                     let mut next = BTreeMap::new();
                     for record in &records {
                         next.insert(record.partition, record.offset + 1);
@@ -95,9 +98,13 @@ impl Gate {
                     }
                 }
                 Some(GroupEvent::Assigned(assignments)) => {
+                    mine.extend(assignments.iter().map(|assignment| assignment.partition));
                     tracing::info!(partitions = assignments.len(), "reading the inbox");
                 }
-                Some(GroupEvent::Revoked(_, hand_over)) => hand_over.done(),
+                Some(GroupEvent::Revoked(gone, hand_over)) => {
+                    mine.retain(|partition| !gone.contains(partition));
+                    hand_over.done();
+                }
                 Some(GroupEvent::Failed(error @ LogError::Misconfigured(_))) => return Err(error),
                 Some(GroupEvent::Failed(error)) => {
                     tracing::warn!(%error, "the inbox can't be read; the gate tries again");

@@ -8,6 +8,7 @@ mod machine;
 mod mix;
 mod queries;
 mod report;
+mod run;
 mod wire;
 
 use std::path::PathBuf;
@@ -19,10 +20,11 @@ use clap::{Args, Subcommand};
 use tokio::time::Instant;
 
 use super::connect::Remote;
-use load::{Body, Outcome, Plan, Until};
+use load::{Body, Plan, Until};
 use machine::{Disk, Door, Watch};
 use mix::Mix;
 use report::Report;
+use run::{Run, failures};
 use wire::{Server, Wire};
 
 /// How long the last events may take to become searchable before the run counts as failed.
@@ -389,58 +391,5 @@ async fn disk(door: Option<&Door>) -> Disk {
     match door {
         Some(door) => door.disk().await,
         None => Disk::default(),
-    }
-}
-
-/// A run with events.
-struct Run {
-    outcome: Outcome,
-    /// Until the last event could be searched.
-    drained: Duration,
-    used: Vec<machine::Used>,
-    before: Disk,
-    as_written: Disk,
-    merged: Disk,
-}
-
-impl Run {
-    fn rate(&self) -> f64 {
-        self.outcome.acked as f64 / self.drained.as_secs_f64()
-    }
-
-    fn costs(&self, report: &mut Report, mix: Mix) {
-        failures(report, &self.outcome);
-        report.processes(&self.used, self.drained.as_secs_f64());
-        let rows = self.merged.rows.saturating_sub(self.before.rows) as f64;
-        if rows == 0.0 {
-            return;
-        }
-        let json = self.outcome.bytes as f64 / self.outcome.sent.max(1) as f64;
-        let row = |disk: &Disk| disk.table.saturating_sub(self.before.table) as f64 / rows;
-        report.add("JSON of an event", json, "bytes");
-        report.add("a row on disk, as written", row(&self.as_written), "bytes");
-        report.add("a row on disk, merged", row(&self.merged), "bytes");
-        if mix == Mix::App {
-            report.target("under 100 bytes");
-        }
-        report.add(
-            "a row as a share of its JSON",
-            row(&self.merged) / json * 100.0,
-            "%",
-        );
-        if mix == Mix::Cloudtrail {
-            report.target("at most 15 %");
-        }
-        let log = self.as_written.log.saturating_sub(self.before.log) as f64 / rows;
-        report.add("an event in the embedded log", log, "bytes");
-    }
-}
-
-fn failures(report: &mut Report, outcome: &Outcome) {
-    if outcome.failed() == 0 {
-        report.add("failed requests", 0.0, "");
-    }
-    for (error, count) in &outcome.errors {
-        report.add(format!("failed: {error}"), *count as f64, "requests");
     }
 }

@@ -84,6 +84,11 @@ impl Log {
     /// Prepares the connection; nothing is sent yet. `member` names this instance in consumer groups (static
     /// membership): it must be the same after a restart, and differ between instances.
     pub fn new(config: &Config, member: &str) -> Result<Self, LogError> {
+        if let Some(kept) = KEPT.iter().find(|name| config.librdkafka.contains_key(**name)) {
+            return Err(LogError::Misconfigured(format!(
+                "log.librdkafka can't set {kept}: what Trailhouse promises depends on it"
+            )));
+        }
         let client = client_config(config);
         let mut asker = client.clone();
         asker
@@ -255,6 +260,19 @@ impl Log {
     }
 }
 
+/// Settings of librdkafka that are not for anybody to change: durability, order, and what counts as read.
+const KEPT: [&str; 9] = [
+    "acks",
+    "request.required.acks",
+    "enable.idempotence",
+    "partitioner",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "group.id",
+    "group.instance.id",
+];
+
 /// How long a question to the brokers may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -361,6 +379,17 @@ mod tests {
             assert_eq!(client.get(name), Some(value), "{name}");
         }
         assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_promised_can_not_be_set_away() {
+        let librdkafka = HashMap::from([("acks".to_owned(), "0".to_owned())]);
+        let config = Config {
+            librdkafka,
+            ..config()
+        };
+        let error = Log::new(&config, "t").err().unwrap();
+        assert!(error.to_string().contains("acks"), "{error}");
     }
 
     #[tokio::test]

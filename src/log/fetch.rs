@@ -30,13 +30,12 @@ const WAITING_BATCHES: usize = 4;
 /// A reader with nothing to read rests at most this long: an append of another process is seen then, one of this
 /// process at once.
 const IDLE_FOR: Duration = Duration::from_secs(1);
-/// How long it looks for records after a rest, and after the last records, before it rests (again).
-const PEEK: Duration = Duration::from_millis(30);
-/// Every so many glances in vain the brokers are asked where the log ends: one that needs longer than a glance to
-/// answer would never be read from otherwise, because each rest throws away the answer that is on its way.
-const GLANCES: u32 = 4;
-const AWAKE_AT_FIRST: Duration = Duration::from_secs(5);
+/// How long it looks for records that it knows of, and after the last ones, before it rests (again). A slow broker's
+/// answer must come within the first, or it comes to a reader that rests.
+const AWAKE: Duration = Duration::from_secs(10);
 const AWAKE_AFTER_RECORDS: Duration = Duration::from_millis(250);
+/// How long librdkafka is asked for the first record of a batch.
+const POLL: Duration = Duration::from_millis(50);
 /// How long a question to the brokers may take on a reader's thread.
 pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -153,28 +152,17 @@ struct Pump {
 impl Pump {
     fn run(self) {
         let mut seen = self.waker.generation();
-        let mut awake_until = Instant::now() + AWAKE_AT_FIRST;
-        let mut glances = 0u32;
+        let mut awake_until = Instant::now() + AWAKE;
         while !self.stop.load(Ordering::Acquire) {
             match self.drain() {
                 Ok(records) if records.is_empty() => {
-                    if Instant::now() < awake_until {
-                        continue;
+                    if Instant::now() >= awake_until {
+                        seen = self.sleep(seen);
+                        awake_until = Instant::now() + AWAKE;
                     }
-                    if glances % GLANCES == 0 && self.is_behind() {
-                        // A slow broker, not a quiet log.
-                        awake_until = Instant::now() + AWAKE_AT_FIRST;
-                        continue;
-                    }
-                    let now = self.sleep(seen);
-                    let woken = now != seen;
-                    glances = if woken { 0 } else { glances.wrapping_add(1) };
-                    awake_until = Instant::now() + if woken { AWAKE_AT_FIRST } else { PEEK };
-                    seen = now;
                 }
                 Ok(records) => {
                     awake_until = Instant::now() + AWAKE_AFTER_RECORDS;
-                    glances = 0;
                     self.note(&records);
                     self.hand_over(Fetched::Records(records));
                 }
@@ -184,21 +172,10 @@ impl Pump {
         self.consumer.unsubscribe();
     }
 
-    /// Whether the log goes on beyond what was read. Where no broker says so, there is nothing to wait for.
-    fn is_behind(&self) -> bool {
-        let places = lock(&self.places).clone();
-        places.iter().any(|(partition, next)| {
-            let bounds = self
-                .consumer
-                .fetch_watermarks(&self.full_topic, *partition, ASK_TIMEOUT);
-            bounds.is_ok_and(|(_, end)| end > *next)
-        })
-    }
-
     /// What librdkafka has, at most [`BATCH`]; waits for the first one.
     fn drain(&self) -> Result<Vec<Record>, LogError> {
         let mut records = Vec::new();
-        let mut wait = PEEK;
+        let mut wait = POLL;
         while records.len() < BATCH {
             match self.consumer.poll(wait) {
                 None => break,
@@ -241,12 +218,34 @@ impl Pump {
         }
     }
 
-    /// Pauses until an append of this process, or for [`IDLE_FOR`]; the group is still answered.
+    /// Rests until there is something to read: an append of this process says so, and now and then the brokers are
+    /// asked, because others append as well. The group is still answered.
     fn sleep(&self, seen: u64) -> u64 {
         self.rest(true);
-        let now = self.waker.wait(seen, IDLE_FOR);
+        let mut now = seen;
+        while !self.stop.load(Ordering::Acquire) {
+            now = self.waker.wait(seen, IDLE_FOR);
+            drop(self.consumer.poll(Duration::ZERO));
+            if now != seen || self.is_behind() {
+                break;
+            }
+        }
         self.rest(false);
         now
+    }
+
+    /// Whether the log has records that this reader was not given.
+    fn is_behind(&self) -> bool {
+        let places: Vec<(i32, i64)> = lock(&self.places)
+            .iter()
+            .map(|(partition, next)| (*partition, *next))
+            .collect();
+        places.into_iter().any(|(partition, next)| {
+            let bounds = self
+                .consumer
+                .fetch_watermarks(&self.full_topic, partition, ASK_TIMEOUT);
+            bounds.is_ok_and(|(_, end)| end > next)
+        })
     }
 
     fn rest(&self, pause: bool) {

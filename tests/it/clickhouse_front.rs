@@ -254,7 +254,7 @@ async fn the_engines_own_blocks_go_both_ways() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clickhouse_connect_inserts_a_frame_and_reads_it_back() {
     let (_directory, front) = front();
-    let python = std::env::var("TRAILHOUSE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = crate::support::python().display().to_string();
     let script = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/it/support/clickhouse_frame.py"

@@ -137,12 +137,11 @@ async fn import(app: &App, as_whom: &Caller, files: &[&str]) -> Ran {
 
 /// The number before a word in the last lines.
 fn summary(ran: &Ran, word: &str) -> u64 {
-    let mut parts = ran
-        .out
-        .lines()
-        .rev()
-        .take(2)
-        .flat_map(|line| line.splitn(2, "     ").nth(1).unwrap_or(line).split(", "));
+    let mut parts = ran.out.lines().rev().take(2).flat_map(|line| {
+        line.split_once("     ")
+            .map_or(line, |(_, rest)| rest)
+            .split(", ")
+    });
     let part = parts.find(|part| part.trim().ends_with(word));
     let number = part.and_then(|part| part.split_whitespace().find_map(|word| word.parse().ok()));
     number.unwrap_or_else(|| panic!("no {word} in {}", ran.out))
@@ -158,7 +157,7 @@ async fn counted_by_search(caller: &Caller, filter: &[(&str, &str)]) -> u64 {
 
 /// What another program finds in the same files.
 fn counted(folder: &str) -> Value {
-    let python = std::env::var("TRAILHOUSE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = crate::support::python();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/count_cloudtrail.py");
     let ran = Command::new(python)
         .arg(script)

@@ -1,6 +1,7 @@
 //! Stories on real engines, one file each. They talk to the real program as anybody would: HTTP, Kafka, ClickHouse's
 //! door and the command line. `TRAILHOUSE_TEST_LOG=kafka` tells the same stories on Apache Kafka.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a story that cannot go on ends there
+#![allow(clippy::type_complexity)] // tables of cases are read, not named
 
 mod arrows;
 mod bad_input;

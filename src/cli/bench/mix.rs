@@ -367,7 +367,7 @@ impl Random {
     }
 
     pub(super) fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
     pub(super) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
