@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// The longest that anything in the stories may take; what is slow here is broken, or the machine is.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(25);
 
 /// Waits until `holds` says so.
