@@ -8,8 +8,9 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::super::caller::Caller;
+use super::super::caller::{Answer, Caller};
 use super::super::unique;
+use super::super::wait::until_some;
 use super::{App, PASSWORD};
 
 impl App {
@@ -47,20 +48,26 @@ impl App {
 
     /// A tenant of this name, made where there is none, and a key of its admin's.
     pub async fn named_tenant(&self, name: &str) -> Caller {
-        let made = self
-            .operator()
-            .await
-            .post("/api/v1/tenants", &json!({"id": name}))
-            .await;
+        let made = self.manage("/api/v1/tenants", &json!({"id": name})).await;
         assert!(matches!(made.status.as_u16(), 201 | 409), "{}", made.text());
         self.key(name, &["admin"]).await
+    }
+
+    /// What an operator asks for, again while the server is not sure of its control state (a crowded machine).
+    async fn manage(&self, path: &str, wanted: &Value) -> Answer {
+        let operator = self.operator().await;
+        until_some("control state can be changed", async || {
+            let answer = operator.post(path, wanted).await;
+            (answer.status != 503).then_some(answer)
+        })
+        .await
     }
 
     /// An API key.
     pub async fn key(&self, tenant: &str, roles: &[&str]) -> Caller {
         let wanted = json!({"name": "story", "tenant_id": tenant, "roles": roles});
         let operator = self.operator().await;
-        let made = operator.post("/api/v1/keys", &wanted).await.expect(201);
+        let made = self.manage("/api/v1/keys", &wanted).await.expect(201);
         let mut caller = operator.with(made["key"].as_str());
         caller.tenant = tenant.to_owned();
         caller
@@ -71,7 +78,7 @@ impl App {
         let name = unique("user");
         let wanted = json!({"name": name, "tenant_id": tenant, "roles": roles, "password": PASSWORD});
         let operator = self.operator().await;
-        operator.post("/api/v1/users", &wanted).await.expect(201);
+        self.manage("/api/v1/users", &wanted).await.expect(201);
         let token = self.login(&name, PASSWORD).await;
         let mut caller = operator.with(token["token"].as_str());
         caller.tenant = tenant.to_owned();
