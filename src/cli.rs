@@ -15,6 +15,7 @@ mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use toml::{Table, Value};
@@ -103,11 +104,17 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Work that is still stuck in another library when a command has ended is waited for no longer than this: a consumer
+/// whose brokers are gone never closes.
+const LET_GO_AFTER: Duration = Duration::from_secs(5);
+
 fn on_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?
-        .block_on(work)
+        .build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LET_GO_AFTER);
+    done
 }
 
 impl Global {
