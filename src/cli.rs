@@ -109,9 +109,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 const LET_GO_AFTER: Duration = Duration::from_secs(5);
 
 fn on_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);
     runtime.shutdown_timeout(LET_GO_AFTER);
     done
