@@ -569,19 +569,3 @@ async fn when_the_fold_is_stale_writes_stop_first_and_then_reads() {
     until(&|| strict.admit_write().is_ok()).await;
     assert!(strict.authenticate(Some(&token)).is_ok());
 }
-
-/// Not a test of behaviour: `cargo test --release --lib -- --ignored --nocapture credentials_are_cheap`.
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn credentials_are_cheap() {
-    let fixture = begun().await;
-    let (_, key) = fixture.key(&[Role::Ingest], None).await;
-    let token = fixture.token("admin").await;
-    for (what, header) in [("API key", key), ("token", token)] {
-        let from = std::time::Instant::now();
-        for _ in 0..100_000 {
-            assert!(fixture.asks(&header).is_ok());
-        }
-        eprintln!("{what}: {:?} each", from.elapsed() / 100_000);
-    }
-}
