@@ -37,6 +37,7 @@ use crate::projections::writer::Writer;
 use crate::query::Queries;
 use crate::store::Store;
 use crate::store::progress::Progress;
+use crate::web::tls::Certificates;
 use crate::web::{self, AppState, Health};
 
 /// The embedded ClickHouse's password for the user `default`, in the data directory.
@@ -55,8 +56,8 @@ pub struct Start {
 
 /// A server that answers.
 pub struct Running {
-    /// Its HTTP address.
-    pub web: SocketAddr,
+    /// Where it answers, as a URL.
+    pub url: String,
     /// The brokers it uses.
     pub brokers: String,
     /// The ClickHouse it uses.
@@ -179,6 +180,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     if let Some(problem) = config.web.problem() {
         anyhow::bail!(problem);
     }
+    let certificates = config.web.tls.files()?.map(Certificates::open).transpose()?;
     let data = DataDir::open(&config.data_dir)?;
     let metrics = PrometheusBuilder::new().install_recorder().ok();
     meters::describe();
@@ -310,19 +312,25 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         Ok(())
     });
     let listener = listen(config.web.listen).await?;
-    let web = listener.local_addr()?;
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    let address = format!("{scheme}://{}", listener.local_addr()?);
+    let offered = certificates.as_ref().map(Certificates::offered);
+    if let Some(certificates) = certificates {
+        http.spawn("certificates", |stop| async move {
+            certificates.follow(stop.soft_token()).await;
+            Ok(())
+        });
+    }
     http.spawn("http", move |stop| async move {
-        let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
-        let served =
-            axum::serve(listener, service).with_graceful_shutdown(stop.soft_token().cancelled_owned());
+        let served = web::server::serve(listener, offered, web::router(state), stop.soft_token());
         tokio::select! {
-            served = served => served?,
+            () = served => {}
             () = stop.hard_token().cancelled_owned() => {}
         }
         Ok(())
     });
     Ok(Running {
-        web,
+        url: address,
         brokers,
         clickhouse: url,
         first_user,

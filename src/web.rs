@@ -2,13 +2,17 @@
 //!
 //! [`routes::table`] lists every route with what it asks of its caller; the router is built from that list alone, so
 //! no route can forget to ask. A request passes the layers of [`middleware`] (request id, metrics, decompression,
-//! size), then the route's access check, then its handler. Every failure is a problem+json ([`error`]).
+//! size), then the route's access check, then its handler. Every failure is a problem+json ([`error`]). In front of
+//! it all, [`server`] takes connections, [`tls`] has the certificate, and [`client`] knows who is asking.
 
+pub mod client;
 pub mod error;
 pub mod extract;
 pub mod middleware;
 pub mod routes;
+pub mod server;
 pub mod state;
+pub mod tls;
 
 use std::net::SocketAddr;
 
@@ -24,9 +28,16 @@ pub struct Config {
     /// Where to listen for HTTP. Port 0 takes a free one.
     #[config(default = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// A proxy in front of this server terminates TLS: needed to listen beyond loopback.
+    /// HTTPS by this server itself.
+    #[config(nested)]
+    pub tls: tls::Config,
+    /// A proxy in front of this server terminates TLS: needed to listen beyond loopback without a certificate.
     #[config(default = false)]
     pub behind_proxy: bool,
+    /// Proxies whose `X-Forwarded-For` says who the caller is, as networks or addresses: `["10.0.0.0/8", "::1"]`.
+    /// Nobody else's is believed.
+    #[config(default = [])]
+    pub trusted_proxies: Vec<client::Network>,
     /// The largest body, after decompression, in bytes.
     #[config(default = 10485760)]
     pub body_bytes_max: usize,
@@ -36,11 +47,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// A sentence when this server would be reachable without encryption by mistake.
+    /// A sentence when this server can't be reached as it is meant to be, or by mistake without encryption.
     pub fn problem(&self) -> Option<String> {
-        (!self.listen.ip().is_loopback() && !self.behind_proxy).then(|| {
+        let encrypted = match self.tls.files() {
+            Err(error) => return Some(error.to_string()),
+            Ok(files) => files.is_some(),
+        };
+        (!self.listen.ip().is_loopback() && !encrypted && !self.behind_proxy).then(|| {
             format!(
-                "web.listen is {}, which others can reach, and nothing encrypts it: put a TLS proxy in front and say --behind-proxy, or listen on 127.0.0.1",
+                "web.listen is {}, which others can reach, and nothing encrypts it: set web.tls.cert and web.tls.key, or put a TLS proxy in front and say --behind-proxy, or listen on 127.0.0.1",
                 self.listen
             )
         })
@@ -63,6 +78,11 @@ mod tests {
         config.listen = "0.0.0.0:80".parse().unwrap();
         assert!(config.problem().unwrap().contains("--behind-proxy"));
         config.behind_proxy = true;
+        assert_eq!(config.problem(), None);
+        config.behind_proxy = false;
+        config.tls.cert = Some("cert.pem".into());
+        assert!(config.problem().unwrap().contains("web.tls.key is not"));
+        config.tls.key = Some("key.pem".into());
         assert_eq!(config.problem(), None);
     }
 }

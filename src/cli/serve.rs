@@ -70,7 +70,7 @@ impl Serve {
 
 /// The last words of a start: where it is, who may come in, and one line that works.
 fn greeting(running: &Running) -> String {
-    let url = format!("http://{}", running.web);
+    let url = &running.url;
     let mut text = format!("\nTrailhouse is ready at {url}\n");
     if let Some(path) = &running.new_keys {
         text += &format!(

@@ -15,6 +15,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 
+use super::client::Client;
 use super::{ApiError, AppState};
 use crate::control::Permission;
 
@@ -110,7 +111,7 @@ async fn check(
 ) -> Response {
     let admitted = match access {
         Access::Open => Ok(()),
-        Access::Loopback => health::from_loopback(&request),
+        Access::Loopback => health::from_loopback(Client::of_request(&state, &request)),
         Access::Needs(permission) => admit(&state, permission, &mut request),
     };
     match admitted {

@@ -13,6 +13,7 @@ mod copies;
 mod examples;
 mod gate;
 mod import;
+mod in_front;
 mod kill9;
 mod limits;
 mod outages;

@@ -11,6 +11,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engines::{EngineDirs, LIBCHDB_VERSION, Missing, NISSHI_VERSION, disk_free_percent};
 use crate::keyring::{self, Keyring};
+use crate::web::tls::Certificates;
 
 /// Under this share the disk will soon be too full; under 5 % nothing is taken any more.
 const FREE_PERCENT_FEW: f64 = 15.0;
@@ -21,6 +22,12 @@ pub(super) fn configuration(config: &Config, file: Option<&Path>) -> Finding {
     let check = "configuration";
     if let Some(problem) = config.web.problem() {
         return Finding::problem(check, problem, "`trailhouse serve` refuses to start like this");
+    }
+    let files = config.web.tls.files();
+    if let Err(error) = files.and_then(|files| files.map(Certificates::open).transpose()) {
+        let remedy =
+            "a running server keeps the certificate it has; `trailhouse serve` refuses to start like this";
+        return Finding::problem(check, error.to_string(), remedy);
     }
     let secret = config.log.sasl_password.is_some() || config.clickhouse.password.is_some();
     match file {

@@ -1,14 +1,13 @@
 //! `/healthz`: the process lives. `/readyz`: it can do its work. `/metrics`: how it does it.
 
-use std::net::SocketAddr;
-
 use axum::Json;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::meters;
+use crate::web::client::Client;
 use crate::web::{ApiError, AppState};
 
 pub(super) async fn live() -> Response {
@@ -60,10 +59,9 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, A
 }
 
 /// Metrics name tenants' habits: only this machine may read them.
-pub(super) fn from_loopback(request: &Request) -> Result<(), ApiError> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    match peer {
-        Some(ConnectInfo(peer)) if peer.ip().to_canonical().is_loopback() => Ok(()),
+pub(super) fn from_loopback(client: Option<Client>) -> Result<(), ApiError> {
+    match client {
+        Some(client) if client.is_loopback() => Ok(()),
         _ => Err(ApiError::forbidden("Metrics are answered on loopback only.")),
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::auth::LoginTokens;
+use crate::web::client::Client;
 use crate::web::extract::JsonBody;
 use crate::web::{ApiError, AppState};
 
@@ -27,9 +28,15 @@ pub(super) struct Refresh {
 
 pub(super) async fn login(
     State(state): State<AppState>,
+    client: Client,
     JsonBody(login): JsonBody<Login>,
 ) -> Result<Response, ApiError> {
-    Ok(answer(&state.auth.login(&login.username, login.password).await?))
+    let tokens = state.auth.login(&login.username, login.password).await;
+    let tokens = tokens.inspect_err(|error| {
+        // The name stays out: people type passwords there.
+        tracing::info!(client = %client.address, %error, "a login was refused");
+    })?;
+    Ok(answer(&tokens))
 }
 
 pub(super) async fn refresh(

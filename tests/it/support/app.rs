@@ -118,10 +118,12 @@ impl App {
                 panic!("the server ended with {status}: {}", self.log());
             }
             Some(
-                text.split_once("is ready at http://")?
+                text.split_once("is ready at ")?
                     .1
                     .lines()
                     .next()?
+                    .split_once("://")?
+                    .1
                     .to_owned(),
             )
         })

@@ -1,0 +1,113 @@
+//! The listening socket: connections, with TLS or without, what a slow one may take, and an end in order.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::client::Peer;
+use super::tls::Offered;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection may be silent before or within a request's head. Proxies keep idle connections for 60 s; one
+/// that is closed before its proxy gives it up costs a request.
+const HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// How often the other end of an HTTP/2 connection is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// When no connection can be taken because there are too many files open, some will be closed after this.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Answers whoever connects, until `stop`; then finishes the requests there are. HTTP/1.1 and HTTP/2.
+pub async fn serve(listener: TcpListener, tls: Option<Offered>, app: Router, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    while let Some((stream, peer)) = stop.run_until_cancelled(accept(&listener)).await {
+        let tls = tls.as_ref().map(|offered| offered.borrow().clone());
+        connections.spawn(connected(stream, peer, tls, app.clone(), stop.clone()));
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // It went away again while it waited: nobody is to be answered.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be taken, trying again");
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+async fn connected(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    app: Router,
+    stop: CancellationToken,
+) {
+    // An answer goes out at once; where the system refuses, it is only later.
+    let _ = stream.set_nodelay(true);
+    let Some(config) = tls else {
+        return converse(stream, peer, app, stop).await;
+    };
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, handshake);
+    match stop.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => converse(stream, peer, app, stop).await,
+        Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Some(Err(_)) => tracing::debug!(%peer, "a TLS handshake took too long"),
+        None => {}
+    }
+}
+
+async fn converse<S>(stream: S, peer: SocketAddr, app: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let app = app.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request.map(Body::new)
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY);
+    let service = TowerToHyperService::new(app);
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error, "a connection ended");
+    }
+}
