@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +27,6 @@ use crate::limit::Limits;
 use crate::log::framing::Framing;
 use crate::log::registry::Registry;
 use crate::log::{Log, topics};
-use crate::meters;
 use crate::projections::decode::Decoder;
 use crate::projections::maintenance;
 use crate::projections::migrate;
@@ -182,11 +180,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     }
     let certificates = config.web.tls.files()?.map(Certificates::open).transpose()?;
     let data = DataDir::open(&config.data_dir)?;
-    let metrics = PrometheusBuilder::new().install_recorder().ok();
-    meters::describe();
-    if let Some(recorder) = &metrics {
-        gauges::sum_up(recorder.clone());
-    }
+    let metrics = gauges::record();
     let mut lifecycle = Lifecycle::new(start.stop_within.unwrap_or(crate::lifecycle::DEADLINE));
     let (http, readers, writing) = (
         lifecycle.stage("http"),

@@ -39,6 +39,23 @@ pub const CONTROL_FORGED: &str = "trailhouse_control_forged_total";
 /// 1 while an engine this process started answers, by `engine`.
 pub const ENGINE_UP: &str = "trailhouse_engine_up";
 
+/// Upper bounds of what is waited for: from an append in memory to the timeouts.
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+/// Upper bounds of batches: one INSERT holds at most 500,000 rows.
+const ROWS: &[f64] = &[
+    1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0, 100_000.0, 500_000.0,
+];
+
+/// The buckets of every histogram, so that those of many instances can be added up.
+pub const BUCKETS: [(&str, &[f64]); 4] = [
+    (APPEND_SECONDS, SECONDS),
+    (BATCH_SECONDS, SECONDS),
+    (HTTP_SECONDS, SECONDS),
+    (BATCH_ROWS, ROWS),
+];
+
 /// Gives every metric its sentence.
 pub fn describe() {
     for (name, text) in [

@@ -1,8 +1,8 @@
-//! What no part measures of itself: whether the engines are up, and what the recorder holds.
+//! The recorder of metrics, and what no part measures of itself: whether the engines are up.
 
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
 use crate::engines::Status;
@@ -24,8 +24,22 @@ pub(super) fn follow(engine: &'static str, mut status: watch::Receiver<Status>) 
     });
 }
 
+/// Records what is measured from now on; `None` where this process has a recorder already.
+pub(super) fn record() -> Option<PrometheusHandle> {
+    let with_buckets = |builder: PrometheusBuilder, (name, bounds): (&str, &[f64])| {
+        builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
+    };
+    let builder = meters::BUCKETS
+        .into_iter()
+        .try_fold(PrometheusBuilder::new(), with_buckets);
+    let recorder = builder.and_then(PrometheusBuilder::install_recorder).ok()?;
+    meters::describe();
+    sum_up(recorder.clone());
+    Some(recorder)
+}
+
 /// Sums up what was measured, for as long as the process lives.
-pub(super) fn sum_up(recorder: PrometheusHandle) {
+fn sum_up(recorder: PrometheusHandle) {
     tokio::spawn(async move {
         let mut beat = tokio::time::interval(SUM_UP_EVERY);
         loop {

@@ -244,6 +244,11 @@ async fn an_acknowledged_event_is_in_the_log_and_in_the_metrics() {
         counter("trailhouse_events_projected").await > projected
     })
     .await;
+    // Sums over instances need buckets, which a summary has not.
+    let buckets = ["trailhouse_log_append_seconds", "trailhouse_http_request_seconds"];
+    for name in buckets {
+        assert!(counter(&format!("{name}_bucket")).await > 0.0, "{name}");
+    }
     let ready = app.stranger().get("/readyz").await.expect(200);
     assert_eq!(ready["status"], "ready");
 }
