@@ -13,6 +13,7 @@ mod receipt;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
 use crate::auth::Principal;
@@ -62,6 +63,14 @@ struct Inner {
     parts: Parts,
     /// How far back the seen window reaches at the present rate.
     reach: Mutex<Reach>,
+    counters: Counters,
+}
+
+/// What every post counts, looked up in the metrics' registry once.
+struct Counters {
+    appended: Counter,
+    append_seconds: Histogram,
+    duplicates: Counter,
 }
 
 /// An item on its way: refused, held already, or to be appended.
@@ -81,6 +90,11 @@ impl Ingest {
             inner: Arc::new(Inner {
                 parts,
                 reach: Mutex::default(),
+                counters: Counters {
+                    appended: metrics::counter!(meters::APPENDED),
+                    append_seconds: metrics::histogram!(meters::APPEND_SECONDS),
+                    duplicates: metrics::counter!(meters::DUPLICATES),
+                },
             }),
         }
     }
@@ -94,17 +108,12 @@ impl Ingest {
         items: &[Item<'_>],
     ) -> Result<Vec<Result<Receipt, ItemError>>, IngestError> {
         let parts = &self.inner.parts;
-        parts
-            .limits
-            .admit(
-                &parts.control.state(),
-                principal.tenant(),
-                principal.key_id(),
-                items.len(),
-            )
-            .inspect_err(|limited| {
-                metrics::counter!(meters::LIMITED, "what" => limited.what.to_string()).increment(1);
-            })?;
+        parts.limits.admit(
+            &parts.control.state(),
+            principal.tenant(),
+            principal.key_id(),
+            items.len(),
+        )?;
         let mut checked = self.check(principal, origin, items).await;
         self.look_up(principal, &mut checked).await;
         let outcomes = self.append(checked).await;
@@ -200,8 +209,8 @@ impl Ingest {
             }
         }
         if appended > 0 {
-            metrics::counter!(meters::APPENDED).increment(appended);
-            metrics::histogram!(meters::APPEND_SECONDS).record(started.elapsed().as_secs_f64());
+            self.inner.counters.appended.increment(appended);
+            self.inner.counters.append_seconds.record(started.elapsed());
         }
         outcomes
     }
@@ -229,8 +238,8 @@ impl Ingest {
                 Err(ItemError::Log(_)) => {}
             }
         }
-        metrics::counter!(meters::TAKEN, "source" => origin.kind.to_owned()).increment(taken);
-        metrics::counter!(meters::DUPLICATES).increment(held);
+        metrics::counter!(meters::TAKEN, "source" => origin.kind).increment(taken);
+        self.inner.counters.duplicates.increment(held);
     }
 
     async fn keep_conflict(&self, principal: &Principal, origin: Origin<'_>, item: &Item<'_>, detail: &str) {

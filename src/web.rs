@@ -1,11 +1,12 @@
 //! The HTTP door: translates requests into calls of the modules below, and what they say into answers.
 //!
 //! [`routes::table`] lists every route with what it asks of its caller; the router is built from that list alone, so
-//! no route can forget to ask. A request passes the layers of [`middleware`] (request id, metrics, decompression,
-//! size), then the route's access check, then its handler. Every failure is a problem+json ([`error`]). In front of
+//! no route can forget to ask. A request passes the layers of [`middleware`] (request id and metrics,
+//! decompression, size), then the route's access check, then its handler. Every failure is a problem+json ([`error`]). In front of
 //! it all, [`server`] takes connections, [`tls`] has the certificate, and [`client`] knows who is asking.
 
 pub mod client;
+mod counted;
 pub mod error;
 pub mod extract;
 pub mod middleware;

@@ -10,7 +10,7 @@ use crate::log::{LogError, Position};
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     /// `http`, `kafka`, `aws_cloudtrail`, …
-    pub kind: &'a str,
+    pub kind: &'static str,
     /// The configured source, where there is one.
     pub id: Option<&'a str>,
 }

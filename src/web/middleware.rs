@@ -2,28 +2,25 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
-use uuid::Uuid;
 
-use super::{ApiError, AppState};
-use crate::meters;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use super::counted::{Answers, numbered_and_counted};
+use super::{ApiError, AppState, routes};
 
 /// Puts the layers around the routes; the outermost comes last.
-pub(super) fn around(routes: Router, state: &AppState) -> Router {
-    routes
+pub(super) fn around(routed: Router, state: &AppState) -> Router {
+    routed
         .fallback(async || ApiError::not_found("There is no such route."))
         .method_not_allowed_fallback(async || {
             ApiError::new(
@@ -40,7 +37,10 @@ pub(super) fn around(routes: Router, state: &AppState) -> Router {
             bounded,
         ))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(numbered_and_counted))
+        .layer(from_fn_with_state(
+            Answers::of(&routes::table()),
+            numbered_and_counted,
+        ))
 }
 
 /// How long a client may pause within its body.
@@ -96,37 +96,8 @@ async fn bounded(State(bodies): State<Bodies>, request: Request, next: Next) -> 
     }
 }
 
-/// Gives the answer an `x-request-id`, the caller's where it sent a sensible one, and counts it.
-async fn numbered_and_counted(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let id = request
-        .headers()
-        .get(&REQUEST_ID)
-        .filter(|id| id.len() <= 128 && id.as_bytes().iter().all(u8::is_ascii_graphic))
-        .cloned()
-        .or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).ok());
-    let method = request.method().as_str().to_owned();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "none".into(), |path| path.as_str().to_owned());
-    let mut response = next.run(request).await;
-    // Layers below answer in plain text, axum's way; clients get one kind of error.
-    if response.status().is_client_error() || response.status().is_server_error() {
-        response = as_problem(response);
-    }
-    if let Some(id) = id {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    let status = response.status().as_u16().to_string();
-    metrics::counter!(meters::HTTP_REQUESTS, "method" => method.clone(), "route" => route.clone(), "status" => status)
-        .increment(1);
-    metrics::histogram!(meters::HTTP_SECONDS, "method" => method, "route" => route)
-        .record(started.elapsed().as_secs_f64());
-    response
-}
-
-fn as_problem(response: Response) -> Response {
+/// An error of a layer below, in the one form that clients know.
+pub(super) fn as_problem(response: Response) -> Response {
     let is_problem = response
         .headers()
         .get(axum::http::header::CONTENT_TYPE)
