@@ -20,6 +20,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use toml::{Table, Value};
 
+use connect::Engines;
+
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
 
@@ -53,11 +55,11 @@ enum Command {
     /// Bring events and CloudTrail logs in from files
     Import(import::Import),
     /// Create the log's topics and ClickHouse's tables, where they are missing
-    Migrate,
+    Migrate(migrate::Migrate),
     /// Fill ClickHouse anew from the log, beside the serving table
     Rebuild(rebuild::Rebuild),
     /// Compare ClickHouse with the log: every event once, and nothing else
-    Verify,
+    Verify(verify::Verify),
     /// What could not be taken: list it, try it again
     #[command(subcommand)]
     Rejected(rejected::Rejected),
@@ -97,10 +99,16 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(command) => on_runtime(command.run()),
         Command::Doctor(command) => on_runtime(command.run(global)),
         Command::Bench(command) => on_runtime(command.run(global.load(Table::new())?.data_dir)),
-        Command::Migrate => on_runtime(migrate::run(global.quietly()?)),
-        Command::Rebuild(command) => on_runtime(command.run(global.quietly()?)),
-        Command::Verify => on_runtime(verify::run(global.quietly()?)),
-        Command::Rejected(command) => on_runtime(command.run(global.quietly()?)),
+        Command::Migrate(command) => on_runtime(migrate::run(global.quietly(&command.engines)?)),
+        Command::Rebuild(command) => {
+            let config = global.quietly(&command.engines)?;
+            on_runtime(command.run(config))
+        }
+        Command::Verify(command) => on_runtime(verify::run(global.quietly(&command.engines)?)),
+        Command::Rejected(command) => {
+            let config = global.quietly(command.engines())?;
+            on_runtime(command.run(config))
+        }
     }
 }
 
@@ -125,8 +133,8 @@ impl Global {
     }
 
     /// The same, for commands whose output is an answer: they log warnings only.
-    fn quietly(&self) -> anyhow::Result<Config> {
-        let mut config = self.load(Table::new())?;
+    fn quietly(&self, engines: &Engines) -> anyhow::Result<Config> {
+        let mut config = self.load(engines.flags())?;
         if let Some(rest) = config.telemetry.filter.strip_prefix("info,") {
             config.telemetry.filter = format!("warn,{rest}");
         }

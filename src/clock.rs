@@ -4,8 +4,8 @@
 //! the Avro schema (`timestamp-micros`) and ClickHouse (`DateTime64(6)`) hold as well.
 
 use std::fmt;
-use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::well_known::Rfc3339;
@@ -123,6 +123,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// A fresh UUIDv7, ordered after every one this clock gave before in the same millisecond.
     fn fresh_id(&self) -> Uuid;
+    /// Time since some beginning: it never jumps with the calendar, so ages are measured by it.
+    fn uptime(&self) -> Duration;
 }
 
 /// The machine's clock, and ids from its random source.
@@ -138,11 +140,17 @@ impl Clock for SystemClock {
     fn fresh_id(&self) -> Uuid {
         Uuid::now_v7()
     }
+
+    fn uptime(&self) -> Duration {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGINNING.elapsed()
+    }
 }
 
 /// A clock for tests: stands still until it is moved, and counts its ids.
 #[derive(Debug)]
 pub struct FixedClock {
+    beginning: Timestamp,
     state: Mutex<(Timestamp, u64)>,
 }
 
@@ -150,6 +158,7 @@ impl FixedClock {
     /// A clock that says `now` until [`FixedClock::advance`] is called.
     pub fn at(now: Timestamp) -> Self {
         Self {
+            beginning: now,
             state: Mutex::new((now, 0)),
         }
     }
@@ -175,6 +184,11 @@ impl Clock for FixedClock {
         let mut random = [0u8; 10];
         random[2..].copy_from_slice(&state.1.to_be_bytes());
         uuid::Builder::from_unix_timestamp_millis(state.0.millis().max(0) as u64, &random).into_uuid()
+    }
+
+    fn uptime(&self) -> Duration {
+        let millis = self.now().millis() - self.beginning.millis();
+        Duration::from_millis(millis.max(0) as u64)
     }
 }
 

@@ -122,7 +122,7 @@ impl Control {
         partitions: u32,
         stop: CancellationToken,
     ) -> Result<Self, ControlError> {
-        let follower = Arc::new(Follower::new(journal.clone(), keyring.clone()));
+        let follower = Arc::new(Follower::new(journal.clone(), keyring.clone(), clock.clone()));
         let following = stop.child_token();
         // Ends the tasks when the start fails or is given up.
         let guard = following.clone().drop_guard();
@@ -188,6 +188,12 @@ impl Control {
     /// How current the state is.
     pub fn freshness(&self) -> Freshness {
         self.follower.freshness()
+    }
+
+    /// Folds what stands in the log by now, and is fresh then.
+    #[cfg(test)]
+    pub(crate) async fn catch_up(&self) -> Result<(), ControlError> {
+        Ok(self.follower.catch_up().await.map(|_| ())?)
     }
 
     /// What was skipped so far: forged, foreign or unreadable records.

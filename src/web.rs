@@ -5,6 +5,7 @@
 //! decompression, size), then the route's access check, then its handler. Every failure is a problem+json ([`error`]). In front of
 //! it all, [`server`] takes connections, [`tls`] has the certificate, and [`client`] knows who is asking.
 
+pub mod answer;
 pub mod client;
 mod counted;
 pub mod error;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use confique::Config as Confique;
 
+pub use answer::Json;
 pub use error::ApiError;
 pub use state::{AppState, Health};
 

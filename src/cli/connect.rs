@@ -1,6 +1,9 @@
-//! How commands reach a running server.
+//! How commands reach a running server, and the engines it has started.
+
+use std::net::SocketAddr;
 
 use clap::Args;
+use toml::{Table, Value};
 
 /// A running server.
 #[derive(Args, Clone)]
@@ -33,4 +36,43 @@ impl Remote {
             anyhow::anyhow!("a token is needed: --token or TRAILHOUSE_TOKEN; `trailhouse token` prints one")
         })
     }
+}
+
+/// The embedded engines of a server.
+#[derive(Args, Clone)]
+pub(crate) struct Engines {
+    /// Address of the embedded log [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "ADDR")]
+    kafka_listen: Option<SocketAddr>,
+    /// Address of the embedded ClickHouse [default: 127.0.0.1:8123]
+    #[arg(long, value_name = "ADDR")]
+    clickhouse_listen: Option<SocketAddr>,
+}
+
+impl Engines {
+    /// The flags as settings.
+    pub(crate) fn flags(&self) -> Table {
+        let mut flags = Table::new();
+        set(&mut flags, "engines", "kafka_listen", self.kafka_listen.map(text));
+        set(
+            &mut flags,
+            "engines",
+            "clickhouse_listen",
+            self.clickhouse_listen.map(text),
+        );
+        flags
+    }
+}
+
+/// Sets what was given.
+pub(crate) fn set(flags: &mut Table, section: &str, key: &str, value: Option<Value>) {
+    let section = flags.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    if let (Some(value), Value::Table(section)) = (value, section) {
+        section.insert(key.into(), value);
+    }
+}
+
+/// An address as a setting.
+pub(crate) fn text(address: SocketAddr) -> Value {
+    Value::String(address.to_string())
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Global;
-use super::connect::Remote;
+use super::connect::{Engines, Remote};
 use crate::app::Connections;
 use crate::config::Config;
 
@@ -30,6 +30,8 @@ pub(crate) struct Doctor {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    engines: Engines,
     #[command(flatten)]
     remote: Remote,
 }
@@ -99,7 +101,7 @@ impl fmt::Display for Finding {
 
 impl Doctor {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let findings = match global.quietly() {
+        let findings = match global.quietly(&self.engines) {
             Ok(config) => {
                 let mut findings = vec![here::configuration(&config, global.config.as_deref())];
                 findings.extend(look(&config).await);

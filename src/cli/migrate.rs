@@ -2,10 +2,19 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
+
+use super::connect::Engines;
 use crate::app::Connections;
 use crate::config::Config;
 use crate::log::topics;
 use crate::projections::migrate;
+
+#[derive(Args)]
+pub(crate) struct Migrate {
+    #[command(flatten)]
+    pub(crate) engines: Engines,
+}
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let Connections { log, store, .. } = Connections::open(&config)?;

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::connect::Engines;
 use crate::app::{self, Connections};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -20,6 +21,8 @@ pub(crate) struct Rebuild {
     /// Go on although rows of other logs would be lost
     #[arg(long)]
     discard_other_logs: bool,
+    #[command(flatten)]
+    pub(crate) engines: Engines,
 }
 
 impl Rebuild {

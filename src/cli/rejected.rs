@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::connect::Engines;
 use crate::app::Connections;
 use crate::config::Config;
 use crate::log::rejected::{self as dead, Reason};
@@ -33,9 +34,17 @@ pub(crate) struct Which {
     /// At most so many
     #[arg(long, default_value_t = 1000)]
     limit: usize,
+    #[command(flatten)]
+    engines: Engines,
 }
 
 impl Rejected {
+    /// Where the log is.
+    pub(crate) fn engines(&self) -> &Engines {
+        let (Self::List(which) | Self::Replay(which)) = self;
+        &which.engines
+    }
+
     pub(crate) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let Connections { log, .. } = Connections::open(&config)?;
         match self {

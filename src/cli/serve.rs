@@ -7,6 +7,7 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use toml::{Table, Value};
 
+use super::connect::{Engines, set, text};
 use crate::app::{self, Running, Start};
 use crate::config::Config;
 use crate::keyring;
@@ -16,13 +17,9 @@ pub(crate) struct Serve {
     /// Address for HTTP [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Address of the embedded log [default: 127.0.0.1:9092]
-    #[arg(long, value_name = "ADDR")]
-    kafka_listen: Option<SocketAddr>,
-    /// Address of the embedded ClickHouse [default: 127.0.0.1:8123]
-    #[arg(long, value_name = "ADDR")]
-    clickhouse_listen: Option<SocketAddr>,
-    /// A proxy in front terminates TLS; needed to listen beyond loopback
+    #[command(flatten)]
+    engines: Engines,
+    /// A proxy in front terminates TLS; needed to listen beyond loopback without a certificate
     #[arg(long)]
     behind_proxy: bool,
 }
@@ -30,22 +27,10 @@ pub(crate) struct Serve {
 impl Serve {
     /// The flags as settings.
     pub(crate) fn flags(&self) -> Table {
-        let mut flags = Table::new();
-        let mut set = |section: &str, key: &str, value: Option<Value>| {
-            let section = flags.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            if let (Some(value), Value::Table(section)) = (value, section) {
-                section.insert(key.into(), value);
-            }
-        };
-        let text = |address: Option<SocketAddr>| address.map(|address| Value::String(address.to_string()));
-        set("web", "listen", text(self.listen));
-        set("engines", "kafka_listen", text(self.kafka_listen));
-        set("engines", "clickhouse_listen", text(self.clickhouse_listen));
-        set(
-            "web",
-            "behind_proxy",
-            self.behind_proxy.then_some(Value::Boolean(true)),
-        );
+        let mut flags = self.engines.flags();
+        set(&mut flags, "web", "listen", self.listen.map(text));
+        let behind_proxy = self.behind_proxy.then_some(Value::Boolean(true));
+        set(&mut flags, "web", "behind_proxy", behind_proxy);
         flags
     }
 
@@ -78,27 +63,21 @@ fn greeting(running: &Running) -> String {
             path.display()
         );
     }
-    let password = match &running.first_user {
-        Some(first) => {
-            text += &format!("  user      {}\n", first.name);
-            if first.generated {
-                text += &format!(
-                    "  password  {}   (shown this once)\n",
-                    first.password.expose_secret()
-                );
-                first.password.expose_secret().to_owned()
-            } else {
-                text += "  password  the one in TRAILHOUSE_ADMIN_PASSWORD\n";
-                "$TRAILHOUSE_ADMIN_PASSWORD".to_owned()
-            }
-        }
-        None => {
-            text += "  user      admin, with the password from the first start\n";
-            "PASSWORD".to_owned()
-        }
+    let generated = running.first_user.as_ref().filter(|first| first.generated);
+    let password = generated.map_or("PASSWORD", |first| first.password.expose_secret());
+    text += &match (&running.first_user, generated) {
+        (Some(first), Some(_)) => format!(
+            "  user      {}\n  password  {password}   (shown this once)\n",
+            first.name
+        ),
+        (Some(first), None) => format!(
+            "  user      {}\n  password  the one in TRAILHOUSE_ADMIN_PASSWORD\n",
+            first.name
+        ),
+        (None, _) => "  user      admin, with the password from the first start\n".to_owned(),
     };
     text += &format!(
-        "\n  curl -s {url}/login -H 'content-type: application/json' -d \"{{\\\"username\\\":\\\"admin\\\",\\\"password\\\":\\\"{password}\\\"}}\"\n\n"
+        "\nLog in with `trailhouse token --url {url}` (password in TRAILHOUSE_PASSWORD), or with\n  curl -s {url}/login -H 'content-type: application/json' -d '{{\"username\":\"admin\",\"password\":\"{password}\"}}'\n\n"
     );
     text
 }

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
+
+use super::connect::Engines;
 use super::rebuild::{bar, short};
 use crate::app::{self, Connections};
 use crate::config::Config;
@@ -9,6 +12,12 @@ use crate::log::topics;
 use crate::projections;
 use crate::projections::decode::Decoder;
 use crate::projections::verify::{Comparison, Report};
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) engines: Engines,
+}
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let Connections { log, store, registry } = Connections::open(&config)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use super::fold::Fold;
 use super::journal::{Entry, Journal, JournalError};
 use super::record::{self, Skip};
 use super::state::State;
+use crate::clock::Clock;
 use crate::keyring::Keyring;
 use crate::meters;
 
@@ -57,22 +58,24 @@ pub struct Follower {
     fold: Mutex<Fold>,
     skipped: Mutex<Skipped>,
     view: watch::Sender<View>,
-    started: Instant,
-    /// Milliseconds from `started` to when the log was last asked for an end that the fold has since reached.
+    clock: Arc<dyn Clock>,
+    /// The clock's uptime in milliseconds when the log was last asked for an end that the fold has since reached.
     fresh_at: AtomicU64,
 }
 
 impl Follower {
     /// A fold that has seen nothing.
-    pub fn new(journal: Arc<dyn Journal>, keyring: Keyring) -> Self {
+    pub fn new(journal: Arc<dyn Journal>, keyring: Keyring, clock: Arc<dyn Clock>) -> Self {
+        // Nothing is known yet, so the fold is as old as this.
+        let began = millis(clock.uptime());
         Self {
             journal,
             keyring,
             fold: Mutex::default(),
             skipped: Mutex::default(),
             view: watch::Sender::new(View::default()),
-            started: Instant::now(),
-            fresh_at: AtomicU64::new(0),
+            clock,
+            fresh_at: AtomicU64::new(began),
         }
     }
 
@@ -98,9 +101,9 @@ impl Follower {
 
     /// How current the fold is.
     pub fn freshness(&self) -> Freshness {
-        let now = self.started.elapsed();
+        let fresh_at = Duration::from_millis(self.fresh_at.load(Ordering::Relaxed));
         Freshness {
-            age: now.saturating_sub(Duration::from_millis(self.fresh_at.load(Ordering::Relaxed))),
+            age: self.clock.uptime().saturating_sub(fresh_at),
         }
     }
 
@@ -166,7 +169,7 @@ impl Follower {
     pub async fn keep_fresh(&self, stop: CancellationToken) {
         let mut view = self.watch();
         while !stop.is_cancelled() {
-            let asked = self.started.elapsed();
+            let asked = self.clock.uptime();
             tokio::select! {
                 () = stop.cancelled() => return,
                 bounds = self.journal.bounds() => match bounds {
@@ -184,16 +187,15 @@ impl Follower {
         }
     }
 
-    /// Notes that the fold has what stood in the log at `asked`, counted from the start.
-    pub fn note_fresh(&self, asked: Duration) {
-        let millis = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
-        self.fresh_at.fetch_max(millis, Ordering::Relaxed);
+    /// Notes that the fold has what stood in the log at `asked`, by the clock's uptime.
+    fn note_fresh(&self, asked: Duration) {
+        self.fresh_at.fetch_max(millis(asked), Ordering::Relaxed);
     }
 
     /// Waits until the fold has everything that stood in the log when this was called. Gives how many records that
     /// were.
     pub async fn catch_up(&self) -> Result<i64, Behind> {
-        let asked = self.started.elapsed();
+        let asked = self.clock.uptime();
         let (low, end) = self.journal.bounds().await?;
         if low > 0 {
             return Err(Behind::Truncated(low));
@@ -219,6 +221,10 @@ impl From<JournalError> for Behind {
     fn from(error: JournalError) -> Self {
         Self::Journal(error)
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn pause(time: Duration, stop: &CancellationToken) {

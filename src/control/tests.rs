@@ -256,21 +256,25 @@ async fn a_command_that_makes_no_sense_is_not_written() {
 
 #[tokio::test]
 async fn while_the_log_is_away_writes_fail_and_the_age_rises() {
-    let (journal, keyring) = (MemoryJournal::new(), Keyring::ephemeral());
-    let control = start(&journal, &keyring).await.unwrap();
-    let fresh = control.freshness().age;
+    let (journal, clock) = (
+        MemoryJournal::new(),
+        Arc::new(FixedClock::at(Timestamp::from_millis(0))),
+    );
+    let (topic, stop) = (Arc::new(journal.clone()), CancellationToken::new());
+    let control = Control::start(topic, Keyring::ephemeral(), clock.clone(), 4, stop)
+        .await
+        .unwrap();
+    assert_eq!(control.freshness().age, Duration::ZERO);
     journal.set_away(true);
     assert!(matches!(
         control.submit(tenant(1, "acme")).await,
         Err(ControlError::Unavailable(_))
     ));
-    while control.freshness().age <= fresh.max(follow::POLL) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(control.freshness().age, Duration::from_secs(60));
     journal.set_away(false);
-    while control.freshness().age >= follow::POLL {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    control.catch_up().await.unwrap();
+    assert_eq!(control.freshness().age, Duration::ZERO);
     assert_eq!(
         control.submit(tenant(1, "acme")).await.unwrap(),
         Outcome::Accepted { version: 1 }

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::Json;
 use crate::auth::AuthError;
 use crate::auth::manage::ManageError;
 use crate::control::{ControlError, Refusal as ControlRefusal};

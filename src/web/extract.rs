@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::ApiError;
+use super::{ApiError, AppState};
 use crate::auth::Principal;
 use crate::event::draft::Problem;
 
@@ -29,10 +29,10 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// The body's bytes, decompressed and within the limit.
 pub struct Body(pub Bytes);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl FromRequest<AppState> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         Bytes::from_request(request, state)
             .await
             .map(Self)
@@ -43,7 +43,10 @@ impl<S: Send + Sync> FromRequest<S> for Body {
                     ApiError::new(
                         StatusCode::PAYLOAD_TOO_LARGE,
                         "body_too_large",
-                        "The body is larger than 10 MiB, after decompression. Send it in parts.",
+                        format!(
+                            "The body is larger than {}, after decompression. Send it in parts.",
+                            size(state.config.body_bytes_max)
+                        ),
                     )
                 }
                 other => ApiError::new(
@@ -55,13 +58,24 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
+/// A number of bytes, in the largest unit of which it is a whole number.
+fn size(bytes: usize) -> String {
+    const MIB: usize = 1 << 20;
+    const KIB: usize = 1 << 10;
+    match bytes {
+        _ if bytes > 0 && bytes.is_multiple_of(MIB) => format!("{} MiB", bytes / MIB),
+        _ if bytes > 0 && bytes.is_multiple_of(KIB) => format!("{} KiB", bytes / KIB),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
 /// A JSON body of a known shape. Fields that are unknown are problems, so that a typo is seen.
 pub struct JsonBody<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let Body(bytes) = Body::from_request(request, state).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let detail = format!("The body is not what this route takes: {error}.");
@@ -139,6 +153,18 @@ pub fn media_type(headers: &axum::http::HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_said_as_it_was_meant() {
+        for (bytes, said) in [
+            (10 << 20, "10 MiB"),
+            (1536, "1536 bytes"),
+            (64 << 10, "64 KiB"),
+            (0, "0 bytes"),
+        ] {
+            assert_eq!(size(bytes), said);
+        }
+    }
 
     #[test]
     fn parameters_are_decoded_once() {

@@ -1,6 +1,5 @@
 //! `/healthz`: the process lives. `/readyz`: it can do its work. `/metrics`: how it does it.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +7,7 @@ use serde_json::json;
 
 use crate::meters;
 use crate::web::client::Client;
-use crate::web::{ApiError, AppState};
+use crate::web::{ApiError, AppState, Json};
 
 pub(super) async fn live() -> Response {
     Json(json!({"status": "ok"})).into_response()

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::control::{ApiKey, Command, Permission, Role, Roles};
 use crate::event::TenantId;
 use crate::web::extract::{Caller, JsonBody};
-use crate::web::{ApiError, AppState};
+use crate::web::{ApiError, AppState, Json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,5 @@
 //! `POST /login`, and its longer name; `POST /api/v1/auth/refresh`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +10,7 @@ use serde_json::json;
 use crate::auth::LoginTokens;
 use crate::web::client::Client;
 use crate::web::extract::JsonBody;
-use crate::web::{ApiError, AppState};
+use crate::web::{ApiError, AppState, Json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

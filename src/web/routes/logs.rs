@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +14,7 @@ use crate::event::batch::{BatchForm, split};
 use crate::event::draft::Problem;
 use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
 use crate::web::extract::{Body, Caller, Params, media_type};
-use crate::web::{ApiError, AppState};
+use crate::web::{ApiError, AppState, Json};
 
 const HTTP: Origin<'static> = Origin {
     kind: "http",

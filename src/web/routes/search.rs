@@ -9,7 +9,7 @@ use crate::event::draft::Problem;
 use crate::event::view::{self, View};
 use crate::query::{self, Page};
 use crate::web::extract::{Caller, Params};
-use crate::web::{ApiError, AppState};
+use crate::web::{ApiError, AppState, Json};
 
 /// A page of events.
 #[derive(Serialize)]
@@ -46,7 +46,7 @@ pub(super) async fn page(
         count: page.count.as_ref().map(|count| count.events),
         count_is_exact: page.count.as_ref().map(|count| count.is_exact),
     };
-    let mut response = axum::Json(body).into_response();
+    let mut response = Json(body).into_response();
     if let Some(link) = link(uri.path(), &params, &page) {
         response.headers_mut().insert(header::LINK, link);
     }
@@ -65,7 +65,7 @@ pub(super) async fn by_id(
     }
     let tenant = params.first().map(|(_, tenant)| tenant.as_str());
     match state.queries.get(&principal, tenant, &id).await? {
-        Some(event) => Ok(axum::Json(view::to_json_with_changes(&event)).into_response()),
+        Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",
         )),

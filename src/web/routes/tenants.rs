@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use crate::control::{Command, Tenant};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::web::extract::{Caller, JsonBody};
-use crate::web::{ApiError, AppState};
+use crate::web::{ApiError, AppState, Json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

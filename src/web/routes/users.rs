@@ -1,6 +1,5 @@
 //! `GET, POST /api/v1/users`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +12,7 @@ use crate::auth::{NewUser, Principal};
 use crate::control::{Permission, Role, Roles, User};
 use crate::event::TenantId;
 use crate::web::extract::{Caller, JsonBody};
-use crate::web::{ApiError, AppState};
+use crate::web::{ApiError, AppState, Json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
