@@ -14,6 +14,7 @@
 
 mod child;
 pub mod disk;
+mod home;
 mod locate;
 mod pidfile;
 mod probe;

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use tokio::process::Command;
 
 use super::disk::DataDir;
+use super::home::{Home, failed};
 use super::probe::Probe;
 use super::spec::Spec;
 use super::{Config, Engine, EngineDirs, EngineError};
@@ -21,27 +22,15 @@ const ENGINE: &str = "the embedded broker";
 /// Starts it under `data` at `config.kafka_listen`; returns when it answers Kafka's ApiVersions.
 pub async fn start(config: &Config, data: &DataDir) -> Result<Engine, EngineError> {
     let program = EngineDirs::find(config.dir.as_deref()).nisshi()?;
-    let io = |act: &str| {
-        let act = act.to_owned();
-        move |source| EngineError::Io {
-            engine: ENGINE,
-            act,
-            source,
-        }
-    };
-    let home = data.inside("broker").map_err(io("make its directory"))?;
-    let log = data
-        .inside("log")
-        .map_err(io("make its log directory"))?
-        .join("broker.log");
-    std::fs::write(home.join(".env"), "").map_err(io("write in its directory"))?;
+    let Home { dir, log, pid_file } = Home::of(ENGINE, "broker", data)?;
+    std::fs::write(dir.join(".env"), "").map_err(failed(ENGINE, "write in its directory"))?;
     let spec = Spec {
         engine: ENGINE,
         flag: "--kafka-listen",
         probe: Probe::Kafka,
-        command: Box::new(move |listen| command(&program, &home, listen)),
+        command: Box::new(move |listen| command(&program, &dir, listen)),
         log,
-        pid_file: data.path().join("broker.pid"),
+        pid_file,
         ready_within: Duration::from_secs(30),
         // On SIGTERM it gives open connections 5 s to end, and consumers of others never do; on SIGINT it ends at
         // once. By then our producer is flushed, and what others have no answer for they send again.

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use tokio::process::Command;
 
 use super::disk::DataDir;
+use super::home::{Home, failed};
 use super::probe::Probe;
 use super::spec::Spec;
 use super::{Config, Engine, EngineDirs, EngineError};
@@ -30,29 +31,17 @@ pub struct Child {
 pub async fn start(config: &Config, data: &DataDir, child: Child) -> Result<Engine, EngineError> {
     let engines = EngineDirs::find(config.dir.as_deref());
     engines.libchdb()?;
-    let io = |act: &str| {
-        let act = act.to_owned();
-        move |source| EngineError::Io {
-            engine: ENGINE,
-            act,
-            source,
-        }
-    };
     let program = child
         .program
         .map_or_else(std::env::current_exe, Ok)
-        .map_err(io("find our own program"))?;
-    let home = data.inside("clickhouse").map_err(io("make its directory"))?;
-    let log = data
-        .inside("log")
-        .map_err(io("make its log directory"))?
-        .join("clickhouse.log");
+        .map_err(failed(ENGINE, "find our own program"))?;
+    let Home { dir, log, pid_file } = Home::of(ENGINE, "clickhouse", data)?;
     let command = move |listen: std::net::SocketAddr| {
         let mut command = Command::new(&program);
         command
             .arg("clickhouse")
             .arg("--data-dir")
-            .arg(&home)
+            .arg(&dir)
             .args(["--listen", &listen.to_string()])
             .args(&child.arguments)
             .env("TRAILHOUSE_ENGINES", engines.root());
@@ -64,7 +53,7 @@ pub async fn start(config: &Config, data: &DataDir, child: Child) -> Result<Engi
         probe: Probe::Http,
         command: Box::new(command),
         log,
-        pid_file: data.path().join("clickhouse.pid"),
+        pid_file,
         ready_within: Duration::from_secs(120),
         stop_signal: Signal::SIGTERM,
         stop_within: Duration::from_secs(20),

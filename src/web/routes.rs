@@ -4,6 +4,7 @@ mod health;
 mod keys;
 mod login;
 mod logs;
+mod manage;
 mod search;
 mod tenants;
 mod users;

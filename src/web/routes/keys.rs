@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::users::{request_id, tenant_for};
+use super::manage::{listed, request_id, tenant_for};
 use crate::auth::NewKey;
 use crate::clock::Timestamp;
 use crate::control::{ApiKey, Command, Permission, Role, Roles};
@@ -30,13 +30,11 @@ pub(super) struct Wanted {
 /// An operator sees all keys, an admin its tenant's; never their text.
 pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
     let control = state.control.state();
-    let mut keys: Vec<_> = control
+    let keys = control
         .keys()
-        .filter(|key| principal.can_in(&key.tenant, Permission::Manage))
-        .collect();
-    keys.sort_by(|a, b| a.id.cmp(&b.id));
-    let data: Vec<Value> = keys.into_iter().map(|key| shown(key)).collect();
-    Json(json!({"data": data})).into_response()
+        .map(AsRef::as_ref)
+        .filter(|key: &&ApiKey| principal.can_in(&key.tenant, Permission::Manage));
+    listed(keys, |key| &key.id, shown)
 }
 
 /// 201 with the key's text in `key`, this once.

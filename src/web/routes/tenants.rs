@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::users::request_id;
+use super::manage::{listed, request_id};
 use crate::control::{Command, Tenant};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
@@ -26,12 +26,11 @@ pub(super) struct NewTenant {
 /// An operator sees all tenants, an admin its own.
 pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
     let control = state.control.state();
-    let data: Vec<Value> = control
+    let tenants = control
         .tenants()
-        .filter(|tenant| principal.is_operator() || tenant.id == *principal.tenant())
-        .map(|tenant| shown(tenant))
-        .collect();
-    Json(json!({"data": data})).into_response()
+        .map(AsRef::as_ref)
+        .filter(|tenant: &&Tenant| principal.is_operator() || tenant.id == *principal.tenant());
+    listed(tenants, |tenant| tenant.id.as_str(), shown)
 }
 
 pub(super) async fn create(
