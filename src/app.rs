@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
@@ -144,26 +144,37 @@ pub async fn framing(registry: Option<&Registry>) -> anyhow::Result<Framing> {
     })
 }
 
-/// The identity of the log, as control state has it.
-pub async fn log_id(config: &Config, log: &Log) -> anyhow::Result<uuid::Uuid> {
+/// Control state as this instance's keys read it, followed for as long as this is held.
+pub struct Following {
+    /// Tenants, users and keys.
+    pub control: Control,
+    /// What it is read with.
+    pub keyring: Keyring,
+    _stopped: DropGuard,
+}
+
+/// Folds control state, for commands that need no server.
+pub async fn control(config: &Config, log: &Log) -> anyhow::Result<Following> {
     let from_env = std::env::var(keyring::ENVIRONMENT).ok().map(SecretString::from);
     let (keyring, _) = keys(config, from_env.as_ref())?;
     let stop = CancellationToken::new();
-    let _stopped = stop.clone().drop_guard();
+    let stopped = stop.clone().drop_guard();
     let partitions = log
         .partitions(topics::EVENTS)
         .await?
         .context("there is no topic audit.events: run `trailhouse migrate`")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let control = Control::start(
-        Arc::new(log.clone()),
+    let (journal, clock) = (Arc::new(log.clone()), Arc::new(SystemClock));
+    let control = Control::start(journal, keyring.clone(), clock, partitions.max(0) as u32, stop).await?;
+    Ok(Following {
+        control,
         keyring,
-        clock,
-        partitions.max(0) as u32,
-        stop,
-    )
-    .await?;
-    Ok(control.log_id())
+        _stopped: stopped,
+    })
+}
+
+/// The identity of the log, as control state has it.
+pub async fn log_id(config: &Config, log: &Log) -> anyhow::Result<uuid::Uuid> {
+    Ok(control(config, log).await?.control.log_id())
 }
 
 /// The keys of this instance; the path when the file was made just now.

@@ -6,11 +6,13 @@ mod config;
 mod connect;
 mod doctor;
 mod import;
+mod keys;
 mod migrate;
 mod rebuild;
 mod rejected;
 mod serve;
 mod token;
+mod user;
 mod verify;
 
 use std::path::PathBuf;
@@ -63,6 +65,12 @@ enum Command {
     /// What could not be taken: list it, try it again
     #[command(subcommand)]
     Rejected(rejected::Rejected),
+    /// Users, for an operator who has lost the way in
+    #[command(subcommand)]
+    User(user::User),
+    /// The master keys: add one, make one the active one
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Look at everything a server needs: what is wrong, what to do
     Doctor(doctor::Doctor),
     /// Measure a running server: rates, latencies, memory, disk
@@ -105,6 +113,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             on_runtime(command.run(config))
         }
         Command::Verify(command) => on_runtime(verify::run(global.quietly(&command.engines)?)),
+        Command::User(command) => {
+            let config = global.quietly(command.engines())?;
+            on_runtime(command.run(config))
+        }
+        Command::Keys(command) => command.run(&global.load(Table::new())?),
         Command::Rejected(command) => {
             let config = global.quietly(command.engines())?;
             on_runtime(command.run(config))

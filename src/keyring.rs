@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::crypto::{self, ExposeSecret, Key, SealError, SecretSlice, SecretString};
 
-pub use file::{Opened, open, rotate};
+pub use file::{Opened, activate, add, open, rotate};
 
 /// The environment variable that holds master keys instead of the file.
 pub const ENVIRONMENT: &str = "TRAILHOUSE_MASTER_KEY";
@@ -53,6 +53,14 @@ pub enum KeyringError {
         path: String,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The file holds other keys.
+    #[error("the key file {path} holds no key {id}: `trailhouse doctor` lists those it holds")]
+    NoSuchKey {
+        /// Where it is.
+        path: String,
+        /// The id that was asked for.
+        id: String,
     },
     /// The file or the variable holds something else than keys.
     #[error("{place} does not hold master keys: {reason}")]

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -71,17 +71,55 @@ pub fn open(
     Ok(Opened { keyring, created })
 }
 
-/// Adds a fresh key to the file and makes it the active one. Instances use it from their next start; start them all
-/// with the new file before any writes under the new key, or the others skip what it writes.
+/// Adds a fresh key to the file and makes it the active one. Instances use it from their next start; those that have
+/// not started anew skip what is written under it, so where there are several, [`add`] comes first.
 pub fn rotate(path: &Path, clock: &dyn Clock) -> Result<Keyring, KeyringError> {
+    change(path, |keys| {
+        keys.insert(0, fresh(clock));
+        Ok(())
+    })
+}
+
+/// Adds a fresh key to the file, last, so that instances that start from now on can read what is written under it.
+pub fn add(path: &Path, clock: &dyn Clock) -> Result<Keyring, KeyringError> {
+    change(path, |keys| {
+        keys.push(fresh(clock));
+        Ok(())
+    })
+}
+
+/// Makes a key of the file the active one.
+pub fn activate(path: &Path, id: &str) -> Result<Keyring, KeyringError> {
+    change(path, |keys| {
+        let at = keys.iter().position(|key| key.id == id);
+        let at = at.ok_or_else(|| KeyringError::NoSuchKey {
+            path: path.display().to_string(),
+            id: id.to_owned(),
+        })?;
+        keys[..=at].rotate_right(1);
+        Ok(())
+    })
+}
+
+/// Puts a changed file in the place of the one before, at once, for the same owner.
+fn change(
+    path: &Path,
+    change: impl FnOnce(&mut Vec<StoredKey>) -> Result<(), KeyringError>,
+) -> Result<Keyring, KeyringError> {
     let mut stored = read(path)?;
     keyring(&stored).map_err(malformed(path))?;
-    stored.key.insert(0, fresh(clock));
-    let temporary = write_beside(path, &stored).map_err(failed(path))?;
-    fs::rename(&temporary, path)
-        .and_then(|()| sync_folder(path))
-        .map_err(failed(path))?;
-    keyring(&stored).map_err(malformed(path))
+    change(&mut stored.key)?;
+    let changed = keyring(&stored).map_err(malformed(path))?;
+    let replace = || {
+        let owner = fs::metadata(path)?;
+        let temporary = write_beside(path, &stored)?;
+        // An administrator may change the file of the user that the server runs as.
+        std::os::unix::fs::chown(&temporary, Some(owner.uid()), Some(owner.gid()))?;
+        fs::rename(&temporary, path)?;
+        sync_folder(path)
+    };
+    replace().map_err(failed(path))?;
+    Ok(changed)
 }
 
 fn fresh(clock: &dyn Clock) -> StoredKey {
@@ -225,6 +263,29 @@ mod tests {
         let read = open(&path, None, &clock()).unwrap().keyring;
         assert_eq!(read.ids().collect::<Vec<_>>(), new.ids().collect::<Vec<_>>());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_added_key_waits_until_it_is_activated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let old = open(&path, None, &clock()).unwrap().keyring;
+        let added = add(&path, &clock()).unwrap();
+        assert_eq!(added.active(), old.active());
+        let new = added.ids().nth(1).unwrap();
+        let third = add(&path, &clock()).unwrap();
+        let third = third.ids().nth(2).unwrap();
+        let activated = activate(&path, new).unwrap();
+        assert_eq!(activated.ids().collect::<Vec<_>>(), [new, old.active(), third]);
+        let read = open(&path, None, &clock()).unwrap().keyring;
+        assert_eq!(read.active(), new);
+        let error = activate(&path, "nothing").unwrap_err().to_string();
+        assert!(error.contains("no key nothing"), "{error}");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]

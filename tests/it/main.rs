@@ -16,6 +16,7 @@ mod import;
 mod in_front;
 mod kill9;
 mod limits;
+mod operator;
 mod outages;
 mod poison;
 mod rebuild;
