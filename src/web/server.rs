@@ -111,3 +111,101 @@ where
         tracing::debug!(%peer, error, "a connection ended");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Extension;
+    use axum::routing::get;
+    use tokio::io::AsyncReadExt;
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::web::tls::{Certificates, Config};
+
+    /// A server with a route that answers at once, and one that waits until it may.
+    struct Fixture {
+        at: SocketAddr,
+        stop: CancellationToken,
+        served: JoinHandle<()>,
+        asked: Arc<Notify>,
+        may: Arc<Notify>,
+    }
+
+    async fn begun(tls: Option<Offered>) -> Fixture {
+        let (asked, may) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let slow = {
+            let (asked, may) = (asked.clone(), may.clone());
+            async move || {
+                asked.notify_one();
+                may.notified().await;
+                "done"
+            }
+        };
+        let app = Router::new()
+            .route("/who", get(async |Extension(Peer(peer))| peer.ip().to_string()))
+            .route("/slow", get(slow));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let served = tokio::spawn(serve(listener, tls, app, stop.clone()));
+        Fixture {
+            at,
+            stop,
+            served,
+            asked,
+            may,
+        }
+    }
+
+    fn client() -> reqwest::ClientBuilder {
+        reqwest::Client::builder().no_proxy()
+    }
+
+    #[tokio::test]
+    async fn a_stop_finishes_what_was_asked_and_waits_for_nobody_else() {
+        let server = begun(None).await;
+        let client = client().build().unwrap();
+        let url = format!("http://{}", server.at);
+        let who = client.get(format!("{url}/who")).send().await.unwrap();
+        assert_eq!(who.text().await.unwrap(), "127.0.0.1");
+        let mut silent = TcpStream::connect(server.at).await.unwrap();
+        let slow = tokio::spawn(client.get(format!("{url}/slow")).send());
+        server.asked.notified().await;
+        server.stop.cancel();
+        assert_eq!(
+            silent.read(&mut [0]).await.unwrap(),
+            0,
+            "who asks nothing is let go"
+        );
+        server.may.notify_one();
+        let answer = slow.await.unwrap().unwrap();
+        assert_eq!(answer.text().await.unwrap(), "done");
+        server.served.await.unwrap();
+        assert!(TcpStream::connect(server.at).await.is_err(), "the door is shut");
+    }
+
+    #[tokio::test]
+    async fn whoever_never_shakes_hands_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let config = Config {
+            cert: Some(folder.path().join("cert.pem")),
+            key: Some(folder.path().join("key.pem")),
+        };
+        std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let certificates = Certificates::open(config.files().unwrap().unwrap()).unwrap();
+
+        let server = begun(Some(certificates.offered())).await;
+        let mut silent = TcpStream::connect(server.at).await.unwrap();
+        let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+        let client = client().tls_certs_only([root]).build().unwrap();
+        let url = format!("https://localhost:{}/who", server.at.port());
+        let answer = client.get(url).send().await.unwrap();
+        assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+        assert_eq!(answer.text().await.unwrap(), "127.0.0.1");
+        server.stop.cancel();
+        server.served.await.unwrap();
+        assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+    }
+}
