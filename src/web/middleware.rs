@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_ENCODING;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
@@ -67,15 +68,12 @@ impl Bodies {
     }
 
     /// What a body may take: its stated length, or the most there can be when it is compressed or of no stated length.
-    fn needed(&self, headers: &HeaderMap) -> u32 {
-        let stated = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let is_plain = !headers.contains_key(CONTENT_ENCODING);
-        let chunked = headers.contains_key(TRANSFER_ENCODING);
-        match stated {
-            Some(length) if is_plain => (length.div_ceil(1024) as u32).min(self.largest_kib),
-            None if !chunked => 0,
+    fn needed(&self, request: &Request) -> u32 {
+        let is_plain = !request.headers().contains_key(CONTENT_ENCODING);
+        // What the connection says of the body, not what a header does: HTTP/2 needs no header to send one.
+        match request.body().size_hint().exact() {
+            Some(0) => 0,
+            Some(length) if is_plain => length.div_ceil(1024).min(self.largest_kib.into()) as u32,
             _ => self.largest_kib,
         }
     }
@@ -83,7 +81,7 @@ impl Bodies {
 
 /// Lets a request in once there is room for its body, so that memory is bounded however many come at once.
 async fn bounded(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
-    let needed = bodies.needed(request.headers());
+    let needed = bodies.needed(&request);
     let room = tokio::time::timeout(ROOM_WITHIN, bodies.room.clone().acquire_many_owned(needed)).await;
     match room {
         Ok(Ok(_held)) => next.run(request).await,
@@ -134,4 +132,36 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
         "The server failed; its log says why.",
     )
     .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn room_is_set_aside_for_what_a_body_may_take() {
+        let bodies = Bodies::new(10 << 20);
+        let endless = || {
+            Body::from_stream(futures_util::stream::pending::<
+                Result<bytes::Bytes, std::io::Error>,
+            >())
+        };
+        for (body, encoding, kib) in [
+            (Body::empty(), None, 0),
+            (Body::from("x"), None, 1),
+            (Body::from(vec![0; 5000]), None, 5),
+            (Body::from(vec![0; 11 << 20]), None, 10 << 10),
+            (Body::from("x"), Some("zstd"), 10 << 10),
+            (endless(), None, 10 << 10),
+        ] {
+            let mut request = Request::new(body);
+            if let Some(encoding) = encoding {
+                let encoding = axum::http::HeaderValue::from_static(encoding);
+                request.headers_mut().insert(CONTENT_ENCODING, encoding);
+            }
+            assert_eq!(bodies.needed(&request), kib);
+        }
+    }
 }
