@@ -164,10 +164,12 @@ async fn server(remote: &Remote) -> Finding {
     };
     let answer = match answer {
         Ok(answer) => answer,
-        Err(_) => {
+        Err(error) => {
+            // The reason is further down: a refused connection, or a certificate that nobody vouches for.
+            let error = anyhow::Error::from(error.without_url());
             return Finding::problem(
                 check,
-                format!("{} does not answer", remote.at("")),
+                format!("{} does not answer: {error:#}", remote.at("")),
                 "start `trailhouse serve`, or name it with --url",
             );
         }
