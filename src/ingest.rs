@@ -170,7 +170,7 @@ impl Ingest {
     async fn append(&self, checked: Vec<Checked>) -> Vec<Result<Receipt, ItemError>> {
         let parts = &self.inner.parts;
         let started = Instant::now();
-        let mut batch = parts.log.append_all(checked.len());
+        let mut batch = parts.log.append_all();
         let mut outcomes = Vec::with_capacity(checked.len());
         let mut waiting = Vec::with_capacity(checked.len());
         let mut payload = Vec::with_capacity(1024);
@@ -189,8 +189,7 @@ impl Ingest {
             payload.clear();
             parts.framing.begin(&mut payload);
             schema::encode(&accepted.event, &mut payload);
-            // What could not be handed over is answered for by the batch, like the rest.
-            let _ = batch.push(record_of(&accepted.event, &payload, unchecked)).await;
+            batch.push(record_of(&accepted.event, &payload, unchecked));
             waiting.push(index);
             outcomes.push(Ok(Receipt::pending(*accepted)));
         }

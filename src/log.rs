@@ -3,13 +3,16 @@
 //! [`Log::append`] and [`Log::append_all`] resolve when every in-sync replica has the record. Readers come in two
 //! forms: a [`Tail`] follows one partition from an offset of its choosing (control state), a [`Group`] shares the
 //! partitions of a topic with the other instances and commits how far it came (projector, gate). Both are fed by
-//! one [`fetch`] thread each, which sleeps while there is nothing to read and is woken by appends of this process.
+//! one `pump` thread each, which sleeps while there is nothing to read and is woken by appends of this process.
 
+pub mod batch;
 pub mod client;
 pub mod fetch;
 pub mod framing;
 pub mod group;
-pub mod producer;
+mod producer;
+mod pump;
+mod queue;
 pub mod registry;
 pub mod rejected;
 pub mod seen;

@@ -11,8 +11,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::batch::Batch;
 use super::fetch::{Fetch, Start};
 use super::producer::Producer;
+use super::queue::Queue;
 use super::share::Gaps;
 use super::waker::Waker;
 use super::{Group, LogError, NewRecord, Position, Tail};
@@ -107,19 +109,17 @@ impl Log {
 
     /// Appends one record and waits until the log has it.
     pub async fn append(&self, record: NewRecord<'_>) -> Result<Position, LogError> {
-        let mut batch = self.append_all(1);
-        batch.push(record).await?;
+        let mut batch = self.append_all();
+        batch.push(record);
         match batch.finish().await.pop() {
             Some(outcome) => outcome,
             None => Err(LogError::Unavailable("no answer".into())),
         }
     }
 
-    /// Begins a batch: records are handed over one by one and acknowledged together.
-    pub fn append_all(&self, expected: usize) -> super::producer::Batch {
-        self.inner
-            .producer
-            .batch(expected, &self.inner.config.prefix, self.clone())
+    /// Begins a batch: records are added one by one, sent together and acknowledged together.
+    pub fn append_all(&self) -> Batch {
+        Batch::new(self.clone())
     }
 
     /// Follows one partition from an offset.
@@ -212,6 +212,10 @@ impl Log {
     /// Waits until everything handed over has been answered, at most `within`. Blocks.
     pub fn flush(&self, within: Duration) {
         self.inner.producer.flush(within);
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        self.inner.producer.queue()
     }
 
     pub(super) fn client_config(&self) -> ClientConfig {

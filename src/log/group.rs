@@ -63,7 +63,7 @@ impl Group {
             list.add_partition_offset(&self.fetch.topic, *partition, Offset::Offset(*offset))
                 .map_err(unavailable)?;
         }
-        let consumer = self.fetch.consumer.clone();
+        let consumer = self.fetch.consumer.get();
         let committed = tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync)).await;
         match committed {
             Ok(Ok(())) => Ok(()),

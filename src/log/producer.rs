@@ -1,30 +1,35 @@
 //! Writing: one idempotent producer, acknowledged by all in-sync replicas.
 //!
-//! A [`Batch`] hands its records to librdkafka one after the other and is told of each by number, so that a
-//! thousand events cost a thousand small boxes and one wake-up, not a thousand channels.
+//! A thread takes round after round from the [`queue`](super::queue) and hands the records to librdkafka, which tells of
+//! each by number: a thousand events cost a thousand small boxes and one wake-up, not a thousand channels.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use tokio::sync::Notify;
-use tokio::time::Instant;
 
-use super::client::{Log, describe, is_too_large, misconfigured};
-use super::{LogError, NewRecord, Position};
+use super::batch::Outgoing;
+use super::client::{describe, is_too_large, misconfigured};
+use super::queue::{Queue, Reply};
+use super::{LogError, Position};
 
-/// What may wait for the brokers in this process: the bound of memory, and the point where callers are pushed back.
-const QUEUE_KBYTES: &str = "65536";
-/// How long a caller waits for room in the queue before it is told that the log is full.
-const ROOM_WITHIN: Duration = Duration::from_secs(3);
+/// How long a record is tried again that librdkafka can't take yet.
+const TAKEN_WITHIN: Duration = Duration::from_secs(3);
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// The producer of this process. Replaced when librdkafka declares it broken for good.
 pub(super) struct Producer {
+    queue: Arc<Queue>,
+    sender: Arc<Sender>,
+}
+
+/// What the writing thread works with.
+struct Sender {
     config: ClientConfig,
     current: RwLock<Arc<ThreadedProducer<Acks>>>,
 }
@@ -37,49 +42,71 @@ impl Producer {
             ("acks", "all"),
             ("partitioner", "murmur2_random"),
             ("compression.type", "lz4"),
-            // A caller waits for the answer, so records gather only briefly.
-            ("linger.ms", "2"),
+            // A round is handed over within this; callers were gathered before.
+            ("linger.ms", "1"),
             ("delivery.timeout.ms", "10000"),
             ("request.timeout.ms", "5000"),
             ("message.max.bytes", "2097152"),
-            ("queue.buffering.max.kbytes", QUEUE_KBYTES),
-            ("queue.buffering.max.messages", "200000"),
+            // The bound is in front of librdkafka, in the queue.
+            ("queue.buffering.max.kbytes", "262144"),
+            ("queue.buffering.max.messages", "1000000"),
         ] {
             if client.get(name).is_none() {
                 config.set(name, value);
             }
         }
-        let current = RwLock::new(Arc::new(create(&config)?));
-        Ok(Self { config, current })
+        let (queue, current) = (Arc::new(Queue::new()), RwLock::new(Arc::new(create(&config)?)));
+        let sender = Arc::new(Sender { config, current });
+        let (rounds, sending) = (queue.clone(), sender.clone());
+        thread::Builder::new()
+            .name("append".to_owned())
+            .spawn(move || sending.run(&rounds))
+            .map_err(|error| LogError::Unavailable(format!("no thread for writing: {error}")))?;
+        Ok(Self { queue, sender })
     }
 
-    pub(super) fn batch(&self, expected: usize, prefix: &str, log: Log) -> Batch {
-        Batch {
-            producer: self.usable(),
-            state: Arc::new(BatchState {
-                outcomes: Mutex::new(Vec::with_capacity(expected)),
-                open: AtomicUsize::new(1),
-                done: Notify::new(),
-            }),
-            prefix: prefix.to_owned(),
-            log,
-            topics: Vec::new(),
-        }
+    pub(super) fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     pub(super) fn flush(&self, within: Duration) {
-        if let Err(error) = self.get().flush(within) {
-            tracing::warn!(
-                error = describe(&error),
-                "records were still waiting for the log at the end"
-            );
+        let started = Instant::now();
+        let flushed = self.queue.drain(within)
+            && self
+                .sender
+                .get()
+                .flush(within.saturating_sub(started.elapsed()))
+                .is_ok();
+        if !flushed {
+            tracing::warn!("records were still waiting for the log at the end");
+        }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Sender {
+    fn run(&self, queue: &Arc<Queue>) {
+        while let Some((round, batches)) = queue.next_round() {
+            let producer = self.usable();
+            for batch in batches {
+                let (mut records, reply) = batch.begin(&round);
+                for (index, record) in records.take().enumerate() {
+                    let reply = reply.clone();
+                    hand_over(&producer, record, Ticket { reply, index });
+                }
+            }
         }
     }
 
     fn get(&self) -> Arc<ThreadedProducer<Acks>> {
         self.current
             .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
@@ -89,10 +116,7 @@ impl Producer {
         let Some((code, reason)) = current.client().fatal_error() else {
             return current;
         };
-        let mut slot = self
-            .current
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut slot = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&slot, &current) {
             tracing::warn!(%code, reason, "the producer is replaced: it can't go on");
             match create(&self.config) {
@@ -108,164 +132,65 @@ fn create(config: &ClientConfig) -> Result<ThreadedProducer<Acks>, LogError> {
     config.create_with_context(Acks).map_err(misconfigured)
 }
 
-/// Records on their way to the log, acknowledged together.
-pub struct Batch {
-    producer: Arc<ThreadedProducer<Acks>>,
-    state: Arc<BatchState>,
-    prefix: String,
-    log: Log,
-    topics: Vec<String>,
+/// Gives one record to librdkafka. What it does not take at once is tried again for a moment, and then answered.
+fn hand_over(producer: &ThreadedProducer<Acks>, record: Outgoing<'_>, ticket: Ticket) {
+    let topic = record.topic;
+    let mut base = to_base(record, ticket);
+    let deadline = Instant::now() + TAKEN_WITHIN;
+    loop {
+        let (error, unsent) = match producer.send(base) {
+            Ok(()) => return,
+            Err(refused) => refused,
+        };
+        let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+        let is_unheard_of = is_unheard_of(&error);
+        if !(is_full || is_unheard_of) || Instant::now() >= deadline {
+            let ticket = unsent.delivery_opaque;
+            ticket.reply.answer(ticket.index, Err(classify(&error)));
+            return;
+        }
+        if is_unheard_of {
+            ask_for(producer, topic);
+        }
+        thread::sleep(TRY_AGAIN);
+        base = unsent;
+    }
 }
 
-struct BatchState {
-    outcomes: Mutex<Vec<Option<Result<Position, LogError>>>>,
-    /// Records without an answer, and one for the batch while it is being filled.
-    open: AtomicUsize,
-    done: Notify,
-}
-
-impl Batch {
-    /// Hands one record over. Waits for room for a moment; then the log is [`LogError::Full`], and what was handed
-    /// over before stands.
-    pub async fn push(&mut self, record: NewRecord<'_>) -> Result<(), LogError> {
-        let index = {
-            let mut outcomes = self.state.lock();
-            outcomes.push(None);
-            outcomes.len() - 1
-        };
-        self.state.open.fetch_add(1, Ordering::AcqRel);
-        let topic = format!("{}{}", self.prefix, record.topic);
-        if !self.topics.iter().any(|known| known == record.topic) {
-            self.topics.push(record.topic.to_owned());
-        }
-        let mut waiting = Ticket {
-            state: self.state.clone(),
-            index,
-        };
-        let deadline = Instant::now() + ROOM_WITHIN;
-        loop {
-            let (error, ticket) = match self.producer.send(to_base(&topic, &record, waiting)) {
-                Ok(()) => return Ok(()),
-                Err((error, unsent)) => (error, unsent.delivery_opaque),
-            };
-            let code = error.rdkafka_error_code();
-            let full = code == Some(RDKafkaErrorCode::QueueFull);
-            // A topic that was made a moment ago: this producer has not heard of it yet.
-            let unheard_of = matches!(
-                code,
-                Some(
-                    RDKafkaErrorCode::UnknownPartition
-                        | RDKafkaErrorCode::UnknownTopic
-                        | RDKafkaErrorCode::UnknownTopicOrPartition
-                )
-            );
-            if !(full || unheard_of) || Instant::now() >= deadline {
-                let error = if full { LogError::Full } else { classify(&error) };
-                self.state.answer(ticket.index, Err(error.clone()));
-                return Err(error);
-            }
-            if unheard_of {
-                self.producer.ask_for(&topic).await;
-            }
-            waiting = *ticket;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// Waits for all answers, in the order in which the records were handed over.
-    pub async fn finish(self) -> Vec<Result<Position, LogError>> {
-        self.state.close_one();
-        while self.state.open.load(Ordering::Acquire) > 0 {
-            let done = self.state.done.notified();
-            if self.state.open.load(Ordering::Acquire) > 0 {
-                done.await;
-            }
-        }
-        for topic in &self.topics {
-            self.log.wake(topic);
-        }
-        let outcomes = std::mem::take(&mut *self.state.lock());
-        outcomes
-            .into_iter()
-            .map(|outcome| outcome.unwrap_or_else(no_answer))
-            .collect()
-    }
+/// A topic that was made a moment ago: this producer has not heard of it yet.
+fn is_unheard_of(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+        )
+    )
 }
 
 /// Asking the brokers about a topic makes librdkafka learn of it.
-trait AskFor {
-    async fn ask_for(&self, topic: &str);
-}
-
-impl AskFor for Arc<ThreadedProducer<Acks>> {
-    async fn ask_for(&self, topic: &str) {
-        let (producer, topic) = (self.clone(), topic.to_owned());
-        let asked = tokio::task::spawn_blocking(move || {
-            producer
-                .client()
-                .fetch_metadata(Some(&topic), Duration::from_secs(1))
-                .map(drop)
-        });
-        if let Ok(Err(error)) = asked.await {
-            tracing::debug!(error = describe(&error), "the brokers can't be asked for a topic");
-        }
-    }
-}
-
-fn no_answer() -> Result<Position, LogError> {
-    Err(LogError::Unavailable("no answer".into()))
-}
-
-impl BatchState {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<Result<Position, LogError>>>> {
-        self.outcomes
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn answer(&self, index: usize, outcome: Result<Position, LogError>) {
-        if let Some(slot) = self.lock().get_mut(index) {
-            *slot = Some(outcome);
-        }
-        self.close_one();
-    }
-
-    fn close_one(&self) {
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.done.notify_one();
-        }
+fn ask_for(producer: &ThreadedProducer<Acks>, topic: &str) {
+    if let Err(error) = producer
+        .client()
+        .fetch_metadata(Some(topic), Duration::from_secs(1))
+    {
+        tracing::debug!(error = describe(&error), "the brokers can't be asked for a topic");
     }
 }
 
 /// Travels with a record through librdkafka and comes back with its answer.
 struct Ticket {
-    state: Arc<BatchState>,
+    reply: Arc<Reply>,
     index: usize,
 }
 
-fn to_base<'a>(
-    topic: &'a str,
-    record: &NewRecord<'a>,
-    ticket: Ticket,
-) -> BaseRecord<'a, [u8], [u8], Box<Ticket>> {
-    let mut base = BaseRecord::with_opaque_to(topic, Box::new(ticket))
+fn to_base(record: Outgoing<'_>, ticket: Ticket) -> BaseRecord<'_, [u8], [u8], Box<Ticket>> {
+    let mut base = BaseRecord::with_opaque_to(record.topic, Box::new(ticket))
         .key(record.key)
         .payload(record.payload);
-    if let Some(partition) = record.partition {
-        base = base.partition(partition);
-    }
-    if !record.headers.is_empty() {
-        let headers = record.headers.iter().fold(
-            OwnedHeaders::new_with_capacity(record.headers.len()),
-            |all, (key, value)| {
-                all.insert(Header {
-                    key,
-                    value: Some(*value),
-                })
-            },
-        );
-        base = base.headers(headers);
-    }
+    base.partition = record.partition;
+    base.headers = record.headers;
     base
 }
 
@@ -290,7 +215,7 @@ impl ProducerContext for Acks {
             }),
             Err((error, _)) => Err(classify(error)),
         };
-        ticket.state.answer(ticket.index, outcome);
+        ticket.reply.answer(ticket.index, outcome);
     }
 }
 

@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 
 use super::LogError;
 use super::client::describe;
-use super::fetch::{ASK_TIMEOUT, Fetched, Places, lock};
+use super::fetch::{ASK_TIMEOUT, Fetched};
+use super::pump::{Places, lock};
 
 /// How long a reader may take to put down a partition that goes to another instance.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
@@ -53,6 +54,7 @@ fn gap(element: &TopicPartitionListElem<'_>, next: i64, low: i64, end: i64) -> L
 }
 
 /// Receives the group's decisions on the reader's thread.
+#[derive(Clone)]
 pub(super) struct Context {
     pub(super) events: mpsc::Sender<Fetched>,
     pub(super) look_back: i64,
