@@ -300,9 +300,8 @@ mod tests {
         old.since = Instant::now().checked_sub(BEGIN_WITHIN).unwrap();
         queue.push(old);
         queue.push(waiting(&queue, &[1]).await.0);
-        let mut state = queue.lock();
-        state.expire(Instant::now());
-        assert_eq!(state.waiting.len(), 1);
+        queue.lock().expire(Instant::now());
+        assert_eq!(queue.lock().waiting.len(), 1);
         assert!(matches!(
             refused.await.unwrap().as_slice(),
             [Err(LogError::Full), Err(LogError::Full)]
