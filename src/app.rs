@@ -36,7 +36,7 @@ use crate::query::Queries;
 use crate::store::Store;
 use crate::store::progress::Progress;
 use crate::web::tls::Certificates;
-use crate::web::{self, AppState, Health};
+use crate::web::{self, AppState, Health, Services};
 
 /// The embedded ClickHouse's password for the user `default`, in the data directory.
 pub const CLICKHOUSE_PASSWORD: &str = "clickhouse.password";
@@ -296,21 +296,21 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let cursor_key = keyring
         .derive("cursor", keyring.active())
         .context("the keyring has no active key")?;
-    let state = AppState {
+    let state = AppState::from(Services {
         ingest,
         queries: Queries::new(store.clone(), cursor_key, clock.clone()),
         auth,
         control,
         clock,
-        health: Arc::new(Health {
+        health: Health {
             log,
             store,
             metrics,
             data_dir: embedded.then(|| data.path().to_owned()),
             free_percent: engines::disk::free_percent,
-        }),
-        config: Arc::new(config.web.clone()),
-    };
+        },
+        config: config.web.clone(),
+    });
     // The lock on the data directory goes last.
     home.at_stop("lock", move |_| async move {
         drop(data);

@@ -23,7 +23,7 @@ use confique::Config as Confique;
 
 pub use answer::Json;
 pub use error::ApiError;
-pub use state::{AppState, Health};
+pub use state::{AppState, Health, Services};
 
 /// The section `web` of the configuration.
 #[derive(Clone, Debug, Confique)]

@@ -3,15 +3,17 @@
 //! A thread takes round after round from the [`queue`](super::queue) and hands the records to librdkafka, which tells of
 //! each by number: a thousand events cost a thousand small boxes and one wake-up, not a thousand channels.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::bindings::rd_kafka_flush;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaRespErr;
 
 use super::batch::Outgoing;
 use super::client::{describe, is_too_large, misconfigured};
@@ -21,17 +23,18 @@ use super::{LogError, Position};
 /// How long a record is tried again that librdkafka can't take yet.
 const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 const TRY_AGAIN: Duration = Duration::from_millis(5);
+/// While a round takes longer, those that wait behind it are looked at so often.
+const LOOK_UP: Duration = Duration::from_millis(300);
 
-/// The producer of this process. Replaced when librdkafka declares it broken for good.
+/// The door to the thread that writes.
 pub(super) struct Producer {
     queue: Arc<Queue>,
-    sender: Arc<Sender>,
 }
 
-/// What the writing thread works with.
+/// What that thread works with.
 struct Sender {
     config: ClientConfig,
-    current: RwLock<Arc<ThreadedProducer<Acks>>>,
+    producer: ThreadedProducer<Acks>,
 }
 
 impl Producer {
@@ -42,8 +45,8 @@ impl Producer {
             ("acks", "all"),
             ("partitioner", "murmur2_random"),
             ("compression.type", "lz4"),
-            // A round is handed over within this; callers were gathered before.
-            ("linger.ms", "1"),
+            // A flush ends the waiting, when the whole round is handed over.
+            ("linger.ms", "100"),
             ("delivery.timeout.ms", "10000"),
             ("request.timeout.ms", "5000"),
             ("message.max.bytes", "2097152"),
@@ -55,14 +58,15 @@ impl Producer {
                 config.set(name, value);
             }
         }
-        let (queue, current) = (Arc::new(Queue::new()), RwLock::new(Arc::new(create(&config)?)));
-        let sender = Arc::new(Sender { config, current });
-        let (rounds, sending) = (queue.clone(), sender.clone());
+        let producer = create(&config)?;
+        let sender = Sender { config, producer };
+        let queue = Arc::new(Queue::new());
+        let rounds = queue.clone();
         thread::Builder::new()
             .name("append".to_owned())
-            .spawn(move || sending.run(&rounds))
+            .spawn(move || sender.run(&rounds))
             .map_err(|error| LogError::Unavailable(format!("no thread for writing: {error}")))?;
-        Ok(Self { queue, sender })
+        Ok(Self { queue })
     }
 
     pub(super) fn queue(&self) -> &Queue {
@@ -70,14 +74,7 @@ impl Producer {
     }
 
     pub(super) fn flush(&self, within: Duration) {
-        let started = Instant::now();
-        let flushed = self.queue.drain(within)
-            && self
-                .sender
-                .get()
-                .flush(within.saturating_sub(started.elapsed()))
-                .is_ok();
-        if !flushed {
+        if !self.queue.drain(within) {
             tracing::warn!("records were still waiting for the log at the end");
         }
     }
@@ -90,46 +87,47 @@ impl Drop for Producer {
 }
 
 impl Sender {
-    fn run(&self, queue: &Arc<Queue>) {
-        while let Some((round, batches)) = queue.next_round() {
-            let producer = self.usable();
+    fn run(mut self, queue: &Queue) {
+        while let Some(batches) = queue.next_round() {
+            self.replace_if_broken();
             for batch in batches {
-                let (mut records, reply) = batch.begin(&round);
+                let (mut records, reply) = batch.begin();
                 for (index, record) in records.take().enumerate() {
                     let reply = reply.clone();
-                    hand_over(&producer, record, Ticket { reply, index });
+                    hand_over(&self.producer, record, Ticket { reply, index });
                 }
             }
-        }
-    }
-
-    fn get(&self) -> Arc<ThreadedProducer<Acks>> {
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// The current producer, or a new one when the old can't go on (its sequence numbers were lost).
-    fn usable(&self) -> Arc<ThreadedProducer<Acks>> {
-        let current = self.get();
-        let Some((code, reason)) = current.client().fatal_error() else {
-            return current;
-        };
-        let mut slot = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&slot, &current) {
-            tracing::warn!(%code, reason, "the producer is replaced: it can't go on");
-            match create(&self.config) {
-                Ok(fresh) => *slot = Arc::new(fresh),
-                Err(error) => tracing::error!(%error, "no new producer could be made"),
+            while !sent_and_answered(&self.producer, LOOK_UP) {
+                queue.expire();
             }
         }
-        slot.clone()
+    }
+
+    /// librdkafka gives a producer up for good when its sequence numbers are lost.
+    fn replace_if_broken(&mut self) {
+        let Some((code, reason)) = self.producer.client().fatal_error() else {
+            return;
+        };
+        tracing::warn!(%code, reason, "the producer is replaced: it can't go on");
+        match create(&self.config) {
+            Ok(fresh) => self.producer = fresh,
+            Err(error) => tracing::error!(%error, "no new producer could be made"),
+        }
     }
 }
 
 fn create(config: &ClientConfig) -> Result<ThreadedProducer<Acks>, LogError> {
     config.create_with_context(Acks).map_err(misconfigured)
+}
+
+/// Sends what was handed over without waiting for more; whether all of it was answered within that time.
+/// rdkafka's own `flush` asks again and again without waiting, between which the records would linger.
+fn sent_and_answered(producer: &ThreadedProducer<Acks>, within: Duration) -> bool {
+    let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the pointer is that of a living producer, and the call may be made from any thread. The records are
+    // answered meanwhile on the producer's polling thread.
+    let result = unsafe { rd_kafka_flush(producer.client().native_ptr(), millis) };
+    result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
 /// Gives one record to librdkafka. What it does not take at once is tried again for a moment, and then answered.

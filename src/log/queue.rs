@@ -1,10 +1,10 @@
 //! Group commit: what callers append at the same time goes to the brokers in one round.
 //!
 //! Callers put their batches into the queue; the writer ([`producer`](super::producer)) takes all that wait as a
-//! round, and the next round when one was answered. So the requests grow with the load, and librdkafka never holds more
-//! than it can send at once. Both matter: the embedded broker pays by the request and not by the record, and
-//! librdkafka's thread spins while messages wait behind requests under way (three quarters of `serve`'s CPU, seen with
-//! `perf`, when each caller handed its records over by itself).
+//! round, and the next round when that one was answered. So the requests grow with the load, and librdkafka never
+//! holds more than it can send at once. Both matter: the embedded broker pays by the request and not by the record, and
+//! librdkafka's thread spins while messages wait behind requests under way or for the last part of a millisecond
+//! (three quarters of `serve`'s CPU, seen with `perf`, when each caller handed its records over by itself).
 //!
 //! A batch that no round takes within [`BEGIN_WITHIN`] was never sent, and says so: the log is full.
 
@@ -25,10 +25,8 @@ pub(super) type Outcome = Result<Position, LogError>;
 const ROOM_KIB: usize = 64 * 1024;
 /// How long a batch waits for room, and how long for a round.
 const BEGIN_WITHIN: Duration = Duration::from_secs(3);
-/// Rounds under way: while the brokers write one, the next is gathered and sent.
-const ROUNDS: usize = 2;
-/// A round is closed when it holds so much. librdkafka makes at most one request of it for each partition.
-const ROUND_BYTES: usize = 900_000;
+/// A round is closed when it holds so much: one to three requests a partition (librdkafka's `batch.size` is 1 MB).
+const ROUND_BYTES: usize = 2_000_000;
 
 /// Batches that wait, shared by callers and the writer.
 pub(super) struct Queue {
@@ -40,7 +38,8 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
-    rounds: usize,
+    /// A round is under way.
+    busy: bool,
     closed: bool,
 }
 
@@ -55,13 +54,7 @@ pub(super) struct Waiting {
 pub(super) struct Reply {
     outcomes: Mutex<Vec<Option<Outcome>>>,
     to: Option<oneshot::Sender<Vec<Outcome>>>,
-    round: Option<Arc<Round>>,
     _room: OwnedSemaphorePermit,
-}
-
-/// Batches that were sent together; ends with the last of their replies.
-pub(super) struct Round {
-    queue: Arc<Queue>,
 }
 
 impl Queue {
@@ -88,31 +81,28 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// What goes out next, and the round it belongs to; waits for it. `None` after the end.
-    pub(super) fn next_round(self: &Arc<Self>) -> Option<(Arc<Round>, Vec<Waiting>)> {
+    /// What goes out next; waits for it. The round before has been answered when this is asked. `None` after the end.
+    pub(super) fn next_round(&self) -> Option<Vec<Waiting>> {
         let mut state = self.lock();
-        loop {
-            state.expire(Instant::now());
-            if state.waiting.is_empty() {
-                if state.closed {
-                    return None;
-                }
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            } else if state.rounds < ROUNDS {
-                state.rounds += 1;
-                let round = Arc::new(Round { queue: self.clone() });
-                return Some((round, state.take_round()));
-            } else {
-                let waited = self.changed.wait_timeout(state, BEGIN_WITHIN / 10);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            }
-        }
+        state.busy = false;
+        self.changed.notify_all();
+        state = self
+            .changed
+            .wait_while(state, |state| state.waiting.is_empty() && !state.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.busy = !state.waiting.is_empty();
+        state.busy.then(|| state.take_round())
+    }
+
+    /// Refuses what has waited for too long.
+    pub(super) fn expire(&self) {
+        self.lock().expire(Instant::now());
     }
 
     /// Waits until everything was answered, at most `within`; false when something still waits.
     pub(super) fn drain(&self, within: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.lock(), within, |state| {
-            state.rounds > 0 || !state.waiting.is_empty()
+            state.busy || !state.waiting.is_empty()
         });
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
@@ -161,7 +151,6 @@ impl Waiting {
         let reply = Reply {
             outcomes: Mutex::new(vec![None; records.len()]),
             to: Some(to),
-            round: None,
             _room: room,
         };
         Self {
@@ -172,10 +161,8 @@ impl Waiting {
     }
 
     /// The records to be sent, and where their answers go.
-    pub(super) fn begin(self, round: &Arc<Round>) -> (Records, Arc<Reply>) {
-        let mut reply = self.reply;
-        reply.round = Some(round.clone());
-        (self.records, Arc::new(reply))
+    pub(super) fn begin(self) -> (Records, Arc<Reply>) {
+        (self.records, Arc::new(self.reply))
     }
 
     fn refuse(self, error: &LogError) {
@@ -210,13 +197,6 @@ impl Drop for Reply {
     }
 }
 
-impl Drop for Round {
-    fn drop(&mut self) {
-        self.queue.lock().rounds -= 1;
-        self.queue.changed.notify_all();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
@@ -236,13 +216,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_goes_out_together_up_to_a_rounds_size() {
-        let queue = Arc::new(Queue::new());
+        let queue = Queue::new();
         for size in [10, ROUND_BYTES - 20, 20, 2 * ROUND_BYTES, 5] {
             queue.push(waiting(&queue, &[size]).await.0);
         }
         let mut rounds = Vec::new();
         for _ in 0..4 {
-            let (_ended_at_once, batches) = queue.next_round().unwrap();
+            let batches = queue.next_round().unwrap();
             rounds.push(
                 batches
                     .iter()
@@ -263,14 +243,13 @@ mod tests {
 
     #[tokio::test]
     async fn each_batch_gets_its_answers_in_order_whenever_they_come() {
-        let queue = Arc::new(Queue::new());
+        let queue = Queue::new();
         let (one, mut first) = waiting(&queue, &[1, 1]).await;
         let (two, second) = waiting(&queue, &[1]).await;
         queue.push(one);
         queue.push(two);
-        let (round, batches) = queue.next_round().unwrap();
-        let replies: Vec<_> = batches.into_iter().map(|batch| batch.begin(&round).1).collect();
-        drop(round);
+        let batches = queue.next_round().unwrap();
+        let replies: Vec<_> = batches.into_iter().map(|batch| batch.begin().1).collect();
         let [one, two] = <[_; 2]>::try_from(replies).ok().unwrap();
         two.answer(0, at(7));
         drop(two);
@@ -290,6 +269,8 @@ mod tests {
             ),
             "what librdkafka dropped without a word has no answer: {outcomes:?}"
         );
+        queue.close();
+        assert!(queue.next_round().is_none());
         assert!(queue.drain(Duration::ZERO));
     }
 

@@ -35,6 +35,8 @@ pub struct Projector {
     since: Option<Instant>,
     writing: Option<Writing>,
     last_write: Instant,
+    /// Rows of that write.
+    last_rows: usize,
 }
 
 /// What is known of an assigned partition.
@@ -61,6 +63,7 @@ impl Projector {
             since: None,
             writing: None,
             last_write: Instant::now(),
+            last_rows: 0,
         }
     }
 
@@ -95,7 +98,7 @@ impl Projector {
         if self.batch.rows() >= self.config.batch_rows {
             return Instant::now();
         }
-        let beat = self.last_write + Duration::from_millis(self.config.batch_every_ms);
+        let beat = self.last_write + pause(self.config.batch_every_ms, self.last_rows);
         // A little company for an event that comes alone: bulk requests arrive as many records.
         beat.max(since + Duration::from_millis(20))
     }
@@ -250,6 +253,7 @@ impl Projector {
         let batch = std::mem::take(&mut self.batch);
         self.since = None;
         self.last_write = Instant::now();
+        self.last_rows = batch.rows();
         let (writer, log) = (self.writer.clone(), self.log.clone());
         self.writing = Some(tokio::spawn(write(writer, log, batch)));
     }
@@ -283,6 +287,14 @@ impl Projector {
         }
         Ok(())
     }
+}
+
+/// How long after a write the next one begins: longer under load, because a row costs ClickHouse half as much in an
+/// insert of 20,000 as in one of 6,000 (15 and 28 µs of CPU, merges included), and at most a second.
+fn pause(every_ms: u64, last_rows: usize) -> Duration {
+    const TWICE_AT: u64 = 5_000;
+    let stretched = every_ms.saturating_add(every_ms.saturating_mul(last_rows as u64) / TWICE_AT);
+    Duration::from_millis(stretched.min(every_ms.max(1_000)))
 }
 
 /// The outcome of the running write. Cancel safe.
@@ -363,6 +375,27 @@ async fn reject_record(
         tokio::select! {
             () = stop.cancelled() => return false,
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_writes_grows_with_the_load_up_to_a_second() {
+        for (every, rows, millis) in [
+            (300, 0, 300),
+            (300, 5_000, 600),
+            (300, 20_000, 1_000),
+            (2_000, 9, 2_000),
+        ] {
+            assert_eq!(
+                pause(every, rows),
+                Duration::from_millis(millis),
+                "{every} ms, {rows} rows"
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What handlers work with.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,26 @@ use crate::log::Log;
 use crate::query::Queries;
 use crate::store::Store;
 
-/// Handles on everything below; cheap to clone.
+/// Handles on everything below. Cloned for every layer of every request, so it is one pointer.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Services>);
+
+impl Deref for AppState {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
+}
+
+impl From<Services> for AppState {
+    fn from(services: Services) -> Self {
+        Self(Arc::new(services))
+    }
+}
+
+/// Everything below.
+pub struct Services {
     /// The one door for events.
     pub ingest: Ingest,
     /// Questions about events.
@@ -29,9 +47,9 @@ pub struct AppState {
     /// Now, and fresh ids.
     pub clock: Arc<dyn Clock>,
     /// What `/readyz` and `/metrics` ask.
-    pub health: Arc<Health>,
+    pub health: Health,
     /// This module's configuration.
-    pub config: Arc<Config>,
+    pub config: Config,
 }
 
 /// What is asked when somebody wants to know how things are.
@@ -61,7 +79,7 @@ impl Health {
     }
 }
 
-impl AppState {
+impl Services {
     /// That something may be written now: control state is fresh, the log answers and the disk has room.
     pub fn admit_write(&self) -> Result<(), ApiError> {
         self.auth.admit_write().map_err(|_| {
