@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     message         String CODEC(ZSTD(3)),
     before          String COMMENT 'JSON text, empty for none' CODEC(ZSTD(3)),
     after           String COMMENT 'JSON text, empty for none' CODEC(ZSTD(3)),
-    details         Map(LowCardinality(String), String) COMMENT 'path to value, one entry a leaf, in document order: a.b[0].c' CODEC(ZSTD(3)),
+    details         Map(LowCardinality(String), String) COMMENT 'path to value, one entry a leaf, in document order: a.b[0].c' CODEC(ZSTD(6)),
     details_types   LowCardinality(String) COMMENT 'one letter a leaf: s string, j any other JSON',
 
     request_id      String CODEC(ZSTD(1)),
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     source          LowCardinality(String) COMMENT 'kind: http, kafka, aws_cloudtrail, ...',
     source_id       LowCardinality(String),
     provenance      String CODEC(ZSTD(3)),
-    raw             String CODEC(ZSTD(3)),
+    raw             String COMMENT 'as it came, but for what other columns hold: src/store/original.rs' CODEC(ZSTD(3)),
     raw_sha256      String COMMENT 'of the bytes before redaction; empty where nothing was redacted and it can be computed' CODEC(ZSTD(1)),
     raw_redacted    Array(String) COMMENT 'JSON pointers' CODEC(ZSTD(3)),
 
@@ -73,3 +73,5 @@ ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(time)
 PRIMARY KEY (tenant_id, time)
 ORDER BY (tenant_id, time, toUInt128(event_id))
+-- What has no codec of its own: by default LZ4, which costs the enumerated columns twice the bytes.
+SETTINGS default_compression_codec = 'ZSTD(1)'

@@ -5,13 +5,14 @@
 //! bounds on time and memory, answered row by row. What can go wrong is one of four things ([`StoreError`]), and
 //! callers decide by them: wait, narrow the question, mend the data, or report a fault.
 //!
-//! - [`row`] is the event as a row, [`details`] its open-ended part as columns.
+//! - [`row`] is the event as a row, [`details`] its open-ended part as columns, [`original`] what it came from.
 //! - [`held`] asks what the table holds already, for those who write; [`tables`] creates, exchanges and cleans them.
 //! - [`progress`] says how far this process's projector has come.
 
 pub mod details;
 pub mod error;
 pub mod held;
+pub mod original;
 pub mod progress;
 pub mod row;
 pub mod statement;
