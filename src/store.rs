@@ -2,7 +2,7 @@
 //!
 //! Everything in ClickHouse can be dropped and rebuilt from the log, so nothing here is the truth; but every reader
 //! of events goes through here. A question is a [`Statement`]: fixed SQL text with bound values, sent over HTTP with
-//! bounds on time and memory, answered row by row. What can go wrong is one of four things ([`StoreError`]), and
+//! bounds on time and memory, answered row by row. What can go wrong is one of a few things ([`StoreError`]), and
 //! callers decide by them: wait, narrow the question, mend the data, or report a fault.
 //!
 //! - [`row`] is the event as a row, [`details`] its open-ended part as columns, [`original`] what it came from.
