@@ -15,7 +15,7 @@ mod turns;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use row::{CountRow, KeyRow, Place, in_order, near, push_id, winners};
+use row::{CountRow, KeyRow, in_order, near, push_id, winners};
 use turns::Turns;
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::crypto::Key;
 use crate::event::problem::Problem;
 use crate::event::{Event, TenantId};
-use crate::store::held::EVENT_COLUMNS;
+use crate::store::held::{EVENT_COLUMNS, Place};
 use crate::store::{EventRow, Statement, Store, Value};
 
 /// Counting stops here.

@@ -28,15 +28,6 @@ pub const fn version_at(offset: u64) -> u64 {
     FIRST_VERSION.saturating_sub(offset)
 }
 
-/// The offset that a version stands for, as the column `log_offset` computes it.
-pub const fn offset_of(version: u64) -> u64 {
-    if version <= FIRST_VERSION {
-        FIRST_VERSION - version
-    } else {
-        version.saturating_sub(REPLACING_VERSION)
-    }
-}
-
 /// One row of `events`; the columns in the order of the table.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 #[allow(missing_docs)] // the columns are explained where the table is created
@@ -477,9 +468,5 @@ mod tests {
     fn versions_fall_as_offsets_rise_and_replacements_stand_above() {
         assert!(version_at(0) > version_at(1));
         assert!(REPLACING_VERSION > version_at(0));
-        for offset in [0, 1, 1 << 40] {
-            assert_eq!(offset_of(version_at(offset)), offset);
-            assert_eq!(offset_of(REPLACING_VERSION + offset), offset);
-        }
     }
 }
