@@ -75,13 +75,13 @@ mod tests {
     async fn what_takes_longer_is_asked_again_and_what_fails_is_not() {
         let slow = || Err(StoreError::TooSlow(String::new()));
         let costly = || Err(StoreError::TooCostly(String::new()));
-        let answers: [(Vec<Result<u8, StoreError>>, Result<u8, QueryError>); 4] = [
-            (vec![Ok(1)], Ok(1)),
+        let cases = [
+            (vec![Ok(1u8)], Ok(1)),
             (vec![slow(), Ok(2)], Ok(2)),
             (vec![slow(), slow()], Err(QueryError::TooCostly)),
             (vec![costly()], Err(QueryError::TooCostly)),
         ];
-        for (answers, expected) in answers {
+        for (answers, expected) in cases {
             let (left, asked) = (RefCell::new(answers.into_iter()), RefCell::new(Vec::new()));
             let ask = |sql: Statement| {
                 asked.borrow_mut().push(is_quick(&sql));
