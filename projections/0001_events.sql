@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     message         String CODEC(ZSTD(3)),
     before          String COMMENT 'JSON text, empty for none' CODEC(ZSTD(3)),
     after           String COMMENT 'JSON text, empty for none' CODEC(ZSTD(3)),
-    details         Map(LowCardinality(String), String) COMMENT 'path to value, one entry a leaf, in document order: a.b[0].c' CODEC(ZSTD(3)),
+    details         Map(LowCardinality(String), String) COMMENT 'path to value, one entry a leaf, in document order: a.b[0].c' CODEC(ZSTD(6)),
     details_types   LowCardinality(String) COMMENT 'one letter a leaf: s string, j any other JSON',
 
     request_id      String CODEC(ZSTD(1)),
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     source          LowCardinality(String) COMMENT 'kind: http, kafka, aws_cloudtrail, ...',
     source_id       LowCardinality(String),
     provenance      String CODEC(ZSTD(3)),
-    raw             String CODEC(ZSTD(3)),
+    raw             String COMMENT 'as it came, but for what other columns hold: src/store/original.rs' CODEC(ZSTD(3)),
     raw_sha256      String COMMENT 'of the bytes before redaction; empty where nothing was redacted and it can be computed' CODEC(ZSTD(1)),
     raw_redacted    Array(String) COMMENT 'JSON pointers' CODEC(ZSTD(3)),
 
@@ -57,19 +57,37 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     detail_items    Array(String) ALIAS arrayMap((k, v) -> concat(replaceRegexpAll(k, '\\[[0-9]+\\]', ''), '=', v), mapKeys(details), mapValues(details)),
     search_text     String ALIAS lower(concat(message, ' ', arrayStringConcat(mapValues(details), ' '))),
 
-    INDEX ix_details     detail_items TYPE text(tokenizer = 'array'),
-    INDEX ix_text        search_text TYPE text(tokenizer = 'splitByNonAlpha'),
-    INDEX ix_event_id    event_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    -- Everything that can be asked for has an index: what is in no block of 8,192 rows then costs milliseconds, not the
+    -- reading of the whole table. Filters of columns with few values take next to no room.
+    INDEX ix_details         detail_items TYPE text(tokenizer = 'array'),
+    INDEX ix_text            search_text TYPE text(tokenizer = 'splitByNonAlpha'),
+    INDEX ix_event_id        event_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX ix_source_event_id source_event_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_actor_id    actor_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_session_id  session_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_ip          ip TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_resource_id resource_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_request_id  request_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_trace_id    trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_version     version TYPE minmax GRANULARITY 1
+    INDEX ix_event_type      event_type TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_action          action TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_actor_id        actor_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_actor_type      actor_type TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_actor_name      actor_name TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_actor_email     actor_email TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_session_id      session_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_ip              ip TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_user_agent      user_agent TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_resource_type   resource_type TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_resource_id     resource_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_resource_name   resource_name TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_request_id      request_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_trace_id        trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_tags            tags TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_source          source TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_source_id       source_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_severity        severity TYPE minmax GRANULARITY 1,
+    INDEX ix_outcome         outcome TYPE minmax GRANULARITY 1,
+    INDEX ix_received_at     received_at TYPE minmax GRANULARITY 1,
+    INDEX ix_version         version TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(time)
 PRIMARY KEY (tenant_id, time)
 ORDER BY (tenant_id, time, toUInt128(event_id))
+-- What has no codec of its own: by default LZ4, which costs the enumerated columns twice the bytes.
+SETTINGS default_compression_codec = 'ZSTD(1)'

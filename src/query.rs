@@ -34,6 +34,9 @@ pub enum QueryError {
     /// It would cost more time or memory than one may.
     #[error("too costly")]
     TooCostly,
+    /// It takes long, and others that do are before it; the same question can succeed later.
+    #[error("busy")]
+    Busy,
     /// ClickHouse is away; the same question can succeed later.
     #[error("search is unavailable")]
     Unavailable,
@@ -45,7 +48,7 @@ pub enum QueryError {
 impl From<StoreError> for QueryError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::TooCostly(_) => Self::TooCostly,
+            StoreError::TooSlow(_) | StoreError::TooCostly(_) => Self::TooCostly,
             StoreError::Unavailable(_) => Self::Unavailable,
             error => Self::Failed(error.to_string()),
         }

@@ -2,16 +2,17 @@
 //!
 //! Everything in ClickHouse can be dropped and rebuilt from the log, so nothing here is the truth; but every reader
 //! of events goes through here. A question is a [`Statement`]: fixed SQL text with bound values, sent over HTTP with
-//! bounds on time and memory, answered row by row. What can go wrong is one of four things ([`StoreError`]), and
+//! bounds on time and memory, answered row by row. What can go wrong is one of a few things ([`StoreError`]), and
 //! callers decide by them: wait, narrow the question, mend the data, or report a fault.
 //!
-//! - [`row`] is the event as a row, [`details`] its open-ended part as columns.
+//! - [`row`] is the event as a row, [`details`] its open-ended part as columns, [`original`] what it came from.
 //! - [`held`] asks what the table holds already, for those who write; [`tables`] creates, exchanges and cleans them.
 //! - [`progress`] says how far this process's projector has come.
 
 pub mod details;
 pub mod error;
 pub mod held;
+pub mod original;
 pub mod progress;
 pub mod row;
 pub mod statement;

@@ -123,6 +123,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("type", "event_type"),
 ];
 
+/// All names.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(name, _)| *name)
+}
+
 /// The meaning of a name.
 pub fn known(name: &str) -> Option<Known> {
     NAMES

@@ -8,7 +8,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
-use value::{moment_of, path, severity, test};
+use value::{WITHOUT_INDEX, moment_of, path, severity, test};
 
 use super::filter::{Comparison, Condition, Field, Filter, Range, Test};
 use super::names::{self, Control, Known};
@@ -231,7 +231,7 @@ fn split(whole: &str) -> Result<(&str, Operator, bool), String> {
             let word = rest.trim_end_matches(']');
             let compare = || Comparison::parse(word).map(Operator::Compare);
             let operator = (word == "prefix").then_some(Operator::Prefix).or_else(compare);
-            (name, operator.ok_or_else(|| unknown_operator(name, word))?)
+            (name, operator.ok_or_else(|| unknown_operator(word))?)
         }
         _ => (name, Operator::Equal),
     };
@@ -244,9 +244,9 @@ fn split(whole: &str) -> Result<(&str, Operator, bool), String> {
     Ok((name, operator, negated))
 }
 
-fn unknown_operator(name: &str, word: &str) -> String {
+fn unknown_operator(word: &str) -> String {
     if word.bytes().all(|b| b.is_ascii_digit()) {
-        return format!("leave the index out: `{name}` finds a value at any place of the list");
+        return WITHOUT_INDEX.to_owned();
     }
     format!("there is no operator `{word}`; there are gt, gte, lt, lte and prefix")
 }
@@ -331,6 +331,14 @@ mod tests {
             conditions(&[(r"details.a\.b.c=d", "")]),
             [one_of(escaped, &[""], false)]
         );
+        let bracket = Field::Details(r"a\[0\].b".to_owned());
+        assert_eq!(
+            conditions(&[(r"details.a\[0\].b", "1"), ("a[x", "1")]),
+            [
+                one_of(bracket, &["1"], false),
+                one_of(Field::Details(r"a\[x".to_owned()), &["1"], false)
+            ]
+        );
     }
 
     #[test]
@@ -394,6 +402,8 @@ mod tests {
             ("q", "\"open"),
             ("details.", "x"),
             ("details.a[0]", "x"),
+            ("details.a[0].b", "x"),
+            ("a[0].b[gt]", "5"),
             ("details.a[like]", "x"),
             ("actor.nme", "x"),
             ("a>", "5"),

@@ -10,11 +10,13 @@
 //! marked.
 
 mod row;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use row::{CountRow, KeyRow, Place, in_order, near, push_id, winners};
+use row::{CountRow, KeyRow, in_order, near, push_id, winners};
+use turns::Turns;
 use uuid::Uuid;
 
 use super::cursor::Cursor;
@@ -27,7 +29,7 @@ use crate::clock::Clock;
 use crate::crypto::Key;
 use crate::event::problem::Problem;
 use crate::event::{Event, TenantId};
-use crate::store::held::EVENT_COLUMNS;
+use crate::store::held::{EVENT_COLUMNS, Place};
 use crate::store::{EventRow, Statement, Store, Value};
 
 /// Counting stops here.
@@ -64,6 +66,7 @@ pub struct Queries {
     store: Store,
     cursor_key: Key,
     clock: Arc<dyn Clock>,
+    turns: Turns,
 }
 
 impl Queries {
@@ -73,6 +76,7 @@ impl Queries {
             store,
             cursor_key,
             clock,
+            turns: Turns::new(),
         }
     }
 
@@ -205,7 +209,7 @@ impl Queries {
             let mut sql = Statement::new();
             sql.push(EVENT_COLUMNS);
             rest(&mut sql);
-            let rows = self.rows(&sql).await?;
+            let rows = self.rows(sql).await?;
             let places: Vec<Place> = rows
                 .iter()
                 .map(|(_, event)| (event.time, event.event_id))
@@ -219,7 +223,10 @@ impl Queries {
         let mut sql = Statement::new();
         sql.push("SELECT time, event_id, version");
         rest(&mut sql);
-        let mut keys = self.store.rows::<KeyRow>(&sql).await?;
+        let mut keys = self
+            .turns
+            .ask(sql, |sql| async move { self.store.rows::<KeyRow>(&sql).await })
+            .await?;
         let has_more = keys.len() > limit;
         keys.truncate(limit);
         let events = self.events_at(scope, &keys).await?;
@@ -252,7 +259,7 @@ impl Queries {
         sql.set("merge_tree_min_rows_for_concurrent_read", 1)
             .set("merge_tree_min_bytes_for_concurrent_read", 1);
         keep_blocks(&mut sql);
-        let mut events = winners(self.rows(&sql).await?);
+        let mut events = winners(self.rows(sql).await?);
         let mut matched: HashMap<Place, u64> = HashMap::with_capacity(keys.len());
         for key in keys {
             let version = matched.entry(key.place()).or_default();
@@ -273,7 +280,10 @@ impl Queries {
         sql.push(" LIMIT ")
             .bind("UInt64", Value::number(COUNT_MAX + 1))
             .push(")");
-        let rows = self.store.rows::<CountRow>(&sql).await?;
+        let rows = self
+            .turns
+            .ask(sql, |sql| async move { self.store.rows::<CountRow>(&sql).await })
+            .await?;
         let events = rows.first().map_or(0, |row| row.events);
         Ok(Count {
             events: events.min(COUNT_MAX),
@@ -301,22 +311,25 @@ impl Queries {
         which(&mut sql);
         sql.push(" LIMIT ").bind("UInt16", Value::number(COPIES_MAX));
         keep_blocks(&mut sql);
-        let events = winners(self.rows(&sql).await?);
+        let events = winners(self.rows(sql).await?);
         Ok(events
             .into_values()
             .map(|(_, event)| event)
             .max_by_key(|event| (event.time, event.event_id)))
     }
 
-    async fn rows(&self, sql: &Statement) -> Result<Vec<(u64, Event)>, QueryError> {
-        let mut rows = Vec::new();
-        self.store
-            .each::<EventRow<'_>, _>(sql, |row| {
-                rows.push((row.version, row.into_event()?));
-                Ok(())
-            })
-            .await?;
-        Ok(rows)
+    async fn rows(&self, sql: Statement) -> Result<Vec<(u64, Event)>, QueryError> {
+        let ask = |sql| async move {
+            let mut rows = Vec::new();
+            self.store
+                .each::<EventRow<'_>, _>(&sql, |row| {
+                    rows.push((row.version, row.into_event()?));
+                    Ok(())
+                })
+                .await?;
+            Ok(rows)
+        };
+        self.turns.ask(sql, ask).await
     }
 }
 

@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::event::TenantId;
-    use crate::query::parse;
+    use crate::query::{names, parse};
 
     fn compiled(params: &[(&str, &str)]) -> Statement {
         let params: Vec<_> = params
@@ -152,6 +152,37 @@ mod tests {
         ] {
             assert_eq!(text(&params), expected);
         }
+    }
+
+    #[test]
+    fn every_column_that_can_be_asked_for_has_an_index() {
+        let table = include_str!("../../projections/0001_events.sql");
+        let values = [
+            "ERROR",
+            "success",
+            "00000000-0000-0000-0000-000000000000",
+            "10.0.0.1",
+        ];
+        let mut asked = 0;
+        for name in names::all() {
+            // Of any value that the name takes: `severity` is in no mood for addresses.
+            let searches = values.map(|value| parse(&[(name.to_owned(), value.to_owned())]));
+            for search in searches.into_iter().flatten() {
+                for condition in &search.filter.conditions {
+                    let mut sql = Statement::new();
+                    push_condition(&mut sql, condition);
+                    let column = sql
+                        .sql()
+                        .trim_start_matches("hasAny(")
+                        .split([' ', ','])
+                        .next()
+                        .unwrap();
+                    assert!(table.contains(&format!(" {column} TYPE ")), "{name}: {column}");
+                    asked += 1;
+                }
+            }
+        }
+        assert!(asked > 30, "{asked}");
     }
 
     #[test]

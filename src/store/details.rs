@@ -364,7 +364,7 @@ fn unescape_key(key: &str) -> Cow<'_, str> {
 }
 
 /// Writes a JSON string as serde_json would.
-fn push_string(text: &mut String, value: &str) {
+pub(super) fn push_string(text: &mut String, value: &str) {
     if value.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
         text.push('"');
         text.push_str(value);

@@ -10,7 +10,10 @@ pub enum StoreError {
     /// It is away, starting, or overloaded: the same question can succeed later.
     #[error("ClickHouse is not available: {0}")]
     Unavailable(String),
-    /// The question costs more time or memory than one may: a narrower one can succeed.
+    /// The question takes longer than it may: a narrower one can succeed, or the same one with more time.
+    #[error("the query takes longer than it may: {0}")]
+    TooSlow(String),
+    /// The question costs more memory, or reads more, than it may: a narrower one can succeed.
     #[error("the query costs more than it may: {0}")]
     TooCostly(String),
     /// It refuses the statement or the data, and will again.
@@ -26,9 +29,12 @@ pub enum StoreError {
     Broken(String),
 }
 
-/// ClickHouse's codes for a query over its bounds: rows, time, speed, set size, memory, bytes, rows or bytes,
-/// result rows.
-const TOO_COSTLY: [u32; 8] = [158, 159, 160, 191, 241, 307, 396, 394];
+/// ClickHouse's codes for a query over its time, or one that is going to be.
+const TOO_SLOW: [u32; 2] = [159, 160];
+
+/// ClickHouse's codes for a query over its other bounds: rows, set size, memory, bytes, rows or bytes, and one that
+/// was stopped.
+const TOO_COSTLY: [u32; 6] = [158, 191, 241, 307, 396, 394];
 
 /// ClickHouse's codes for a bad moment: too many queries, socket and network trouble, read-only table, too many
 /// parts, unknown status of an insert, all replicas stale, lost keeper, cancelled or aborted, not initialised yet.
@@ -42,6 +48,7 @@ impl StoreError {
 
     fn from_answer(text: &str) -> Self {
         match code(text) {
+            Some(code) if TOO_SLOW.contains(&code) => Self::TooSlow(first_line(text)),
             Some(code) if TOO_COSTLY.contains(&code) => Self::TooCostly(first_line(text)),
             Some(code) if UNAVAILABLE.contains(&code) => Self::Unavailable(first_line(text)),
             Some(code) => Self::Refused {
@@ -114,7 +121,11 @@ mod tests {
     fn answers_are_sorted_by_what_to_do() {
         let timeout =
             "Code: 159. DB::Exception: Timeout exceeded: elapsed 9.1 seconds. (TIMEOUT_EXCEEDED)\nstack";
-        assert!(matches!(answer(timeout), StoreError::TooCostly(text) if !text.contains("stack")));
+        assert!(matches!(answer(timeout), StoreError::TooSlow(text) if !text.contains("stack")));
+        assert!(matches!(
+            answer("Code: 241. DB::Exception: Query memory limit exceeded"),
+            StoreError::TooCostly(_)
+        ));
         assert!(matches!(
             answer("Code: 252. DB::Exception: Too many parts"),
             StoreError::Unavailable(_)

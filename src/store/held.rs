@@ -15,12 +15,12 @@ use crate::event::{Event, TenantId};
 /// Keys in one question. Each may lie in a granule of its own, which costs about 8,192 rows of the key columns.
 const KEYS_A_QUERY: usize = 2_000;
 
-/// What makes an event the one it is within its tenant, together with where it lies in the table.
-pub type Key = (Timestamp, Uuid);
+/// Where an event lies in the table, within its tenant: what makes it the one it is.
+pub type Place = (Timestamp, Uuid);
 
 impl Store {
     /// Which of these events of a tenant the table holds, by time and id.
-    pub async fn held(&self, tenant: &TenantId, keys: &[Key]) -> Result<HashSet<Key>, StoreError> {
+    pub async fn held(&self, tenant: &TenantId, keys: &[Place]) -> Result<HashSet<Place>, StoreError> {
         let mut found = HashSet::new();
         for keys in keys.chunks(KEYS_A_QUERY) {
             let statement = by_keys("SELECT time, event_id", tenant, keys);
@@ -35,9 +35,9 @@ impl Store {
     pub async fn held_events(
         &self,
         tenant: &TenantId,
-        keys: &[Key],
-    ) -> Result<HashMap<Key, Event>, StoreError> {
-        let mut found: HashMap<Key, (u64, Event)> = HashMap::new();
+        keys: &[Place],
+    ) -> Result<HashMap<Place, Event>, StoreError> {
+        let mut found: HashMap<Place, (u64, Event)> = HashMap::new();
         for keys in keys.chunks(KEYS_A_QUERY) {
             let statement = by_keys(EVENT_COLUMNS, tenant, keys);
             self.each::<EventRow<'_>, _>(&statement, |row| {
@@ -124,7 +124,7 @@ pub(crate) const EVENT_COLUMNS: &str = "SELECT tenant_id, time, event_id, receiv
     log_id, log_partition, version";
 
 /// Times prune on the primary key, ids say which. A row of another pair of them can slip in: callers look closer.
-fn by_keys(columns: &'static str, tenant: &TenantId, keys: &[Key]) -> Statement {
+fn by_keys(columns: &'static str, tenant: &TenantId, keys: &[Place]) -> Statement {
     let mut statement = Statement::new();
     statement.push(columns).push(" FROM events WHERE tenant_id = ");
     statement.bind("String", Value::text(tenant.as_str()));

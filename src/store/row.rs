@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::details;
+use super::original::Beside;
 use crate::clock::Timestamp;
 use crate::event::{Actor, Event, Json, Outcome, Raw, Resource, Severity, Source, TenantId, TimeFrom};
 
@@ -25,15 +26,6 @@ pub const REPLACING_VERSION: u64 = 1 << 63;
 /// The version of an original record at `offset`.
 pub const fn version_at(offset: u64) -> u64 {
     FIRST_VERSION.saturating_sub(offset)
-}
-
-/// The offset that a version stands for, as the column `log_offset` computes it.
-pub const fn offset_of(version: u64) -> u64 {
-    if version <= FIRST_VERSION {
-        FIRST_VERSION - version
-    } else {
-        version.saturating_sub(REPLACING_VERSION)
-    }
 }
 
 /// One row of `events`; the columns in the order of the table.
@@ -126,7 +118,7 @@ impl<'a> EventRow<'a> {
             .and_then(|json| details::flatten(json.as_str()))
             .unwrap_or_default();
         let (actor, resource, source) = (&event.actor, &event.resource, &event.source);
-        Self {
+        let mut row = Self {
             tenant_id: Cow::Borrowed(event.tenant_id.as_str()),
             time: event.time.micros(),
             event_id: event.event_id,
@@ -159,7 +151,7 @@ impl<'a> EventRow<'a> {
             source: Cow::Borrowed(&source.kind),
             source_id: text(&source.id),
             provenance: json(&source.provenance),
-            raw: Cow::Borrowed(event.raw.as_ref().map_or(&[], |raw| &raw.bytes)),
+            raw: Cow::Borrowed(&[]),
             raw_sha256: event.raw.as_ref().map_or(Cow::Borrowed(&[]), stored_digest),
             raw_redacted: event
                 .raw
@@ -170,6 +162,25 @@ impl<'a> EventRow<'a> {
             log_id,
             log_partition: partition,
             version,
+        };
+        if let Some(raw) = &event.raw {
+            row.raw = row.beside_raw().hollow(&raw.bytes);
+        }
+        row
+    }
+
+    /// What the original need not repeat. The fields and their order are part of the table's format.
+    fn beside_raw(&self) -> Beside<'_> {
+        let ip = said_address(self.ip).map_or_else(String::new, |ip| ip.to_string());
+        Beside {
+            details: &self.details,
+            types: &self.details_types,
+            fields: [
+                Cow::Borrowed(&self.source_event_id),
+                Cow::Borrowed(&self.request_id),
+                Cow::Borrowed(&self.user_agent),
+                Cow::Owned(ip),
+            ],
         }
     }
 
@@ -177,6 +188,9 @@ impl<'a> EventRow<'a> {
     pub fn into_event(self) -> Result<Event, StrangeRow> {
         let event_id = self.event_id;
         let strange = |column| move || StrangeRow { event_id, column };
+        let original = self.beside_raw().fill(&self.raw).ok_or_else(strange("raw"))?;
+        let raw =
+            raw(original, &self.raw_sha256, &self.raw_redacted).map_err(|()| strange("raw_sha256")())?;
         let details = details::rebuild(
             self.details
                 .iter()
@@ -221,7 +235,7 @@ impl<'a> EventRow<'a> {
                 id: said(self.source_id),
                 provenance: said(self.provenance).map(Json::from_compact),
             },
-            raw: raw(self.raw, &self.raw_sha256, self.raw_redacted).map_err(|()| strange("raw_sha256")())?,
+            raw,
         })
     }
 }
@@ -263,7 +277,7 @@ fn stored_digest(raw: &Raw) -> Cow<'_, [u8]> {
     Cow::Borrowed(if computable { &[] } else { &raw.sha256 })
 }
 
-fn raw(bytes: Cow<'_, [u8]>, digest: &[u8], redacted: Vec<Cow<'_, str>>) -> Result<Option<Raw>, ()> {
+fn raw(bytes: Cow<'_, [u8]>, digest: &[u8], redacted: &[Cow<'_, str>]) -> Result<Option<Raw>, ()> {
     if bytes.is_empty() && digest.is_empty() {
         return Ok(None);
     }
@@ -271,7 +285,7 @@ fn raw(bytes: Cow<'_, [u8]>, digest: &[u8], redacted: Vec<Cow<'_, str>>) -> Resu
         [] => Sha256::digest(&bytes).into(),
         digest => digest.try_into().map_err(|_| ())?,
     };
-    let redacted = redacted.into_iter().map(Cow::into_owned).collect();
+    let redacted = redacted.iter().map(ToString::to_string).collect();
     Ok(Some(Raw {
         bytes: bytes.into_owned(),
         sha256,
@@ -454,9 +468,5 @@ mod tests {
     fn versions_fall_as_offsets_rise_and_replacements_stand_above() {
         assert!(version_at(0) > version_at(1));
         assert!(REPLACING_VERSION > version_at(0));
-        for offset in [0, 1, 1 << 40] {
-            assert_eq!(offset_of(version_at(offset)), offset);
-            assert_eq!(offset_of(REPLACING_VERSION + offset), offset);
-        }
     }
 }

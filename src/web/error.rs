@@ -229,7 +229,14 @@ impl From<QueryError> for ApiError {
             QueryError::TooCostly => Self::new(
                 StatusCode::BAD_REQUEST,
                 "too_costly",
-                "The search would cost more time or memory than one may. Narrow it with from and to, or with another filter.",
+                "The search was stopped: it would cost more time or memory than one may. Narrow it with from and to, or with a \
+                 filter for equal values (user_id, event_type, details.x=…) or words (q), which the indexes answer; comparisons, \
+                 prefixes, networks and negations are looked for row by row.",
+            ),
+            QueryError::Busy => Self::unavailable(
+                "too_busy",
+                "The search takes long, and others that do are running. Come back later, or narrow it with from and to.",
+                Duration::from_secs(5),
             ),
             QueryError::Unavailable => Self::unavailable(
                 "search_unavailable",

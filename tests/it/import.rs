@@ -63,6 +63,19 @@ async fn every_distinct_record_of_cloudtrail_comes_in_once() {
         counted_by_search(&tenant, &[("actor_name", USER)]).await,
         count("by_user")
     );
+
+    // The table keeps the original without what the row says already; the answer has it whole, blanks and all.
+    let file = Path::new(samples).join("trailscraper/events-for-smoke-test.json");
+    let file = std::fs::read_to_string(file).unwrap();
+    let event = tenant
+        .get("/api/v1/logs/a0ed971f-389f-406a-9fcf-887c5ca6903a")
+        .await
+        .expect(200);
+    let original = event["raw"]["text"].as_str().unwrap();
+    assert!(
+        original.contains("DescribeLaunchConfigurations") && file.contains(original),
+        "{event}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

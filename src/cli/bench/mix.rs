@@ -379,12 +379,15 @@ impl Random {
 mod tests {
     use std::collections::HashSet;
 
+    use uuid::Uuid;
+
     use super::*;
     use crate::clock::{Clock, FixedClock};
     use crate::connectors::aws_cloudtrail;
     use crate::event::TenantId;
     use crate::event::batch::{BatchForm, split};
     use crate::event::draft::{FallbackId, Intake, accept};
+    use crate::store::EventRow;
 
     #[test]
     fn both_mixes_are_taken_whole_and_are_as_large_as_said() {
@@ -413,6 +416,13 @@ mod tests {
                     accepted.unwrap_or_else(|refusal| panic!("{refusal}: {}", String::from_utf8_lossy(item)));
                 assert_eq!(accepted.warnings, []);
                 ids.insert(accepted.event.event_id);
+                let row = EventRow::from_event(&accepted.event, Uuid::nil(), 0, 1);
+                assert!(
+                    row.raw.len() < 650,
+                    "the row holds the original twice: {:?}",
+                    row.raw
+                );
+                assert_eq!(row.into_event(), Ok(accepted.event.clone()));
             }
             assert_eq!((items.len(), ids.len()), (1_000, 1_000));
             assert!(

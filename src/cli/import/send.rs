@@ -54,12 +54,12 @@ struct Item {
     status: u16,
     #[serde(default)]
     duplicate: bool,
-    problem: Option<Refusal>,
+    problem: Option<ProblemDetails>,
 }
 
 /// A problem as the server writes it.
 #[derive(Default, Deserialize)]
-struct Refusal {
+struct ProblemDetails {
     #[serde(default)]
     detail: String,
     #[serde(default)]
@@ -185,7 +185,7 @@ fn sort(batch: &Batch, answer: Answer, answered: &mut Answered) -> Option<Batch>
     (!later.is_empty()).then(|| batch.only(&later))
 }
 
-impl Refusal {
+impl ProblemDetails {
     /// The first field's problem; what is wrong with further fields comes out once that one is mended.
     fn first(mut self) -> Problem {
         match self.errors.is_empty() {
@@ -217,7 +217,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 /// The server's own words.
 async fn reason(response: Response) -> String {
     let status = response.status();
-    match response.json::<Refusal>().await {
+    match response.json::<ProblemDetails>().await {
         Ok(refusal) if !refusal.detail.is_empty() => refusal.detail,
         _ => status.to_string(),
     }

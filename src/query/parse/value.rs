@@ -37,11 +37,11 @@ pub(super) fn path(name: &str) -> Result<String, String> {
             name
         }
     };
-    Ok(canonical_path(path))
+    canonical_path(path)
 }
 
-/// Escapes what must be, whether or not the writer did.
-fn canonical_path(path: &str) -> String {
+/// Escapes what must be, whether or not the writer did. Paths in the table have no indexes, so one here finds nothing.
+fn canonical_path(path: &str) -> Result<String, String> {
     let mut canonical = String::with_capacity(path.len());
     let mut key = String::new();
     let mut chars = path.chars();
@@ -53,11 +53,22 @@ fn canonical_path(path: &str) -> String {
                 key.clear();
             }
             '\\' => key.push(chars.next().unwrap_or('\\')),
+            '[' if is_index(chars.as_str()) => return Err(WITHOUT_INDEX.to_owned()),
             c => key.push(c),
         }
     }
     canonical.push_str(&details::escape_key(&key));
-    canonical
+    Ok(canonical)
+}
+
+/// What to do about `a[0].b`.
+pub(super) const WITHOUT_INDEX: &str = "leave the index out: `details.list.name` finds a value at any place of the list; brackets \
+     that belong to the name are written `\\[0\\]`";
+
+fn is_index(behind_bracket: &str) -> bool {
+    behind_bracket
+        .split_once(']')
+        .is_some_and(|(index, _)| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// What must hold of a field, by the values that were given for it.

@@ -9,10 +9,8 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::query::filter::Range;
+use crate::store::held::Place;
 use crate::store::{Statement, Value};
-
-/// Where an event lies in the table, within its tenant.
-pub(super) type Place = (Timestamp, Uuid);
 
 /// How far from the time in its id an event is sought first: few granules, however long the history.
 const ID_WINDOW_MICROS: i64 = 3_600_000_000;
