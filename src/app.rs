@@ -101,6 +101,9 @@ impl Connections {
 
     fn to(config: &Config, brokers: String, clickhouse: String) -> anyhow::Result<Self> {
         let mut log = config.log.clone();
+        if log.brokers.is_empty() {
+            suit_the_embedded_broker(&mut log);
+        }
         log.brokers = brokers;
         let mut store = config.clickhouse.clone();
         if store.url.is_none() {
@@ -114,6 +117,15 @@ impl Connections {
             registry,
         })
     }
+}
+
+/// The embedded broker writes one request at a time, so several partitions only make more of them. It keeps each
+/// record by itself, so it would unpack what is compressed, and pack it again for every reader.
+fn suit_the_embedded_broker(log: &mut crate::log::Config) {
+    log.partitions.get_or_insert(1);
+    log.librdkafka
+        .entry("compression.type".into())
+        .or_insert("none".into());
 }
 
 fn embedded_password(data_dir: &Path) -> anyhow::Result<SecretString> {
@@ -235,7 +247,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let partitions = log
         .partitions(topics::EVENTS)
         .await?
-        .unwrap_or(config.log.partitions);
+        .context("there is no topic audit.events although it was just made")?;
     let control = Control::start(
         Arc::new(log.clone()),
         keyring.clone(),

@@ -237,7 +237,7 @@ mod tests {
             &[("TRAILHOUSE_LOG__PARTITIONS", "5")],
         )
         .unwrap();
-        assert_eq!(config.log.partitions, 5);
+        assert_eq!(config.log.partitions, Some(5));
         assert_eq!(config.log.brokers, "a:1");
         assert_eq!(config.data_dir, PathBuf::from("data"));
     }

@@ -151,7 +151,9 @@ impl Lifecycle {
             };
             tokio::select! {
                 () = stage.tasks.wait() => {}
-                () = given_up => tracing::error!(stage = stage.name, "workers ignore the hard stop"),
+                () = given_up => {
+                    tracing::error!(stage = stage.name, workers = ?self.board.running(), "workers ignore the hard stop");
+                }
             }
         }
         match self.board.running() {

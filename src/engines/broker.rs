@@ -49,7 +49,8 @@ fn command(program: &PathBuf, home: &Path, listen: SocketAddr) -> Command {
         .args(["--cluster-id", "trailhouse"])
         .args(["--listener-url", &url])
         .args(["--advertised-listener-url", &url])
-        .args(["--storage-engine", "sqlite:///log.db"])
+        // By default it lets in one request at a time; SQLite itself lets readers in beside a writer (WAL).
+        .args(["--storage-engine", "sqlite:///log.db?mode=direct"])
         // The default makes a group's first member wait 3 s for company.
         .args(["--group-initial-rebalance-delay", "0s"])
         .arg("--silent")

@@ -28,9 +28,9 @@ pub struct Config {
     /// Put before every topic and group name, so that several deployments can share brokers.
     #[config(default = "")]
     pub prefix: String,
-    /// Partitions of `audit.events`, fixed when the topic is created.
-    #[config(default = 4)]
-    pub partitions: i32,
+    /// Partitions of `audit.events` and `audit.inbox`, fixed when they are created. Unset: 4, or 1 on the embedded
+    /// broker, which pays by the request and writes one at a time anyway.
+    pub partitions: Option<i32>,
     /// Replicas of every topic. 3 also asks for two in-sync replicas and no unclean election.
     #[config(default = 1)]
     pub replication: i32,
@@ -244,9 +244,9 @@ impl Log {
             // Offsets are always stated; anything else means that the log lost records.
             .set("auto.offset.reset", "error")
             .set("check.crcs", "true")
-            // The embedded broker may wait this out with data at hand, and looks for data ever faster while it waits:
-            // a short wait costs it least, because a reader with nothing to read rests.
-            .set("fetch.wait.max.ms", "10")
+            // The embedded broker ends a fetch with what it has gathered within this time, at 30 µs a record: with 10 ms
+            // readers fall behind while much is written, with 400 ms they hold up the writers.
+            .set("fetch.wait.max.ms", "100")
             .set("fetch.queue.backoff.ms", "20")
             .set("queued.min.messages", "20000")
             .set("queued.max.messages.kbytes", "16384")

@@ -50,6 +50,7 @@ impl Producer {
             ("delivery.timeout.ms", "10000"),
             ("request.timeout.ms", "5000"),
             ("message.max.bytes", "2097152"),
+            ("batch.size", "2097152"),
             // The bound is in front of librdkafka, in the queue.
             ("queue.buffering.max.kbytes", "262144"),
             ("queue.buffering.max.messages", "1000000"),

@@ -1,7 +1,7 @@
 //! The thread between librdkafka and a reader's bounded channel.
 //!
-//! It drains what librdkafka has into batches. When the reader is slower than the log, fetching is paused and the
-//! thread goes on answering the group's coordinator. When there is nothing to read, fetching is paused as well,
+//! It drains what librdkafka has into batches. When the reader is much slower than the log, fetching is paused and
+//! the thread goes on answering the group's coordinator. When there is nothing to read, fetching is paused as well,
 //! because a waiting fetch costs the embedded broker CPU; an append of this process, or the end of a short sleep,
 //! resumes it.
 
@@ -36,6 +36,9 @@ const AWAKE: Duration = Duration::from_secs(10);
 const AWAKE_AFTER_RECORDS: Duration = Duration::from_millis(250);
 /// How long librdkafka is asked for the first record of a batch.
 const POLL: Duration = Duration::from_millis(50);
+/// How long a reader may take for what is offered before fetching is paused, and how often it is offered.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(5);
 /// The pause before a consumer that was given up is replaced: two that fence each other must not do so all the time.
 const REPLACE_AFTER: Duration = Duration::from_secs(1);
 
@@ -231,20 +234,37 @@ impl Pump {
         kept
     }
 
-    /// Gives the reader what was read; while it has no room, fetching rests and the group is still answered.
+    /// Gives the reader what was read. While it has no room, librdkafka's own queue fills and fetching stops by
+    /// itself; a reader that takes longer is one whose database is away, and then fetching is paused, at the cost of
+    /// what was fetched ahead, so that the group can still be answered.
     fn hand_over(&mut self, fetched: Fetched) {
-        let Err(mpsc::error::TrySendError::Full(mut waiting)) = self.events.try_send(fetched) else {
+        let Some(fetched) = self.offer(fetched, PATIENCE, |_| thread::sleep(LOOK_FOR_ROOM)) else {
             return;
         };
         self.rest(true);
-        while !self.is_stopped() {
-            match self.events.try_send(waiting) {
-                Err(mpsc::error::TrySendError::Full(back)) => waiting = back,
-                _ => break,
-            }
-            self.answer_group(Duration::from_millis(10));
-        }
+        self.offer(fetched, Duration::MAX, |pump| pump.answer_group(LOOK_FOR_ROOM));
         self.rest(false);
+    }
+
+    /// Offers it again and again; gives it back after that time.
+    fn offer(
+        &mut self,
+        mut fetched: Fetched,
+        within: Duration,
+        between: impl Fn(&mut Self),
+    ) -> Option<Fetched> {
+        let started = Instant::now();
+        while !self.is_stopped() {
+            match self.events.try_send(fetched) {
+                Err(mpsc::error::TrySendError::Full(back)) => fetched = back,
+                _ => return None,
+            }
+            if started.elapsed() >= within {
+                return Some(fetched);
+            }
+            between(self);
+        }
+        None
     }
 
     /// Rests until there is something to read: an append of this process says so, and now and then the brokers are

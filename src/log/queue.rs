@@ -25,8 +25,8 @@ pub(super) type Outcome = Result<Position, LogError>;
 const ROOM_KIB: usize = 64 * 1024;
 /// How long a batch waits for room, and how long for a round.
 const BEGIN_WITHIN: Duration = Duration::from_secs(3);
-/// A round is closed when it holds so much: one to three requests a partition (librdkafka's `batch.size` is 1 MB).
-const ROUND_BYTES: usize = 2_000_000;
+/// A round is closed when it holds so much, which fits one request of librdkafka (2 MiB) whatever the partition.
+const ROUND_BYTES: usize = 1_800_000;
 
 /// Batches that wait, shared by callers and the writer.
 pub(super) struct Queue {

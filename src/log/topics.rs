@@ -25,6 +25,8 @@ pub const CONTROL: &str = "audit.control";
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const FOR_EVER: i64 = -1;
+/// Where `log.partitions` says nothing.
+const PARTITIONS: i32 = 4;
 
 /// What a topic must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +132,9 @@ fn compacts(value: &str) -> bool {
 async fn create(admin: &AdminClient<DefaultClientContext>, log: &Log, spec: Spec) -> Result<(), LogError> {
     let (name, retention) = (log.full_name(spec.name), spec.retention_ms.to_string());
     let replication = log.config().replication;
-    let partitions = spec.partitions.unwrap_or(log.config().partitions);
+    let partitions = spec
+        .partitions
+        .unwrap_or(log.config().partitions.unwrap_or(PARTITIONS));
     let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(replication))
         .set("cleanup.policy", "delete")
         .set("retention.ms", &retention)
