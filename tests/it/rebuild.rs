@@ -71,8 +71,11 @@ async fn a_rebuild_gives_the_same_rows_and_verify_sees_what_is_missing() {
     verifies(&app, true).await;
 
     // A row is gone: that is seen, and mended.
-    app.sql("ALTER TABLE events DELETE WHERE source_event_id = 'n-7' SETTINGS mutations_sync = 1")
-        .await;
+    app.sql(&format!(
+        "ALTER TABLE events DELETE WHERE tenant_id = '{}' AND source_event_id = 'n-7' SETTINGS mutations_sync = 1",
+        acme.tenant
+    ))
+    .await;
     let said = verifies(&app, false).await;
     assert!(said.contains("missing 1") && said.contains("rebuild"), "{said}");
     let rebuilt = app.run(&["rebuild"]).await;
