@@ -1,7 +1,7 @@
 //! Structured logs on standard error, for people or for machines.
 //!
-//! Standard output belongs to commands and their answers, so that `trailhouse export | jq` works whatever is
-//! logged. What librdkafka says arrives here too, under the target `librdkafka`.
+//! Standard output belongs to commands and their answers, so that `trailhouse rejected list | jq` works
+//! whatever is logged. What librdkafka says arrives here too, under the target `librdkafka`.
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;

@@ -1,8 +1,8 @@
 //! Looking for copies further back than the seen window.
 //!
-//! A copy beyond the window can only be of an event that is old by its own time (older than [`Reach`] says), that claims a time yet to come, or
-//! that has an id and no time at all. For those the table is asked; when it can't answer, or is behind by more than
-//! the window itself, the record is appended all the same and says that it was not checked.
+//! A copy beyond the window can only be of an event that is old by its own time (older than [`Reach`] says), that
+//! claims a time yet to come, or that has an id and no time at all. For those the table is asked; when it can't answer,
+//! or is behind by more than the window itself, the record is appended all the same and says that it was not checked.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
