@@ -100,7 +100,7 @@ impl Lifecycle {
         stage
     }
 
-    /// What runs, for `/readyz` and `doctor`.
+    /// What runs, and in which phase the process is.
     pub fn board(&self) -> Board {
         self.board.clone()
     }
