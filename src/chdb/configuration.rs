@@ -13,8 +13,9 @@ pub(super) fn write(directory: &Path, max_memory: u64, cores: usize) -> io::Resu
     Ok(main)
 }
 
-/// Threads beyond a few end when they are idle: each keeps three files of `/proc` open. Caches share a quarter of the memory. Merges and mutations get as many threads as there are cores: the server's
-/// defaults are made for machines that do nothing else.
+/// Threads beyond a few end when they are idle: each keeps three files of `/proc` open. Caches share three eighths of the
+/// memory. Merges and mutations get as many threads as there are cores, and give way to everything else on them: the
+/// server's defaults are made for machines that do nothing else.
 fn configuration(users: &Path, max_memory: u64, cores: usize) -> String {
     let users = users
         .display()
@@ -29,6 +30,7 @@ fn configuration(users: &Path, max_memory: u64, cores: usize) -> String {
     <max_thread_pool_size>2000</max_thread_pool_size>
     <max_thread_pool_free_size>32</max_thread_pool_free_size>
     <background_pool_size>{merges}</background_pool_size>
+    <os_threads_nice_value_merge_mutate>10</os_threads_nice_value_merge_mutate>
     <background_schedule_pool_size>{small}</background_schedule_pool_size>
     <background_move_pool_size>1</background_move_pool_size>
     <background_fetches_pool_size>1</background_fetches_pool_size>
@@ -37,7 +39,7 @@ fn configuration(users: &Path, max_memory: u64, cores: usize) -> String {
     <background_distributed_schedule_pool_size>1</background_distributed_schedule_pool_size>
     <background_message_broker_schedule_pool_size>1</background_message_broker_schedule_pool_size>
     <mark_cache_size>{mark}</mark_cache_size>
-    <uncompressed_cache_size>0</uncompressed_cache_size>
+    <uncompressed_cache_size>{unpacked}</uncompressed_cache_size>
     <index_mark_cache_size>{index}</index_mark_cache_size>
     <index_uncompressed_cache_size>{index}</index_uncompressed_cache_size>
     <primary_index_cache_size>{index}</primary_index_cache_size>
@@ -55,6 +57,7 @@ fn configuration(users: &Path, max_memory: u64, cores: usize) -> String {
 </clickhouse>
 ",
         small = cores.clamp(2, 8),
+        unpacked = part(8),
         mark = part(16),
         index = part(40),
         lower = merges,
