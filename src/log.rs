@@ -64,6 +64,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// How much of it there is.
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        self.key.len() + self.payload.len() + headers.sum::<usize>()
+    }
+
     /// The value of the first header of that name.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers

@@ -20,7 +20,7 @@ use super::client::{describe, is_too_large, misconfigured};
 use super::queue::{Queue, Reply};
 use super::{LogError, Position};
 
-/// How long a record is tried again that librdkafka can't take yet.
+/// How long the records of a round are tried again that librdkafka can't take yet.
 const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 /// While a round takes longer, those that wait behind it are looked at so often.
@@ -91,11 +91,12 @@ impl Sender {
     fn run(mut self, queue: &Queue) {
         while let Some(batches) = queue.next_round() {
             self.replace_if_broken();
+            let deadline = Instant::now() + TAKEN_WITHIN;
             for batch in batches {
                 let (mut records, reply) = batch.begin();
                 for (index, record) in records.take().enumerate() {
                     let reply = reply.clone();
-                    hand_over(&self.producer, record, Ticket { reply, index });
+                    hand_over(&self.producer, record, Ticket { reply, index }, deadline);
                 }
             }
             while !sent_and_answered(&self.producer, LOOK_UP) {
@@ -131,11 +132,10 @@ fn sent_and_answered(producer: &ThreadedProducer<Acks>, within: Duration) -> boo
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// Gives one record to librdkafka. What it does not take at once is tried again for a moment, and then answered.
-fn hand_over(producer: &ThreadedProducer<Acks>, record: Outgoing<'_>, ticket: Ticket) {
+/// Gives one record to librdkafka. What it does not take is tried again until `deadline`, and then answered.
+fn hand_over(producer: &ThreadedProducer<Acks>, record: Outgoing<'_>, ticket: Ticket, deadline: Instant) {
     let topic = record.topic;
     let mut base = to_base(record, ticket);
-    let deadline = Instant::now() + TAKEN_WITHIN;
     loop {
         let (error, unsent) = match producer.send(base) {
             Ok(()) => return,

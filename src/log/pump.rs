@@ -25,8 +25,9 @@ use super::waker::Waker;
 use super::{LogError, Record};
 use crate::clock::Timestamp;
 
-/// Records handed over at once.
+/// Records handed over at once, and the bytes after which fewer are.
 const BATCH: usize = 2_000;
+const BATCH_BYTES: usize = 4 << 20;
 /// A reader with nothing to read rests at most this long: an append of another process is seen then, one of this
 /// process at once.
 const IDLE_FOR: Duration = Duration::from_secs(1);
@@ -87,6 +88,7 @@ impl Source {
             look_back,
             gaps,
             places,
+            retired: Arc::default(),
         };
         Self {
             config,
@@ -97,7 +99,7 @@ impl Source {
     }
 
     fn consumer(&self) -> Result<BaseConsumer<Context>, LogError> {
-        let consumer = BaseConsumer::from_config_and_context(&self.config, self.context.clone())
+        let consumer = BaseConsumer::from_config_and_context(&self.config, self.context.fresh())
             .map_err(misconfigured)?;
         match self.start {
             Start::Group { .. } => consumer.subscribe(&[&self.topic]),
@@ -186,11 +188,15 @@ impl Pump {
     /// What librdkafka has, at most about [`BATCH`]; waits for the first one.
     fn drain(&mut self) -> Result<Vec<Record>, LogError> {
         let mut records = self.take_kept();
+        let mut bytes: usize = records.iter().map(Record::bytes).sum();
         let mut wait = if records.is_empty() { POLL } else { Duration::ZERO };
-        while records.len() < BATCH {
+        while records.len() < BATCH && bytes < BATCH_BYTES {
             match self.poll(wait) {
                 None => break,
-                Some(Ok(record)) => records.push(record),
+                Some(Ok(record)) => {
+                    bytes += record.bytes();
+                    records.push(record);
+                }
                 Some(Err(error)) => match lasting(&error) {
                     Some(lasting) if records.is_empty() => return Err(lasting),
                     // Come back to it after these records: librdkafka repeats it.
@@ -320,10 +326,13 @@ impl Pump {
     }
 
     /// Takes another consumer. A member of a group is given up when it was fenced: brokers that hung beyond the
-    /// session may answer a question of before after they let the same member in again. The partitions were revoked
-    /// with it, and the new one is assigned them like any other member.
+    /// session may answer a question of before after they let the same member in again. The new one is assigned its
+    /// partitions like any other member.
     fn replace(&mut self, why: &str) {
         tracing::warn!(topic = %self.topic, why, "this member was thrown out of its group; it joins again");
+        if matches!(self.source.start, Start::Group { .. }) {
+            self.consumer.context().retire();
+        }
         thread::sleep(REPLACE_AFTER);
         match self.source.consumer() {
             Ok(consumer) => {

@@ -3,8 +3,9 @@
 //! A reader is told of its new partitions before their first record comes, and of those it loses while it still
 //! owns them, so that it can finish and commit.
 
-use std::sync::mpsc as blocking;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc as blocking};
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -21,6 +22,8 @@ use super::pump::{Places, lock};
 
 /// How long a reader may take to put down a partition that goes to another instance.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
+/// The pause between two offers of a word to a reader that has no room for it.
+const OFFER_AGAIN: Duration = Duration::from_millis(5);
 /// The pause between two questions to brokers that don't answer.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -60,6 +63,8 @@ pub(super) struct Context {
     pub(super) look_back: i64,
     pub(super) gaps: Gaps,
     pub(super) places: Places,
+    /// Another consumer has taken the place of the one that this belongs to.
+    pub(super) retired: Arc<AtomicBool>,
 }
 
 impl ClientContext for Context {
@@ -138,26 +143,50 @@ impl Context {
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
-        let partitions: Vec<i32> = list
-            .elements()
-            .iter()
-            .map(|element| element.partition())
-            .collect();
-        if !partitions.is_empty() {
-            let (done, finished) = blocking::sync_channel(1);
-            if self
-                .events
-                .blocking_send(Fetched::Revoked {
-                    partitions: partitions.clone(),
-                    done,
-                })
-                .is_ok()
-            {
-                // A reader that takes longer is overtaken: the next owner asks what is held before it writes.
-                let _ = finished.recv_timeout(HAND_OVER_WITHIN);
-            }
+        // What a consumer says that was replaced is not about the partitions of the one that took its place.
+        if !self.retired.load(Ordering::Acquire) {
+            self.put_down(
+                list.elements()
+                    .iter()
+                    .map(|element| element.partition())
+                    .collect(),
+            );
+        }
+        consumer.incremental_unassign(list)
+    }
+
+    /// Tells the reader that these are no longer its own, and waits until it has finished with them.
+    fn put_down(&self, partitions: Vec<i32>) {
+        if partitions.is_empty() {
+            return;
         }
         lock(&self.places).retain(|partition, _| !partitions.contains(partition));
-        consumer.incremental_unassign(list)
+        let (done, finished) = blocking::sync_channel(1);
+        let deadline = Instant::now() + HAND_OVER_WITHIN;
+        // A reader that takes longer is overtaken: the next owner asks what is held before it writes.
+        let mut word = Fetched::Revoked { partitions, done };
+        while let Err(mpsc::error::TrySendError::Full(back)) = self.events.try_send(word) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            word = back;
+            std::thread::sleep(OFFER_AGAIN);
+        }
+        let _ = finished.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+
+    /// Puts everything down, before another consumer takes this one's place.
+    pub(super) fn retire(&self) {
+        let partitions = lock(&self.places).keys().copied().collect();
+        self.put_down(partitions);
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// The same for another consumer.
+    pub(super) fn fresh(&self) -> Self {
+        Self {
+            retired: Arc::default(),
+            ..self.clone()
+        }
     }
 }
