@@ -32,13 +32,16 @@ pub enum StoreError {
 /// ClickHouse's codes for a query over its time, or one that is going to be.
 const TOO_SLOW: [u32; 2] = [159, 160];
 
-/// ClickHouse's codes for a query over its other bounds: rows, set size, memory, bytes, rows or bytes, and one that
-/// was stopped.
-const TOO_COSTLY: [u32; 6] = [158, 191, 241, 307, 396, 394];
+/// ClickHouse's codes for a query over its other bounds: rows, set size, memory, bytes, rows or bytes.
+const TOO_COSTLY: [u32; 5] = [158, 191, 241, 307, 396];
+/// What 241 says where it is not the query that takes too much, but all that run together.
+const OF_ALL: &str = "(total)";
 
 /// ClickHouse's codes for a bad moment: too many queries, socket and network trouble, read-only table, too many
-/// parts, unknown status of an insert, all replicas stale, lost keeper, cancelled or aborted, not initialised yet.
-const UNAVAILABLE: [u32; 13] = [202, 203, 209, 210, 236, 242, 252, 319, 369, 439, 733, 745, 999];
+/// parts, unknown status of an insert, all replicas stale, lost keeper, cancelled or aborted (a server that stops), not initialised yet.
+const UNAVAILABLE: [u32; 14] = [
+    202, 203, 209, 210, 236, 242, 252, 319, 369, 394, 439, 733, 745, 999,
+];
 
 impl StoreError {
     /// No answer within the time that was given.
@@ -49,6 +52,7 @@ impl StoreError {
     fn from_answer(text: &str) -> Self {
         match code(text) {
             Some(code) if TOO_SLOW.contains(&code) => Self::TooSlow(first_line(text)),
+            Some(241) if text.contains(OF_ALL) => Self::Unavailable(first_line(text)),
             Some(code) if TOO_COSTLY.contains(&code) => Self::TooCostly(first_line(text)),
             Some(code) if UNAVAILABLE.contains(&code) => Self::Unavailable(first_line(text)),
             Some(code) => Self::Refused {
@@ -125,6 +129,10 @@ mod tests {
         assert!(matches!(
             answer("Code: 241. DB::Exception: Query memory limit exceeded"),
             StoreError::TooCostly(_)
+        ));
+        assert!(matches!(
+            answer("Code: 241. DB::Exception: (total) memory limit exceeded: would use 2.1 GiB"),
+            StoreError::Unavailable(_)
         ));
         assert!(matches!(
             answer("Code: 252. DB::Exception: Too many parts"),
