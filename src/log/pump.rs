@@ -228,27 +228,37 @@ impl Pump {
         }
     }
 
-    /// What was kept, but for what is read again because its partition went and came back.
+    /// What was kept while the reader rested.
     fn take_kept(&mut self) -> Vec<Record> {
         let mut kept = std::mem::take(&mut self.kept);
+        self.drop_stale(&mut kept);
+        kept
+    }
+
+    /// Drops what belongs to a partition that went away since; if it came back, they are read again.
+    fn drop_stale(&self, records: &mut Vec<Record>) {
         let places = self.places();
-        kept.retain(|record| {
+        records.retain(|record| {
             places
                 .get(&record.partition)
                 .is_some_and(|next| record.offset < *next)
         });
-        kept
     }
 
     /// Gives the reader what was read. While it has no room, librdkafka's own queue fills and fetching stops by
     /// itself; a reader that takes longer is one whose database is away, and then fetching is paused, at the cost of
     /// what was fetched ahead, so that the group can still be answered.
     fn hand_over(&mut self, fetched: Fetched) {
-        let Some(fetched) = self.offer(fetched, PATIENCE, |_| thread::sleep(LOOK_FOR_ROOM)) else {
+        let Some(fetched) = self.offer(fetched, PATIENCE, |_, _| thread::sleep(LOOK_FOR_ROOM)) else {
             return;
         };
         self.rest(true);
-        self.offer(fetched, Duration::MAX, |pump| pump.answer_group(LOOK_FOR_ROOM));
+        self.offer(fetched, Duration::MAX, |pump, waiting| {
+            pump.answer_group(LOOK_FOR_ROOM);
+            if let Fetched::Records(records) = waiting {
+                pump.drop_stale(records);
+            }
+        });
         self.rest(false);
     }
 
@@ -257,7 +267,7 @@ impl Pump {
         &mut self,
         mut fetched: Fetched,
         within: Duration,
-        between: impl Fn(&mut Self),
+        between: impl Fn(&mut Self, &mut Fetched),
     ) -> Option<Fetched> {
         let started = Instant::now();
         while !self.is_stopped() {
@@ -268,7 +278,7 @@ impl Pump {
             if started.elapsed() >= within {
                 return Some(fetched);
             }
-            between(self);
+            between(self, &mut fetched);
         }
         None
     }
