@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::app::PASSWORD;
 use crate::support::{App, Caller, unique, until, until_some};
 
 fn now(minus_seconds: i64) -> i64 {
@@ -198,6 +199,44 @@ async fn conflicts_of_an_outside_source_are_kept_without_their_secrets_and_stay_
         ran.out,
         ran.err
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_is_good_for_one_route_and_one_tenant() {
+    let app = App::shared().await;
+    let operator = app.operator().await;
+    let tenants = [app.tenant("key-a").await.tenant, app.tenant("key-b").await.tenant];
+    let key = unique("wish");
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", key.as_str()),
+    ];
+    let wish = async |path: &str, body: &Value| {
+        let answer = operator
+            .send(Method::POST, path, &headers, body.to_string())
+            .await;
+        answer.expect(201)
+    };
+    let (user, third) = (unique("user"), unique("key-c"));
+    for _ in 0..2 {
+        let made = wish("/api/v1/tenants", &json!({"id": third})).await;
+        assert_eq!(made["id"], third.as_str(), "{made}");
+        let wanted =
+            json!({"name": user, "roles": ["auditor"], "password": PASSWORD, "tenant_id": tenants[0]});
+        assert_eq!(wish("/api/v1/users", &wanted).await["name"], user.as_str());
+    }
+    let mut ids = Vec::new();
+    for tenant in tenants.iter().chain(&tenants) {
+        let made = wish(
+            "/api/v1/keys",
+            &json!({"name": "k", "roles": ["ingest"], "tenant_id": tenant}),
+        )
+        .await;
+        assert_eq!(made["tenant_id"], tenant.as_str(), "{made}");
+        ids.push(made["id"].clone());
+    }
+    assert_eq!(ids[..2], ids[2..], "a repeated wish is answered as the first");
+    assert_ne!(ids[0], ids[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
