@@ -338,8 +338,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
             Ok(())
         });
     }
+    let bounds = web::server::Bounds::new(config.web.connections_max);
     http.spawn("http", move |stop| async move {
-        let served = web::server::serve(listener, offered, web::router(state), stop.soft_token());
+        let served = web::server::serve(listener, offered, web::router(state), bounds, stop.soft_token());
         tokio::select! {
             () = served => {}
             () = stop.hard_token().cancelled_owned() => {}

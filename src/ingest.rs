@@ -7,6 +7,7 @@
 //! Most copies are dropped by readers, within the seen window. Copies that come later than that can only be old
 //! events, or events that never had a time, so those are looked up here before they are appended.
 
+mod conflict;
 mod held;
 mod reach;
 mod receipt;
@@ -23,7 +24,7 @@ use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
 use crate::event::{Event, schema};
 use crate::limit::Limits;
 use crate::log::framing::Framing;
-use crate::log::rejected::{Reason, Rejection, reject};
+use crate::log::rejected::Reason;
 use crate::log::{Log, NewRecord, Position, topics};
 use crate::meters;
 use crate::store::Store;
@@ -73,10 +74,11 @@ struct Counters {
     duplicates: Counter,
 }
 
-/// An item on its way: refused, held already, or to be appended.
+/// An item on its way: refused, held already, at odds with what is held, or to be appended.
 enum Checked {
     Refused(ItemError),
     Held(Box<Accepted>),
+    Conflict(Box<Accepted>),
     New {
         accepted: Box<Accepted>,
         unchecked: bool,
@@ -116,8 +118,9 @@ impl Ingest {
         )?;
         let mut checked = self.check(principal, origin, items).await;
         self.look_up(principal, &mut checked).await;
+        self.keep_conflicts(principal, origin, items, &checked).await;
         let outcomes = self.append(checked).await;
-        self.report(principal, origin, items, &outcomes).await;
+        self.report(origin, &outcomes);
         Ok(outcomes)
     }
 
@@ -184,6 +187,11 @@ impl Ingest {
                     outcomes.push(Ok(Receipt::held(*accepted)));
                     continue;
                 }
+                Checked::Conflict(accepted) => {
+                    let event_id = accepted.event.event_id;
+                    outcomes.push(Err(ItemError::Conflict { event_id }));
+                    continue;
+                }
                 Checked::New { accepted, unchecked } => (accepted, unchecked),
             };
             payload.clear();
@@ -214,48 +222,27 @@ impl Ingest {
         outcomes
     }
 
-    /// Counts what became of the items, and keeps in `audit.rejected` what claims the id of another event.
-    async fn report(
-        &self,
-        principal: &Principal,
-        origin: Origin<'_>,
-        items: &[Item<'_>],
-        outcomes: &[Result<Receipt, ItemError>],
-    ) {
+    /// Counts what became of the items.
+    fn report(&self, origin: Origin<'_>, outcomes: &[Result<Receipt, ItemError>]) {
         let (mut taken, mut held) = (0, 0);
-        for (item, outcome) in items.iter().zip(outcomes) {
-            match outcome {
-                Ok(receipt) if receipt.duplicate => held += 1,
-                Ok(_) => taken += 1,
-                Err(ItemError::Conflict { event_id }) => {
-                    let detail = format!("event {event_id} is held with other content");
-                    self.keep_conflict(principal, origin, item, &detail).await;
+        for outcome in outcomes {
+            let reason = match outcome {
+                Ok(receipt) if receipt.duplicate => {
+                    held += 1;
+                    continue;
                 }
-                Err(ItemError::Refused(refusal)) => {
-                    metrics::counter!(meters::REJECTED, "reason" => reason(refusal).as_str()).increment(1);
+                Ok(_) => {
+                    taken += 1;
+                    continue;
                 }
-                Err(ItemError::Log(_)) => {}
-            }
+                Err(ItemError::Log(_)) => continue,
+                Err(ItemError::Conflict { .. }) => Reason::IdConflict,
+                Err(ItemError::Refused(refusal)) => reason(refusal),
+            };
+            metrics::counter!(meters::REJECTED, "reason" => reason.as_str()).increment(1);
         }
         metrics::counter!(meters::TAKEN, "source" => origin.kind).increment(taken);
         self.inner.counters.duplicates.increment(held);
-    }
-
-    async fn keep_conflict(&self, principal: &Principal, origin: Origin<'_>, item: &Item<'_>, detail: &str) {
-        metrics::counter!(meters::REJECTED, "reason" => Reason::IdConflict.as_str()).increment(1);
-        let rejection = Rejection {
-            reason: Reason::IdConflict,
-            detail,
-            tenant: Some(principal.tenant()),
-            origin: origin.kind,
-            key: &[],
-            payload: item.form.bytes(),
-            headers: &[],
-        };
-        if let Err(error) = reject(&self.inner.parts.log, rejection).await {
-            // The client is told of the conflict all the same, and nothing was acknowledged.
-            tracing::warn!(%error, "a conflicting copy could not be kept");
-        }
     }
 
     fn note(&self, at: Position) {

@@ -4,9 +4,9 @@
 //!
 //! Somebody renames a document, and an application tells Trailhouse: `POST /api/v1/logs`.
 //!
-//! 1. **The door.** The request passes the layers of [`web::middleware`] (an id, a bound on its size), then the check
-//!    of its route ([`web::routes`]): [`auth`] turns the credential into a [`Principal`](auth::Principal), by what
-//!    [`control`] knows at this moment. The handler hands the body to [`ingest`], as do the reader of the inbox
+//! 1. **The door.** The request passes the layers of [`web::middleware`] (an id, a count), then the check of its
+//!    route ([`web::routes`]): [`auth`] turns the credential into a [`Principal`](auth::Principal), by what
+//!    [`control`] knows at this moment. Then there must be room for its body. The handler hands the body to [`ingest`], as do the reader of the inbox
 //!    ([`gate`]) and, over HTTP, `trailhouse import`. There is no second way in.
 //! 2. **From bytes to an event.** [`ingest`] asks [`limit`] whether the tenant may write that much now. Then
 //!    [`event::draft`] reads the body: `event::json` walks it with its bounds, `event::shapes` knows the forms in

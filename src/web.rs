@@ -1,9 +1,10 @@
 //! The HTTP door: translates requests into calls of the modules below, and what they say into answers.
 //!
 //! [`routes::table`] lists every route with what it asks of its caller; the router is built from that list alone, so
-//! no route can forget to ask. A request passes the layers of [`middleware`] (request id and metrics,
-//! decompression, size), then the route's access check, then its handler. Every failure is a problem+json ([`error`]). In front of
-//! it all, [`server`] takes connections, [`tls`] has the certificate, and [`client`] knows who is asking.
+//! no route can forget to ask. A request passes the layers of [`middleware`] (request id and metrics), then the route's
+//! access check, then what bounds its body (room, time, size, decompression), then its handler. Every failure is a
+//! problem+json ([`error`]). In front of it all, [`server`] takes connections, [`tls`] has the certificate, and
+//! [`client`] knows who is asking.
 
 pub mod answer;
 pub mod client;
@@ -41,7 +42,14 @@ pub struct Config {
     /// Nobody else's is believed.
     #[config(default = [])]
     pub trusted_proxies: Vec<client::Network>,
-    /// The largest body, after decompression, in bytes.
+    /// How many connections there may be at once; further ones wait until one ends. A process may have only so many
+    /// files open as well (`ulimit -n`).
+    #[config(default = 10000)]
+    pub connections_max: usize,
+    /// Whether whoever comes from this machine may read `/metrics`. Unset: yes, unless `behind_proxy` is set, for a
+    /// proxy on this machine that adds no `X-Forwarded-For` would open them to everybody.
+    pub metrics_on_loopback: Option<bool>,
+    /// The largest body of a caller with a credential, after decompression, in bytes.
     #[config(default = 10485760)]
     pub body_bytes_max: usize,
     /// Seconds that `?wait=indexed` waits before it answers 202.
@@ -67,7 +75,7 @@ impl Config {
 
 /// The whole HTTP service.
 pub fn router(state: AppState) -> Router {
-    middleware::around(routes::router(&state), &state)
+    middleware::around(routes::router(&state))
 }
 
 #[cfg(test)]

@@ -48,10 +48,9 @@ impl Rejected {
     pub(crate) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let Connections { log, .. } = Connections::open(&config)?;
         match self {
-            Self::List(which) => list(&which.find(&log).await?)?,
-            Self::Replay(which) => replay(&log, which.find(&log).await?).await?,
+            Self::List(which) => list(&which.find(&log).await?),
+            Self::Replay(which) => replay(&log, which.find(&log).await?).await,
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -89,7 +88,7 @@ impl Which {
     }
 }
 
-fn list(found: &[dead::Rejected]) -> anyhow::Result<()> {
+fn list(found: &[dead::Rejected]) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     for rejected in found {
         let record = &rejected.record;
@@ -100,18 +99,19 @@ fn list(found: &[dead::Rejected]) -> anyhow::Result<()> {
             "detail": rejected.detail,
             "origin": rejected.origin,
             "tenant": rejected.tenant,
+            "cut": rejected.cut.as_ref().map(|cut| json!({"bytes": cut.bytes, "sha256": cut.sha256})),
             "payload": String::from_utf8_lossy(&record.payload),
         });
         writeln!(out, "{line}")?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(log: &Log, found: Vec<dead::Rejected>) -> anyhow::Result<()> {
+async fn replay(log: &Log, found: Vec<dead::Rejected>) -> anyhow::Result<ExitCode> {
     let (mut done, mut left) = (0, 0);
     for rejected in found {
-        if rejected.reason == Reason::Unstorable.as_str() {
-            // Its record stands in audit.events already; only the table lacks it.
+        if let Some(why) = obstacle(&rejected) {
+            println!("{} stays: {why}", rejected.record.offset);
             left += 1;
             continue;
         }
@@ -138,8 +138,33 @@ async fn replay(log: &Log, found: Vec<dead::Rejected>) -> anyhow::Result<()> {
         done += 1;
     }
     println!("{done} records are in the inbox again");
-    if left > 0 {
-        println!("{left} records that ClickHouse refused stay: mend the cause, then `trailhouse rebuild`");
+    Ok(match (done, left) {
+        (0, 1..) => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// Why a record can't go into the inbox again, or would only come back.
+fn obstacle(rejected: &dead::Rejected) -> Option<String> {
+    if let Some(cut) = &rejected.cut {
+        return Some(format!(
+            "only its first {} bytes are kept here, all {} stand at {}: let its producer send less at once",
+            rejected.record.payload.len(),
+            cut.bytes,
+            rejected.origin
+        ));
     }
-    Ok(())
+    [
+        (
+            Reason::Unstorable,
+            "it stands in audit.events already; mend what ClickHouse refuses, then `trailhouse rebuild`",
+        ),
+        (
+            Reason::IdConflict,
+            "its id belongs to another event; send it from where it came, under an id of its own",
+        ),
+    ]
+    .into_iter()
+    .find(|(reason, _)| rejected.reason == reason.as_str())
+    .map(|(_, why)| why.to_owned())
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::reach::Reach;
-use super::{Checked, Ingest, ItemError};
+use super::{Checked, Ingest};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
 use crate::event::draft::Accepted;
@@ -135,8 +135,6 @@ fn settle(checked: &mut Checked, held: &HashMap<Uuid, Event>, reach: Duration) {
     *checked = if first.content().agrees_with(&accepted.event.content()) {
         Checked::Held(accepted.clone())
     } else {
-        Checked::Refused(ItemError::Conflict {
-            event_id: accepted.event.event_id,
-        })
+        Checked::Conflict(accepted.clone())
     };
 }

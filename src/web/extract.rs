@@ -1,5 +1,7 @@
 //! What handlers ask of a request.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -26,35 +28,51 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The body's bytes, decompressed and within the limit.
+/// The largest body that this request may have, in bytes: put there by the layer that bounds bodies.
+#[derive(Clone, Copy)]
+pub(super) struct BodyMax(pub(super) usize);
+
+/// The slowest client that is waited for, in bytes a second, after a moment for the way.
+const SLOWEST: u64 = 64 * 1024;
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
+
+/// How long a body of up to so many bytes may take as a whole, however steadily it drips.
+fn within(bytes: usize) -> Duration {
+    ON_ITS_WAY + Duration::from_secs(bytes as u64 / SLOWEST)
+}
+
+/// The body's bytes, decompressed, in time and within the limit.
 pub struct Body(pub Bytes);
 
 impl FromRequest<AppState> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        Bytes::from_request(request, state)
-            .await
-            .map(Self)
-            .map_err(|rejection| match rejection {
-                BytesRejection::FailedToBufferBody(inner)
-                    if inner.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-                {
-                    ApiError::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "body_too_large",
-                        format!(
-                            "The body is larger than {}, after decompression. Send it in parts.",
-                            size(state.config.body_bytes_max)
-                        ),
-                    )
-                }
-                other => ApiError::new(
-                    StatusCode::BAD_REQUEST,
-                    "unreadable_body",
-                    format!("The body can't be read: {other}."),
-                ),
-            })
+        let max = request.extensions().get().map_or(0, |BodyMax(max)| *max);
+        let Ok(read) = tokio::time::timeout(within(max), Bytes::from_request(request, state)).await else {
+            return Err(ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_too_slow",
+                "The body came too slowly. Send it in smaller parts.",
+            ));
+        };
+        read.map(Self).map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(inner) if inner.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    format!(
+                        "The body is larger than {}, after decompression. Send it in parts.",
+                        size(max)
+                    ),
+                )
+            }
+            other => ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "unreadable_body",
+                format!("The body can't be read: {other}."),
+            ),
+        })
     }
 }
 
@@ -164,6 +182,12 @@ mod tests {
         ] {
             assert_eq!(size(bytes), said);
         }
+    }
+
+    #[test]
+    fn a_body_has_the_time_that_its_largest_size_needs() {
+        assert_eq!(within(16 << 10), ON_ITS_WAY);
+        assert_eq!(within(10 << 20), ON_ITS_WAY + Duration::from_secs(160));
     }
 
     #[test]

@@ -1,6 +1,10 @@
-//! What every request passes: an id, a count, decompression, a bound on its size, and a net under its handler.
+//! What every request passes: an id, a count, and a net under its handler; and, once it may use its route, a bound on
+//! what its body takes.
+//!
+//! Room for bodies is set aside after the access check. Strangers get no room: what they send to open routes is small.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +15,18 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_ENCODING;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::counted::{Answers, numbered_and_counted};
+use super::extract::BodyMax;
 use super::{ApiError, AppState, routes};
 
 /// Puts the layers around the routes; the outermost comes last.
-pub(super) fn around(routed: Router, state: &AppState) -> Router {
+pub(super) fn around(routed: Router) -> Router {
     routed
         .fallback(async || ApiError::not_found("There is no such route."))
         .method_not_allowed_fallback(async || {
@@ -30,13 +36,6 @@ pub(super) fn around(routed: Router, state: &AppState) -> Router {
                 "This route has no such method.",
             )
         })
-        .layer(DefaultBodyLimit::max(state.config.body_bytes_max))
-        .layer(RequestDecompressionLayer::new())
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE_MAX))
-        .layer(from_fn_with_state(
-            Bodies::new(state.config.body_bytes_max),
-            bounded,
-        ))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(
             Answers::of(&routes::table()),
@@ -44,6 +43,16 @@ pub(super) fn around(routed: Router, state: &AppState) -> Router {
         ))
 }
 
+/// Puts around a route's handler what deals with its body. The access check goes around this.
+pub(super) fn reading(handler: MethodRouter<AppState>, bodies: &Bodies) -> MethodRouter<AppState> {
+    handler
+        .layer::<_, Infallible>(RequestDecompressionLayer::new())
+        .layer::<_, Infallible>(RequestBodyTimeoutLayer::new(BODY_PAUSE_MAX))
+        .layer(from_fn_with_state(bodies.clone(), bounded))
+}
+
+/// The largest body of somebody nobody knows: a name, a password, a token.
+const STRANGERS_BYTES: usize = 16 * 1024;
 /// How long a client may pause within its body.
 const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Bodies that are in memory at once, in KiB: what a request may take is set aside before it is read.
@@ -51,39 +60,53 @@ const BODIES_KIB: usize = 96 * 1024;
 /// How long a request waits for room before it is told to come back.
 const ROOM_WITHIN: Duration = Duration::from_secs(3);
 
-/// The room for bodies.
+/// What bodies may take.
 #[derive(Clone)]
-struct Bodies {
-    room: Arc<Semaphore>,
-    largest_kib: u32,
+pub(super) struct Bodies {
+    /// Shared by all of them; `None` where they are too small to matter.
+    room: Option<Arc<Semaphore>>,
+    largest: usize,
 }
 
 impl Bodies {
-    fn new(largest: usize) -> Self {
-        let largest_kib = largest.div_ceil(1024).clamp(1, BODIES_KIB);
+    /// Of callers who are known, on all their routes together.
+    pub(super) fn of_callers(largest: usize) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(BODIES_KIB)),
-            largest_kib: largest_kib as u32,
+            room: Some(Arc::new(Semaphore::new(BODIES_KIB))),
+            largest,
+        }
+    }
+
+    /// Of anybody.
+    pub(super) fn of_strangers() -> Self {
+        Self {
+            room: None,
+            largest: STRANGERS_BYTES,
         }
     }
 
     /// What a body may take: its stated length, or the most there can be when it is compressed or of no stated length.
     fn needed(&self, request: &Request) -> u32 {
+        let largest_kib = self.largest.div_ceil(1024).clamp(1, BODIES_KIB) as u32;
         let is_plain = !request.headers().contains_key(CONTENT_ENCODING);
         // What the connection says of the body, not what a header does: HTTP/2 needs no header to send one.
         match request.body().size_hint().exact() {
             Some(0) => 0,
-            Some(length) if is_plain => length.div_ceil(1024).min(self.largest_kib.into()) as u32,
-            _ => self.largest_kib,
+            Some(length) if is_plain => length.div_ceil(1024).min(largest_kib.into()) as u32,
+            _ => largest_kib,
         }
     }
 }
 
 /// Lets a request in once there is room for its body, so that memory is bounded however many come at once.
-async fn bounded(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
+async fn bounded(State(bodies): State<Bodies>, mut request: Request, next: Next) -> Response {
+    DefaultBodyLimit::max(bodies.largest).apply(&mut request);
+    request.extensions_mut().insert(BodyMax(bodies.largest));
     let needed = bodies.needed(&request);
-    let room = tokio::time::timeout(ROOM_WITHIN, bodies.room.clone().acquire_many_owned(needed)).await;
-    match room {
+    let Some(room) = bodies.room else {
+        return next.run(request).await;
+    };
+    match tokio::time::timeout(ROOM_WITHIN, room.acquire_many_owned(needed)).await {
         Ok(Ok(_held)) => next.run(request).await,
         _ => ApiError::unavailable(
             "too_busy",
@@ -142,7 +165,7 @@ mod tests {
 
     #[test]
     fn room_is_set_aside_for_what_a_body_may_take() {
-        let bodies = Bodies::new(10 << 20);
+        let bodies = Bodies::of_callers(10 << 20);
         let endless = || {
             Body::from_stream(futures_util::stream::pending::<
                 Result<bytes::Bytes, std::io::Error>,

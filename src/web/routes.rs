@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 
 use super::client::Client;
+use super::middleware::{Bodies, reading};
 use super::{ApiError, AppState};
 use crate::control::Permission;
 
@@ -89,9 +90,11 @@ pub fn table() -> Vec<Route> {
     ]
 }
 
-/// The router of [`table`], each route behind its check.
+/// The router of [`table`], each route behind its check, and no body read before it.
 pub(super) fn router(state: &AppState) -> Router {
     let mut router = Router::new();
+    let of_callers = Bodies::of_callers(state.config.body_bytes_max);
+    let of_strangers = Bodies::of_strangers();
     for Route {
         path,
         access,
@@ -99,6 +102,11 @@ pub(super) fn router(state: &AppState) -> Router {
         ..
     } in table()
     {
+        let bodies = match access {
+            Access::Needs(_) => &of_callers,
+            Access::Open | Access::Loopback => &of_strangers,
+        };
+        let handler = reading(handler, bodies);
         let gate = (state.clone(), access);
         router = router.route(path, handler.layer(from_fn_with_state(gate, check)));
     }
@@ -112,7 +120,7 @@ async fn check(
 ) -> Response {
     let admitted = match access {
         Access::Open => Ok(()),
-        Access::Loopback => health::from_loopback(Client::of_request(&state, &request)),
+        Access::Loopback => health::from_loopback(&state.config, Client::of_request(&state, &request)),
         Access::Needs(permission) => admit(&state, permission, &mut request),
     };
     match admitted {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
@@ -25,24 +27,72 @@ use super::tls::Offered;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// How long a connection may be silent before or within a request's head. Proxies keep idle connections for 60 s; one
-/// that is closed before its proxy gives it up costs a request.
+/// How long a connection may take until its first request's head is there, whichever HTTP it speaks, and with HTTP/1.1
+/// how long until that of each further one. Proxies keep idle connections for 60 s; one that is closed before its
+/// proxy gives it up costs a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
-/// How often the other end of an HTTP/2 connection is asked whether it is there.
+/// How often the other end of an HTTP/2 connection is asked whether it is there. While it answers, and has asked for
+/// something once, it stays.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// When no connection can be taken because there are too many files open, some will be closed after this.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How many there may be at once.
+    pub connections: usize,
+    /// How long one may ask for nothing.
+    pub silence: Duration,
+}
+
+impl Bounds {
+    /// So many connections.
+    pub fn new(connections: usize) -> Self {
+        Self {
+            connections: connections.clamp(1, Semaphore::MAX_PERMITS),
+            silence: HEAD_WITHIN,
+        }
+    }
+}
+
 /// Answers whoever connects, until `stop`; then finishes the requests there are. HTTP/1.1 and HTTP/2.
-pub async fn serve(listener: TcpListener, tls: Option<Offered>, app: Router, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Offered>,
+    app: Router,
+    bounds: Bounds,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
-    while let Some((stream, peer)) = stop.run_until_cancelled(accept(&listener)).await {
+    let room = Arc::new(Semaphore::new(bounds.connections));
+    let next = async || {
+        let held = place(&room, bounds).await;
+        (held, accept(&listener).await)
+    };
+    while let Some((held, (stream, peer))) = stop.run_until_cancelled(next()).await {
         let tls = tls.as_ref().map(|offered| offered.borrow().clone());
-        connections.spawn(connected(stream, peer, tls, app.clone(), stop.clone()));
+        let connected = connected(stream, peer, tls, app.clone(), bounds.silence, stop.clone());
+        connections.spawn(async move {
+            connected.await;
+            drop(held);
+        });
     }
     drop(listener);
     connections.close();
     connections.wait().await;
+}
+
+/// A place among the connections, once there is one; `None` can't be, for the room is never closed.
+async fn place(room: &Arc<Semaphore>, bounds: Bounds) -> Option<OwnedSemaphorePermit> {
+    if let Ok(held) = room.clone().try_acquire_owned() {
+        return Some(held);
+    }
+    tracing::warn!(
+        connections = bounds.connections,
+        "no further connection is taken until one ends"
+    );
+    room.clone().acquire_owned().await.ok()
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -64,28 +114,32 @@ async fn connected(
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     app: Router,
+    silence: Duration,
     stop: CancellationToken,
 ) {
     // An answer goes out at once; where the system refuses, it is only later.
     let _ = stream.set_nodelay(true);
     let Some(config) = tls else {
-        return converse(stream, peer, app, stop).await;
+        return converse(stream, peer, app, silence, stop).await;
     };
     let handshake = TlsAcceptor::from(config).accept(stream);
     let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, handshake);
     match stop.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(stream))) => converse(stream, peer, app, stop).await,
+        Some(Ok(Ok(stream))) => converse(stream, peer, app, silence, stop).await,
         Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Some(Err(_)) => tracing::debug!(%peer, "a TLS handshake took too long"),
         None => {}
     }
 }
 
-async fn converse<S>(stream: S, peer: SocketAddr, app: Router, stop: CancellationToken)
+async fn converse<S>(stream: S, peer: SocketAddr, app: Router, silence: Duration, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let asked = Arc::new(AtomicBool::new(false));
+    let seen = asked.clone();
     let app = app.map_request(move |mut request: Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
         request.map(Body::new)
     });
@@ -93,7 +147,7 @@ where
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN);
+        .header_read_timeout(silence);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -102,6 +156,9 @@ where
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = nothing_asked(&asked, silence) => {
+            return tracing::debug!(%peer, "a connection that asked for nothing is closed");
+        }
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -112,11 +169,19 @@ where
     }
 }
 
+/// Ends when that time has passed without a request. hyper itself waits for ever until it knows the HTTP version.
+async fn nothing_asked(asked: &AtomicBool, silence: Duration) {
+    tokio::time::sleep(silence).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::Extension;
     use axum::routing::get;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
@@ -133,6 +198,10 @@ mod tests {
     }
 
     async fn begun(tls: Option<Offered>) -> Fixture {
+        begun_within(tls, Bounds::new(100)).await
+    }
+
+    async fn begun_within(tls: Option<Offered>, bounds: Bounds) -> Fixture {
         let (asked, may) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let slow = {
             let (asked, may) = (asked.clone(), may.clone());
@@ -147,7 +216,7 @@ mod tests {
             .route("/slow", get(slow));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let served = tokio::spawn(serve(listener, tls, app, stop.clone()));
+        let served = tokio::spawn(serve(listener, tls, app, bounds, stop.clone()));
         Fixture {
             at,
             stop,
@@ -182,6 +251,32 @@ mod tests {
         assert_eq!(answer.text().await.unwrap(), "done");
         server.served.await.unwrap();
         assert!(TcpStream::connect(server.at).await.is_err(), "the door is shut");
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_nothing_is_let_go_and_keeps_the_only_place_no_longer() {
+        let bounds = Bounds {
+            connections: 1,
+            silence: Duration::from_millis(200),
+        };
+        let server = begun_within(None, bounds).await;
+        // Nothing at all, and the beginning of what may be either version of HTTP.
+        for said in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let mut silent = TcpStream::connect(server.at).await.unwrap();
+            silent.write_all(said.as_bytes()).await.unwrap();
+            let url = format!("http://{}/who", server.at);
+            let answer = client().build().unwrap().get(url).send().await.unwrap();
+            assert_eq!(answer.text().await.unwrap(), "127.0.0.1");
+            // Not to be waited for: that one was to end before the other was taken.
+            let silent = silent.into_std().unwrap();
+            let ended = std::io::Read::read_to_end(&mut &silent, &mut Vec::new());
+            assert!(
+                ended.is_ok(),
+                "{said:?} had ended before the other was taken: {ended:?}"
+            );
+        }
+        server.stop.cancel();
+        server.served.await.unwrap();
     }
 
     #[tokio::test]

@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{App, Caller, until, until_some};
+use crate::support::app::PASSWORD;
+use crate::support::{App, Caller, unique, until, until_some};
 
 fn now(minus_seconds: i64) -> i64 {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap();
@@ -155,6 +156,87 @@ async fn equal_copies_are_one_event_and_no_conflict() {
     })
     .await;
     assert!(conflicts(app, &acme).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_of_an_outside_source_are_kept_without_their_secrets_and_stay_where_they_are() {
+    const RECORDS: usize = 150;
+    let app = App::shared().await;
+    let acme = app.tenant("redacted").await;
+    let secret = unique("secret");
+    let records = |name: &str| -> Value {
+        (0..RECORDS)
+            .map(|n| {
+                json!({
+                    "eventVersion": "1.08", "awsRegion": "eu-west-1", "eventSource": "sts.amazonaws.com",
+                    "eventName": name, "eventTime": "2020-02-03T04:05:06Z",
+                    "eventID": format!("00000000-0000-4000-8000-{n:012}"),
+                    "userIdentity": {"type": "IAMUser", "userName": "ada"},
+                    "responseElements": {"credentials": {"sessionToken": secret}},
+                })
+            })
+            .collect()
+    };
+    let path = "/api/v1/logs/bulk?source=aws_cloudtrail&wait=indexed";
+    acme.post(path, &records("AssumeRole")).await.expect(200);
+    let second = acme.post(path, &records("GetSessionToken")).await.expect(207);
+    assert_eq!(second["rejected"], RECORDS);
+    assert_eq!(second["items"][RECORDS - 1]["status"], 409);
+
+    let kept = conflicts(app, &acme).await;
+    assert_eq!(kept.len(), RECORDS);
+    for record in &kept {
+        let payload = record["payload"].as_str().unwrap();
+        assert!(
+            payload.contains("GetSessionToken") && payload.contains("REDACTED") && !payload.contains(&secret),
+            "{record}"
+        );
+    }
+    let ran = app.run(&["rejected", "replay", "--tenant", &acme.tenant]).await;
+    assert!(
+        !ran.ok && ran.out.contains("0 records") && ran.out.contains("from where it came"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_is_good_for_one_route_and_one_tenant() {
+    let app = App::shared().await;
+    let operator = app.operator().await;
+    let tenants = [app.tenant("key-a").await.tenant, app.tenant("key-b").await.tenant];
+    let key = unique("wish");
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", key.as_str()),
+    ];
+    let wish = async |path: &str, body: &Value| {
+        let answer = operator
+            .send(Method::POST, path, &headers, body.to_string())
+            .await;
+        answer.expect(201)
+    };
+    let (user, third) = (unique("user"), unique("key-c"));
+    for _ in 0..2 {
+        let made = wish("/api/v1/tenants", &json!({"id": third})).await;
+        assert_eq!(made["id"], third.as_str(), "{made}");
+        let wanted =
+            json!({"name": user, "roles": ["auditor"], "password": PASSWORD, "tenant_id": tenants[0]});
+        assert_eq!(wish("/api/v1/users", &wanted).await["name"], user.as_str());
+    }
+    let mut ids = Vec::new();
+    for tenant in tenants.iter().chain(&tenants) {
+        let made = wish(
+            "/api/v1/keys",
+            &json!({"name": "k", "roles": ["ingest"], "tenant_id": tenant}),
+        )
+        .await;
+        assert_eq!(made["tenant_id"], tenant.as_str(), "{made}");
+        ids.push(made["id"].clone());
+    }
+    assert_eq!(ids[..2], ids[2..], "a repeated wish is answered as the first");
+    assert_ne!(ids[0], ids[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

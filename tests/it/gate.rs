@@ -155,6 +155,73 @@ async fn what_is_no_event_is_listed_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_larger_than_the_topic_of_the_rejected_is_kept_cut_and_holds_up_nobody() {
+    let app = App::shared().await;
+    // As much as the topic takes only because the producer packs it well; and as much as fits without our headers.
+    let packed = json!({"message": "x".repeat(3 << 20)}).to_string().into_bytes();
+    let mut tight = Vec::new();
+    while tight.len() < (2 << 20) - 300 {
+        tight.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
+    }
+    let producer: FutureProducer = app
+        .kafka_config()
+        .set("acks", "all")
+        .set("compression.type", "zstd")
+        .set("message.max.bytes", (8 << 20).to_string())
+        .create()
+        .unwrap();
+    let topic = app.topic(topics::INBOX);
+    let mut origins = Vec::new();
+    for payload in [&packed, &tight] {
+        let record = FutureRecord::<(), _>::to(&topic).payload(payload);
+        let sent = producer.send(record, std::time::Duration::from_secs(30)).await;
+        let at = sent.expect("the inbox takes it");
+        origins.push(format!("audit.inbox/{}/{}", at.partition, at.offset));
+    }
+    let good = unique("good");
+    app.produce(
+        topics::INBOX,
+        b"k",
+        json!({"event_id": good}).to_string().as_bytes(),
+        &[],
+    )
+    .await;
+    app.operator().await.arrives(&good).await;
+
+    let listed = until_some("both are in audit.rejected", async || {
+        let listed = app.all_rejected().await;
+        let of = |origin: &String| listed.iter().find(|record| record["origin"] == **origin).cloned();
+        origins.iter().map(of).collect::<Option<Vec<_>>>()
+    })
+    .await;
+    for record in &listed {
+        assert_eq!(record["reason"], "too_large");
+    }
+    let cut = &listed[0];
+    assert_eq!(cut["cut"]["bytes"], packed.len(), "{}", cut["cut"]);
+    assert_eq!(cut["cut"]["sha256"].as_str().map(str::len), Some(64));
+    let kept = cut["payload"].as_str().unwrap();
+    assert!(kept.len() < 100_000 && packed.starts_with(kept.as_bytes()));
+
+    let ran = app
+        .run(&[
+            "rejected",
+            "replay",
+            "--offset",
+            &cut["offset"].to_string(),
+            "--limit",
+            "1",
+        ])
+        .await;
+    let (whole, said) = (packed.len().to_string(), &ran.out);
+    assert!(
+        !ran.ok && said.contains("0 records") && said.contains(&origins[0]) && said.contains(&whole),
+        "{said}{}",
+        ran.err
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_mid_way_makes_no_second_events_and_a_replay_takes_what_was_refused() {
     const RECORDS: usize = 3_000;
     let app = App::start_with(&[]).await;

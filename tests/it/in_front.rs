@@ -135,3 +135,15 @@ async fn a_trusted_proxy_speaks_for_its_callers_and_nobody_becomes_this_machine(
         "{refused:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_metrics_are_closed_until_loopback_is_said_to_be_safe() {
+    let app = App::start_with(&[("TRAILHOUSE_WEB__BEHIND_PROXY", "true")]).await;
+    let refused = app.stranger().get("/metrics").await.problem(403);
+    let said = refused["detail"].as_str().unwrap();
+    assert!(said.contains("web.metrics_on_loopback"), "{said}");
+    assert!(app.stop().await.success());
+    app.set("TRAILHOUSE_WEB__METRICS_ON_LOOPBACK", "true");
+    app.start().await;
+    assert_eq!(app.stranger().get("/metrics").await.status, StatusCode::OK);
+}

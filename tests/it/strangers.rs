@@ -4,8 +4,11 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use trailhouse::web::routes::table;
 
+use crate::support::wait::PATIENCE;
 use crate::support::{Answer, App, Caller, unique};
 
 /// Who may use a route.
@@ -239,4 +242,44 @@ async fn a_user_writes_as_itself_and_reads_its_own() {
     user.post("/login", &json!({"username": name, "password": "wrong"}))
         .await
         .problem(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_with_large_bodies_take_no_room_from_those_who_may_post() {
+    let app = App::shared().await;
+    let acme = app.tenant("room").await;
+    // More than all the room for bodies, and none of it ever comes.
+    let mut waiting = Vec::new();
+    for path in ["/login", "/api/v1/auth/refresh"].repeat(8) {
+        let (stream, answered) = announced(app, path).await;
+        assert!(
+            answered.starts_with("HTTP/1.1 100"),
+            "{path} is being read: {answered}"
+        );
+        waiting.push(stream);
+    }
+    acme.take(&json!({"action": "VIEW"})).await;
+    // Where a credential is asked for, nothing is waited for.
+    let (_, answered) = announced(app, "/api/v1/logs/bulk").await;
+    assert!(answered.starts_with("HTTP/1.1 401"), "{answered}");
+
+    let long = json!({"username": "admin", "password": "x".repeat(16 << 10)});
+    let refused = app.stranger().post("/login", &long).await.problem(413);
+    assert!(
+        refused["detail"].as_str().unwrap().contains("16 KiB"),
+        "{refused}"
+    );
+}
+
+/// Says that 10 MiB will follow, and asks whether they may; gives the beginning of the answer.
+async fn announced(app: &App, path: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(app.at().web).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10485760\r\nexpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answered = [0; 12];
+    let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answered)).await;
+    read.expect("it is answered").unwrap();
+    (stream, String::from_utf8_lossy(&answered).into_owned())
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::meters;
 use crate::web::client::Client;
-use crate::web::{ApiError, AppState, Json};
+use crate::web::{ApiError, AppState, Config, Json};
 
 pub(super) async fn live() -> Response {
     Json(json!({"status": "ok"})).into_response()
@@ -58,7 +58,12 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, A
 }
 
 /// Metrics name tenants' habits: only this machine may read them.
-pub(super) fn from_loopback(client: Option<Client>) -> Result<(), ApiError> {
+pub(super) fn from_loopback(config: &Config, client: Option<Client>) -> Result<(), ApiError> {
+    if !config.metrics_on_loopback.unwrap_or(!config.behind_proxy) {
+        return Err(ApiError::forbidden(
+            "Metrics are closed: behind a proxy anybody may seem to come from this machine. Where no proxy runs on it, set web.metrics_on_loopback.",
+        ));
+    }
     match client {
         Some(client) if client.is_loopback() => Ok(()),
         _ => Err(ApiError::forbidden("Metrics are answered on loopback only.")),

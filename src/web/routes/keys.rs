@@ -51,7 +51,7 @@ pub(super) async fn create(
         expires_at: wanted.expires_at,
         events_per_second: wanted.events_per_second,
     };
-    let request = request_id(&headers, &state, &principal);
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/keys", &new.tenant);
     let (id, text) = state.auth.create_key(&principal, request, new).await?;
     let control = state.control.state();
     let mut body = control

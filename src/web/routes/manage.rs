@@ -31,12 +31,25 @@ pub(super) fn tenant_for(principal: &Principal, named: Option<TenantId>) -> Resu
     }
 }
 
-/// The same `Idempotency-Key` of the same caller is the same request: it gets the first answer.
-pub(super) fn request_id(headers: &HeaderMap, state: &AppState, principal: &Principal) -> Uuid {
+/// The same `Idempotency-Key` of the same caller, on the same route (as `POST /path`) and for the same tenant, is the
+/// same request: it gets the first answer.
+pub(super) fn request_id(
+    headers: &HeaderMap,
+    state: &AppState,
+    principal: &Principal,
+    route: &str,
+    tenant: &TenantId,
+) -> Uuid {
     match headers.get("idempotency-key") {
         None => state.clock.fresh_id(),
         Some(key) => {
-            let name = [principal.id().as_bytes(), b"\0", key.as_bytes()].concat();
+            let parts = [
+                principal.id().as_bytes(),
+                route.as_bytes(),
+                tenant.as_str().as_bytes(),
+                key.as_bytes(),
+            ];
+            let name = parts.join(&0);
             Uuid::new_v5(&Uuid::NAMESPACE_OID, &name)
         }
     }

@@ -46,7 +46,7 @@ pub(super) async fn create(
             vec![Problem::new("/id", detail)],
         ));
     };
-    let request = request_id(&headers, &state, &principal);
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/tenants", &id);
     let name = new.name.unwrap_or_else(|| new.id.clone());
     let command = Command::CreateTenant {
         name,

@@ -45,7 +45,7 @@ pub(super) async fn create(
         roles: Roles::of(&wanted.roles),
         password: wanted.password,
     };
-    let request = request_id(&headers, &state, &principal);
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/users", &new.tenant);
     let id = state.auth.create_user(&principal, request, new).await?;
     let control = state.control.state();
     Ok((
