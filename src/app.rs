@@ -198,7 +198,7 @@ pub fn keys(config: &Config, from_env: Option<&SecretString>) -> anyhow::Result<
 
 /// Starts everything, and returns when it answers.
 pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
-    if let Some(problem) = config.web.problem() {
+    if let Some(problem) = config.web.problem().or_else(|| config.projector.problem()) {
         anyhow::bail!(problem);
     }
     let certificates = config.web.tls.files()?.map(Certificates::open).transpose()?;
@@ -270,22 +270,12 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         progress: progress.clone(),
     });
     let log_id = control.log_id();
-    let (hard, decoder) = (CancellationToken::new(), Decoder::new(registry.clone()));
-    let writer = Writer::new(store.clone(), log_id, clock.clone(), hard.clone());
-    let projector = Projector::new(
-        log.clone(),
-        writer,
-        decoder,
-        progress.clone(),
-        config.projector.clone(),
-    );
+    let (decoder, told) = (Decoder::new(registry.clone()), progress.clone());
+    let (writes, at, settings) = (store.clone(), clock.clone(), config.projector.clone());
+    let read = log.clone();
     readers.spawn("projector", |stop| async move {
-        let letting_go = hard.clone();
-        let token = stop.hard_token();
-        tokio::spawn(async move {
-            token.cancelled().await;
-            letting_go.cancel();
-        });
+        let writer = Writer::new(writes, log_id, at, stop.soft_token());
+        let projector = Projector::new(read, writer, decoder, told, settings);
         Ok(projector.run(stop.soft_token()).await?)
     });
     let gate = Gate::new(log.clone(), ingest.clone(), registry, &config.gate)?;

@@ -17,6 +17,7 @@ pub mod registry;
 pub mod rejected;
 pub mod seen;
 mod share;
+mod source;
 pub mod tail;
 pub mod topics;
 mod waker;

@@ -57,8 +57,8 @@ impl Rebuild {
         bar.finish_and_clear();
         let done = done?;
         println!(
-            "{} rows serve now; {} records are in audit.rejected because ClickHouse refuses them",
-            done.rows, done.refused
+            "{} rows serve now; in audit.rejected are {} records that ClickHouse refuses and {} that are no events",
+            done.rows, done.refused, done.unreadable
         );
         Ok(ExitCode::SUCCESS)
     }

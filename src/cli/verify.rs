@@ -62,6 +62,12 @@ fn line(report: &Report) -> String {
         "partition {}: {} records, {} events; missing {}, unexplained {}, held twice {}",
         report.partition, report.records, report.firsts, report.missing, report.unexplained, report.repeated
     );
+    if report.unreadable > 0 {
+        line += &format!("; no events {}", report.unreadable);
+    }
+    if report.copies > 0 {
+        line += &format!("; later copies {}", report.copies);
+    }
     if !report.examples.is_empty() {
         line += &format!("; missing offsets: {:?}", report.examples);
     }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use tokio::sync::mpsc;
 
-use super::pump::{Current, Pump, Source};
+use super::pump::Pump;
 use super::share::{Assignment, Gaps};
+use super::source::{Current, Source};
 use super::waker::Waker;
 use super::{LogError, Record};
 

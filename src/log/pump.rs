@@ -7,20 +7,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
-use super::client::{describe, misconfigured};
+use super::client::describe;
 use super::fetch::{ASK_TIMEOUT, Fetched, Start};
-use super::share::{Context, Gaps};
+use super::share::Context;
+use super::source::{Current, Source, lock};
 use super::waker::Waker;
 use super::{LogError, Record};
 use crate::clock::Timestamp;
@@ -42,82 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(5);
 /// The pause before a consumer that was given up is replaced: two that fence each other must not do so all the time.
 const REPLACE_AFTER: Duration = Duration::from_secs(1);
-
-/// The next offset to be read of each partition, as the reader's thread knows it.
-pub(super) type Places = Arc<Mutex<BTreeMap<i32, i64>>>;
-
-/// The consumer of the moment, for whoever commits.
-#[derive(Clone)]
-pub(super) struct Current(Arc<Mutex<Arc<BaseConsumer<Context>>>>);
-
-impl Current {
-    pub(super) fn get(&self) -> Arc<BaseConsumer<Context>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, consumer: BaseConsumer<Context>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(consumer);
-    }
-}
-
-/// All that a consumer is made from.
-pub(super) struct Source {
-    config: ClientConfig,
-    topic: String,
-    start: Start,
-    context: Context,
-}
-
-impl Source {
-    pub(super) fn new(
-        config: ClientConfig,
-        topic: String,
-        start: Start,
-        events: mpsc::Sender<Fetched>,
-    ) -> Self {
-        let places = Places::default();
-        let (look_back, gaps) = match start {
-            Start::Group { look_back, gaps } => (look_back, gaps),
-            Start::At { partition, offset } => {
-                lock(&places).insert(partition, offset);
-                (0, Gaps::Fail)
-            }
-        };
-        let context = Context {
-            events,
-            look_back,
-            gaps,
-            places,
-            retired: Arc::default(),
-        };
-        Self {
-            config,
-            topic,
-            start,
-            context,
-        }
-    }
-
-    fn consumer(&self) -> Result<BaseConsumer<Context>, LogError> {
-        let consumer = BaseConsumer::from_config_and_context(&self.config, self.context.fresh())
-            .map_err(misconfigured)?;
-        match self.start {
-            Start::Group { .. } => consumer.subscribe(&[&self.topic]),
-            Start::At { .. } => self.standing().and_then(|list| consumer.assign(&list)),
-        }
-        .map_err(misconfigured)?;
-        Ok(consumer)
-    }
-
-    /// The partitions that are read, each with the next offset.
-    fn standing(&self) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::new();
-        for (partition, next) in lock(&self.context.places).iter() {
-            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))?;
-        }
-        Ok(list)
-    }
-}
 
 /// Reads for one reader.
 pub(super) struct Pump {
@@ -143,7 +67,7 @@ impl Pump {
         let consumer = Arc::new(source.consumer()?);
         Ok(Self {
             source,
-            current: Current(Arc::new(Mutex::new(consumer.clone()))),
+            current: Current::new(consumer.clone()),
             consumer,
             topic: Arc::from(topic),
             events,
@@ -361,10 +285,6 @@ impl Pump {
     fn places(&self) -> MutexGuard<'_, BTreeMap<i32, i64>> {
         lock(&self.source.context.places)
     }
-}
-
-pub(super) fn lock(places: &Places) -> MutexGuard<'_, BTreeMap<i32, i64>> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Errors that don't pass by themselves.

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::LogError;
 use super::client::describe;
 use super::fetch::{ASK_TIMEOUT, Fetched};
-use super::pump::{Places, lock};
+use super::source::{Places, lock};
 
 /// How long a reader may take to put down a partition that goes to another instance.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);

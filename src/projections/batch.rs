@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::event::Event;
-use crate::log::Position;
+use crate::ingest::UNCHECKED;
+use crate::log::{Position, Record};
+
+/// Bytes of records after which a batch is full: one is filled while another is written, and events are larger in
+/// memory than in the log.
+pub const BYTES: usize = 32 << 20;
 
 /// The next offset to be processed of each partition: what is committed.
 pub type Done = Vec<(i32, i64)>;
@@ -18,6 +23,25 @@ pub struct Row {
     pub at: Position,
     /// What it says.
     pub event: Event,
+    /// Size of the record.
+    pub bytes: usize,
+    /// The door could not look for copies further back than the seen window.
+    pub unchecked: bool,
+}
+
+impl Row {
+    /// The row of a record that says `event`.
+    pub fn new(record: &Record, event: Event) -> Self {
+        Self {
+            at: Position {
+                partition: record.partition,
+                offset: record.offset,
+            },
+            event,
+            bytes: record.payload.len(),
+            unchecked: record.header(UNCHECKED).is_some(),
+        }
+    }
 }
 
 /// What is written together, and the offsets that are done once it is.
@@ -26,6 +50,7 @@ pub struct Batch {
     months: Months,
     next: BTreeMap<i32, i64>,
     rows: usize,
+    bytes: usize,
 }
 
 impl Batch {
@@ -33,6 +58,7 @@ impl Batch {
     pub fn add(&mut self, row: Row) {
         self.done(row.at);
         self.rows += 1;
+        self.bytes += row.bytes;
         self.months.entry(row.event.time.month()).or_default().push(row);
     }
 
@@ -45,6 +71,11 @@ impl Batch {
     /// How many rows are waiting.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// It is to be written before more is read.
+    pub fn is_full(&self, rows: usize) -> bool {
+        self.rows >= rows || self.bytes >= BYTES
     }
 
     /// Nothing to write and nothing to commit.
@@ -60,10 +91,87 @@ impl Batch {
         }
         self.months.retain(|_, rows| !rows.is_empty());
         self.rows = self.months.values().map(Vec::len).sum();
+        self.bytes = self.months.values().flatten().map(|row| row.bytes).sum();
     }
 
     /// The rows, and what is done once they are written.
     pub fn into_parts(self) -> (Months, Done) {
         (self.months, self.next.into_iter().collect())
+    }
+}
+
+/// Events for tests: what matters to them is where and when.
+#[cfg(test)]
+pub(super) mod samples {
+    use uuid::Uuid;
+
+    use super::Row;
+    use crate::clock::Timestamp;
+    use crate::event::{Actor, Event, Outcome, Resource, Severity, Source, TenantId, TimeFrom};
+    use crate::log::Position;
+
+    /// Event `id`, of 1970, at an offset of partition 0.
+    pub fn row(id: u128, offset: i64) -> Row {
+        let event = Event {
+            event_id: Uuid::from_u128(id),
+            source_event_id: None,
+            tenant_id: TenantId::default_tenant(),
+            time: Timestamp::from_micros(0),
+            time_offset: None,
+            time_from: TimeFrom::Client,
+            received_at: Timestamp::from_micros(0),
+            event_type: "sample".to_owned(),
+            action: None,
+            severity: Severity::default(),
+            outcome: Outcome::default(),
+            actor: Actor::default(),
+            resource: Resource::default(),
+            message: None,
+            before: None,
+            after: None,
+            details: None,
+            request_id: None,
+            trace_id: None,
+            tags: Vec::new(),
+            source: Source {
+                kind: "http".to_owned(),
+                id: None,
+                provenance: None,
+            },
+            raw: None,
+        };
+        Row {
+            at: Position { partition: 0, offset },
+            event,
+            bytes: 100,
+            unchecked: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::row;
+    use super::*;
+
+    #[test]
+    fn a_batch_is_full_of_rows_or_of_bytes() {
+        let mut batch = Batch::default();
+        assert!(!batch.is_full(2) && batch.is_empty());
+        batch.add(row(1, 1));
+        assert!(!batch.is_full(2) && batch.is_full(1));
+        let large = Row {
+            at: Position {
+                partition: 3,
+                offset: 9,
+            },
+            bytes: BYTES - 100,
+            ..row(2, 0)
+        };
+        batch.add(large);
+        assert!(batch.is_full(usize::MAX));
+        batch.drop_partitions(&[3]);
+        assert!(!batch.is_full(2) && batch.rows() == 1);
+        assert_eq!(batch.into_parts().1, [(0, 2)]);
     }
 }

@@ -20,10 +20,10 @@ pub struct Decoder {
 /// Why a record gives no event.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// It never will.
+    /// It never will: its bytes are no event, whatever a registry says.
     #[error("{0}")]
     Unreadable(String),
-    /// The registry can't be asked now.
+    /// It looks like an event, and the registry can't confirm it now: it is away, not set, or lacks the schema.
     #[error(transparent)]
     Later(LogError),
 }
@@ -34,44 +34,54 @@ impl Decoder {
         Self { registry }
     }
 
-    /// The event of a record.
+    /// The event of a record. What is unreadable is so by its bytes alone, so that every reader, whatever its
+    /// settings, comes to the same verdict.
     pub async fn decode(&self, record: &Record) -> Result<Event, DecodeError> {
-        let datum = match unframe(&record.payload) {
-            Framed::SingleObject(fingerprint, datum) if fingerprint == schema::fingerprint() => datum,
-            Framed::SingleObject(fingerprint, _) => {
-                return Err(DecodeError::Unreadable(format!(
-                    "schema {fingerprint:016x} is none of ours"
-                )));
-            }
-            Framed::Confluent(id, datum) => {
-                self.check_schema(id).await?;
-                datum
-            }
-            Framed::Bare(_) => return Err(DecodeError::Unreadable("the record is no framed Avro".into())),
-        };
-        schema::decode(datum).map_err(|error| DecodeError::Unreadable(error.to_string()))
+        let (event, schema) = read(&record.payload).map_err(DecodeError::Unreadable)?;
+        if let Some(id) = schema {
+            self.check_schema(id).await.map_err(DecodeError::Later)?;
+        }
+        Ok(event)
     }
 
     /// Only our own schema is ever written to `audit.events`, under whatever id the registry gave it.
-    async fn check_schema(&self, id: u32) -> Result<(), DecodeError> {
+    async fn check_schema(&self, id: u32) -> Result<(), LogError> {
         let Some(registry) = &self.registry else {
-            return Err(DecodeError::Unreadable(format!(
-                "the record names schema {id} of a registry, and log.schema_registry is not set"
+            return Err(LogError::Misconfigured(format!(
+                "events name schema {id} of a registry, and log.schema_registry is not set: set it to the registry they were written with"
             )));
         };
         let found = match registry.schema(id).await {
             Ok(found) => found,
-            Err(LogError::Refused(why)) => return Err(DecodeError::Unreadable(why)),
-            Err(error) => return Err(DecodeError::Later(error)),
+            Err(LogError::Refused(why)) => {
+                return Err(LogError::Misconfigured(format!(
+                    "events name schema {id}, which the registry at log.schema_registry can't give: {why}; restore it there"
+                )));
+            }
+            Err(error) => return Err(error),
         };
         let print = found.fingerprint::<apache_avro::rabin::Rabin>();
         if print.bytes == schema::fingerprint().to_le_bytes() {
             return Ok(());
         }
-        Err(DecodeError::Unreadable(format!(
-            "schema {id} of the registry is not the event's"
+        Err(LogError::Misconfigured(format!(
+            "events name schema {id}, which is another one in the registry at log.schema_registry: it is not the registry they were written with"
         )))
     }
+}
+
+/// The event, and the id under which a registry must know its schema.
+fn read(payload: &[u8]) -> Result<(Event, Option<u32>), String> {
+    let (datum, id) = match unframe(payload) {
+        Framed::SingleObject(fingerprint, datum) if fingerprint == schema::fingerprint() => (datum, None),
+        Framed::SingleObject(fingerprint, _) => {
+            return Err(format!("schema {fingerprint:016x} is none of ours"));
+        }
+        Framed::Confluent(id, datum) => (datum, Some(id)),
+        Framed::Bare(_) => return Err("the record is no framed Avro".into()),
+    };
+    let event = schema::decode(datum).map_err(|error| error.to_string())?;
+    Ok((event, id))
 }
 
 /// What the seen window needs to know of an event.
@@ -95,6 +105,49 @@ fn identity(tenant: &TenantId, event_id: Uuid) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::log::framing::Framing;
+    use crate::projections::batch::samples;
+
+    fn record(framing: Framing, cut: usize) -> Record {
+        let mut payload = Vec::new();
+        framing.begin(&mut payload);
+        schema::encode(&samples::row(1, 0).event, &mut payload);
+        payload.truncate(payload.len() - cut);
+        Record {
+            topic: "audit.events".into(),
+            partition: 0,
+            offset: 0,
+            appended_at: Timestamp::from_micros(0),
+            key: Vec::new(),
+            payload,
+            headers: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_is_not_unreadable_because_a_registry_is_missing() {
+        let decoder = Decoder::new(None);
+        let ours = Framing::SingleObject(schema::fingerprint());
+        assert!(decoder.decode(&record(ours, 0)).await.is_ok());
+        let why = decoder
+            .decode(&record(Framing::Confluent(3), 0))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(why, DecodeError::Later(LogError::Misconfigured(_))),
+            "{why}"
+        );
+        assert!(why.to_string().contains("log.schema_registry"), "{why}");
+        for strange in [
+            record(ours, 1),
+            record(Framing::SingleObject(7), 0),
+            record(Framing::Confluent(3), 1),
+        ] {
+            let why = decoder.decode(&strange).await.unwrap_err();
+            assert!(matches!(why, DecodeError::Unreadable(_)), "{why}");
+        }
+    }
 
     #[test]
     fn the_same_id_of_two_tenants_is_two_identities() {

@@ -18,17 +18,20 @@ const MEASURE_EVERY: Duration = Duration::from_secs(10);
 pub async fn run(store: Store, log: Log, progress: Progress, stop: CancellationToken) {
     let mut clean = tokio::time::interval(CLEAN_EVERY);
     let mut measure = tokio::time::interval(MEASURE_EVERY);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = clean.tick() => {
-                if let Err(error) = clean_months(&store).await {
-                    tracing::debug!(%error, "dirty months stay for now");
+    let work = async {
+        loop {
+            tokio::select! {
+                _ = clean.tick() => {
+                    if let Err(error) = clean_months(&store).await {
+                        tracing::debug!(%error, "dirty months stay for now");
+                    }
                 }
+                _ = measure.tick() => lag(&log, &progress).await,
             }
-            _ = measure.tick() => lag(&log, &progress).await,
         }
-    }
+    };
+    // A merge that is left alone goes on in ClickHouse; its month is cleaned again later.
+    stop.run_until_cancelled(work).await;
 }
 
 /// Merges every dirty month down to one copy of each record.

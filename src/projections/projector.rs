@@ -9,15 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Done, Row};
 use super::decode::{DecodeError, Decoder, print};
+use super::reject::{reject_record, reject_row};
 use super::writer::{Stopped, Writer};
 use super::{Config, GROUP};
-use crate::event::TenantId;
+use crate::event::Event;
 use crate::log::group::{Assignment, Gaps, Group, GroupEvent};
-use crate::log::rejected::{Reason, Rejection, reject};
+use crate::log::rejected::Reason;
 use crate::log::seen::{Seen, Verdict, WINDOW};
 use crate::log::{Log, LogError, Position, Record, topics};
 use crate::meters;
 use crate::store::progress::Progress;
+
+/// How long a stop waits for the write that runs. What is not written by then is read again at the next start.
+const WRITE_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A write that runs while the next batch fills.
 type Writing = JoinHandle<Result<Done, Stopped>>;
@@ -67,11 +71,21 @@ impl Projector {
         }
     }
 
-    /// Works until `stop`, then writes and commits what it holds.
+    /// Works until `stop`, then writes and commits what it holds, unless ClickHouse takes too long.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), LogError> {
+        match self.work(&stop).await {
+            Err(error) if stop.is_cancelled() => {
+                tracing::warn!(%error, "the projector stops with work left for its next start");
+                Ok(())
+            }
+            ended => ended,
+        }
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Result<(), LogError> {
         let mut group = self.log.group(GROUP, topics::EVENTS, WINDOW, Gaps::Fail)?;
         loop {
-            let has_room = self.batch.rows() < self.config.batch_rows;
+            let has_room = !self.batch.is_full(self.config.batch_rows);
             let flush_at = self.flush_at();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -82,12 +96,12 @@ impl Projector {
                     self.start_writing();
                 }
                 event = group.next(), if has_room => match event {
-                    Some(event) => self.on(event, &group, &stop).await?,
+                    Some(event) => self.on(event, &group, stop).await?,
                     None => return Err(LogError::Unavailable("the reader of the log has ended".into())),
                 },
             }
         }
-        self.finish(&group).await
+        self.finish(&group, stop).await
     }
 
     /// When the batch is due: at once when it is full or the last write is long ago, else at the next beat.
@@ -95,7 +109,7 @@ impl Projector {
         let Some(since) = self.since else {
             return Instant::now();
         };
-        if self.batch.rows() >= self.config.batch_rows {
+        if self.batch.is_full(self.config.batch_rows) {
             return Instant::now();
         }
         let beat = self.last_write + pause(self.config.batch_every_ms, self.last_rows);
@@ -113,12 +127,12 @@ impl Projector {
             GroupEvent::Records(records) => self.take(records, stop).await,
             GroupEvent::Assigned(assignments) => {
                 for assignment in assignments {
-                    self.assign(assignment).await;
+                    self.assign(assignment, stop).await?;
                 }
                 Ok(())
             }
             GroupEvent::Revoked(gone, hand_over) => {
-                self.finish(group).await?;
+                self.finish(group, stop).await?;
                 for partition in &gone {
                     self.partitions.remove(partition);
                     self.progress.forget(*partition);
@@ -136,14 +150,14 @@ impl Projector {
         }
     }
 
-    async fn assign(&mut self, assignment: Assignment) {
+    async fn assign(&mut self, assignment: Assignment, stop: &CancellationToken) -> Result<(), LogError> {
         let Assignment {
             partition,
             next,
             from,
         } = assignment;
-        // An error means that the process stops: nothing will be read any more.
-        let held = self.writer.held(partition, next).await.unwrap_or_default();
+        let held = stop.run_until_cancelled(self.writer.held(partition, next)).await;
+        let held = held.unwrap_or(Err(Stopped)).map_err(not_written)?;
         tracing::info!(
             partition,
             next,
@@ -160,6 +174,7 @@ impl Projector {
             },
         );
         self.progress.reached(partition, next);
+        Ok(())
     }
 
     async fn take(&mut self, records: Vec<Record>, stop: &CancellationToken) -> Result<(), LogError> {
@@ -178,7 +193,7 @@ impl Projector {
             let look_back = at.offset < partition.next;
             match decoded {
                 Err(why) if !look_back => {
-                    if !self.reject(&record, None, Reason::Unreadable, &why, stop).await {
+                    if !reject_record(&self.log, &record, None, (Reason::Unreadable, &why), stop).await {
                         return Ok(());
                     }
                     self.batch.done(at);
@@ -187,7 +202,7 @@ impl Projector {
                 Ok(event) => match partition.seen.show(at.offset, print(&event)) {
                     _ if look_back => {}
                     Verdict::First if partition.held.remove(&at.offset) => self.batch.done(at),
-                    Verdict::First => self.batch.add(Row { at, event }),
+                    Verdict::First => self.batch.add(Row::new(&record, event)),
                     Verdict::Copy => {
                         metrics::counter!(meters::COPIES).increment(1);
                         self.batch.done(at);
@@ -197,10 +212,8 @@ impl Projector {
                             "event {} stands at offset {first} with other content",
                             event.event_id
                         );
-                        if !self
-                            .reject(&record, Some(&event.tenant_id), Reason::IdConflict, &why, stop)
-                            .await
-                        {
+                        let (tenant, why) = (Some(&event.tenant_id), (Reason::IdConflict, why.as_str()));
+                        if !reject_record(&self.log, &record, tenant, why, stop).await {
                             return Ok(());
                         }
                         self.batch.done(at);
@@ -215,38 +228,24 @@ impl Projector {
     }
 
     /// The event; `Err` when there will never be one, `None` when the process stops first.
-    async fn decode(
-        &self,
-        record: &Record,
-        stop: &CancellationToken,
-    ) -> Option<Result<crate::event::Event, String>> {
+    async fn decode(&self, record: &Record, stop: &CancellationToken) -> Option<Result<Event, String>> {
+        let mut waits = false;
         loop {
             match self.decoder.decode(record).await {
                 Ok(event) => return Some(Ok(event)),
                 Err(DecodeError::Unreadable(why)) => return Some(Err(why)),
-                Err(DecodeError::Later(error)) => {
-                    tracing::warn!(%error, "a schema can't be asked for; the projector waits");
-                    tokio::select! {
-                        () = stop.cancelled() => return None,
-                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                    }
+                Err(DecodeError::Later(error)) if !waits => {
+                    let (partition, offset) = (record.partition, record.offset);
+                    tracing::warn!(%error, partition, offset, "an event can't be read yet; the projector waits");
+                    waits = true;
                 }
+                Err(DecodeError::Later(error)) => tracing::debug!(%error, "it waits still"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
-    }
-
-    /// Writes a rejection, as long as it takes: the record counts as done only afterwards. False when the process
-    /// stops first.
-    async fn reject(
-        &self,
-        record: &Record,
-        tenant: Option<&TenantId>,
-        reason: Reason,
-        why: &str,
-        stop: &CancellationToken,
-    ) -> bool {
-        metrics::counter!(meters::REJECTED, "reason" => reason.as_str()).increment(1);
-        reject_record(&self.log, record, tenant, reason, why, stop).await
     }
 
     fn start_writing(&mut self) {
@@ -261,9 +260,7 @@ impl Projector {
     async fn written(&mut self, finished: Result<Done, Stopped>, group: &Group) -> Result<(), LogError> {
         self.writing = None;
         // Nothing may be committed past rows that were not written: this projector ends here.
-        let next = finished.map_err(|Stopped| {
-            LogError::Unavailable("rows were read but not written; they will be read again".into())
-        })?;
+        let next = finished.map_err(not_written)?;
         for (partition, offset) in &next {
             self.progress.reached(*partition, *offset);
         }
@@ -274,19 +271,28 @@ impl Projector {
         Ok(())
     }
 
-    /// Writes and commits all that is held.
-    async fn finish(&mut self, group: &Group) -> Result<(), LogError> {
-        if self.writing.is_some() {
-            let finished = join(&mut self.writing).await;
-            self.written(finished, group).await?;
-        }
-        if !self.batch.is_empty() {
-            self.start_writing();
-            let finished = join(&mut self.writing).await;
+    /// Writes and commits all that is held; after `stop` only as long as a write usually takes.
+    async fn finish(&mut self, group: &Group, stop: &CancellationToken) -> Result<(), LogError> {
+        while self.writing.is_some() || !self.batch.is_empty() {
+            if self.writing.is_none() {
+                self.start_writing();
+            }
+            let late = async {
+                stop.cancelled().await;
+                tokio::time::sleep(WRITE_ENDS_WITHIN).await;
+            };
+            let finished = tokio::select! {
+                finished = join(&mut self.writing) => finished,
+                () = late => Err(Stopped),
+            };
             self.written(finished, group).await?;
         }
         Ok(())
     }
+}
+
+fn not_written(_: Stopped) -> LogError {
+    LogError::Unavailable("rows were read but not written; they will be read again".into())
 }
 
 /// How long after a write the next one begins: longer under load, because a row costs ClickHouse half as much in an
@@ -310,73 +316,26 @@ async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done, Stopped> 
     let rows = batch.rows();
     let (months, next) = batch.into_parts();
     for (month, rows) in months {
+        // Earlier copies may be held: until they are merged, both would be counted.
+        let unchecked = rows.iter().any(|row| row.unchecked);
+        if unchecked {
+            writer.mark(month).await?;
+        }
         for refused in writer.write(month, &rows).await? {
-            reject_row(&log, &rows[refused.index], &refused.reason).await;
+            let row = &rows[refused.index];
+            if !reject_row(&log, row, &refused.reason, writer.stop()).await {
+                return Err(Stopped);
+            }
+        }
+        // A merge that came before the rows has cleared the mark.
+        if unchecked {
+            writer.mark(month).await?;
         }
     }
     metrics::counter!(meters::PROJECTED).increment(rows as u64);
     metrics::histogram!(meters::BATCH_ROWS).record(rows as f64);
     metrics::histogram!(meters::BATCH_SECONDS).record(started.elapsed().as_secs_f64());
     Ok(next)
-}
-
-async fn reject_row(log: &Log, row: &Row, why: &str) {
-    let mut payload = Vec::new();
-    crate::event::schema::encode(&row.event, &mut payload);
-    let mut framed = Vec::with_capacity(payload.len() + 10);
-    crate::log::framing::Framing::SingleObject(crate::event::schema::fingerprint()).begin(&mut framed);
-    framed.extend_from_slice(&payload);
-    let record = Record {
-        topic: std::sync::Arc::from(topics::EVENTS),
-        partition: row.at.partition,
-        offset: row.at.offset,
-        appended_at: row.event.received_at,
-        key: row.event.event_id.as_bytes().to_vec(),
-        payload: framed,
-        headers: Vec::new(),
-    };
-    metrics::counter!(meters::REJECTED, "reason" => Reason::Unstorable.as_str()).increment(1);
-    let tenant = Some(&row.event.tenant_id);
-    reject_record(
-        log,
-        &record,
-        tenant,
-        Reason::Unstorable,
-        why,
-        &CancellationToken::new(),
-    )
-    .await;
-}
-
-/// Keeps a record of `audit.events` in `audit.rejected`; false when the process stops before that is done.
-async fn reject_record(
-    log: &Log,
-    record: &Record,
-    tenant: Option<&TenantId>,
-    reason: Reason,
-    why: &str,
-    stop: &CancellationToken,
-) -> bool {
-    let origin = format!("{}/{}/{}", record.topic, record.partition, record.offset);
-    loop {
-        let rejection = Rejection {
-            reason,
-            detail: why,
-            tenant,
-            origin: &origin,
-            key: &record.key,
-            payload: &record.payload,
-            headers: &record.headers,
-        };
-        match reject(log, rejection).await {
-            Ok(_) => return true,
-            Err(error) => tracing::warn!(%error, origin, "a rejection can't be written yet"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return false,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! The new table is filled up to the log's end, then the two are exchanged, then the stretch that the projector
 //! wrote into the old table meanwhile is made up in the new one. Rows that both may have written are in months
-//! marked as dirty, so no reader sees one twice.
+//! marked as dirty, so no reader sees one twice. Of copies that stand further apart than the seen window only the
+//! first is written, so the new table can be counted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::batch::Row;
 use super::decode::Decoder;
+use super::earlier;
 use super::migrate::{self, EVENTS};
 use super::replay::Replay;
 use super::writer::{Stopped, Writer};
@@ -23,18 +25,15 @@ const BESIDE: &str = "events_rebuild";
 /// Rows that are read before they are written.
 const CHUNK: usize = 50_000;
 
-/// Why a rebuild did not come to its end. The serving table is untouched unless it says otherwise.
+/// Why a rebuild did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// The log can't be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// ClickHouse does not do what it must.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Stopped by the user.
-    #[error("stopped; the serving table is as it was")]
-    Stopped,
+    /// Before the exchange.
+    #[error("{0}; the serving table is as it was")]
+    Before(Cause),
+    /// After it.
+    #[error("{0}; the new table serves, and may lack what came in during the rebuild: run it again")]
+    After(Cause),
     /// The serving table has rows that this log can't give back.
     #[error(
         "{0} rows of table events come from another log and would be lost; say --discard-other-logs if that is meant"
@@ -52,10 +51,18 @@ pub enum RebuildError {
     },
 }
 
-impl From<Stopped> for RebuildError {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
+/// What a rebuild met with.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The log can't be read, or what its events were written with is not known.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// ClickHouse does not do what it must.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stopped by the user.
+    #[error("stopped")]
+    Stopped(#[from] Stopped),
 }
 
 /// What a rebuild did.
@@ -65,6 +72,8 @@ pub struct Rebuilt {
     pub rows: u64,
     /// Records that ClickHouse does not take; they are in `audit.rejected`.
     pub refused: u64,
+    /// Records of the log that are no events; they are in `audit.rejected`.
+    pub unreadable: u64,
 }
 
 /// What a rebuild needs.
@@ -88,44 +97,73 @@ pub struct Rebuild {
 impl Rebuild {
     /// Rebuilds the table. `progress` is told how many records of how many were read.
     pub async fn run(self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Rebuilt, RebuildError> {
-        migrate::migrate(&self.store).await?;
-        let others = self.store.rows_of_other_logs(EVENTS, self.log_id).await?;
+        let before = |cause: StoreError| RebuildError::Before(cause.into());
+        migrate::migrate(&self.store).await.map_err(before)?;
+        let others = self.store.rows_of_other_logs(EVENTS, self.log_id);
+        let others = others.await.map_err(before)?;
         if others > 0 && !self.discard_other_logs {
             return Err(RebuildError::OtherLogs(others));
         }
-        self.store.drop_table(BESIDE).await?;
-        migrate::create_beside(&self.store, BESIDE).await?;
-        let mut replays = self.replays().await?;
-        let writer = self.writer.clone().into_table(BESIDE);
-        let mut done = Rebuilt { rows: 0, refused: 0 };
-        let ends = self.ends(&replays).await?;
-        for (replay, end) in replays.iter_mut().zip(&ends) {
-            self.fill(replay, *end, &writer, false, &mut done, &|at| {
-                progress(at, total(&ends))
-            })
-            .await?;
-        }
-        let found = self.store.count(BESIDE, self.log_id).await?;
+        let mut replays = self.replays().await.map_err(RebuildError::Before)?;
+        let (mut done, found) = self
+            .fill_beside(&mut replays, progress)
+            .await
+            .map_err(RebuildError::Before)?;
         if found != done.rows {
             return Err(RebuildError::Differs {
                 expected: done.rows,
                 found,
             });
         }
-        self.store.exchange(EVENTS, BESIDE).await?;
+        self.store.exchange(EVENTS, BESIDE).await.map_err(before)?;
         // The old table may have got rows since; from here on the projector writes into the new one as well.
-        let ends = self.ends(&replays).await?;
+        self.fill_all(&mut replays, &self.writer, true, &mut done, progress)
+            .await
+            .map_err(RebuildError::After)?;
+        let dropped = self.store.drop_table(BESIDE).await;
+        dropped.map_err(|error| RebuildError::After(error.into()))?;
+        done.unreadable = replays.iter().map(|replay| replay.unreadable).sum();
+        Ok(done)
+    }
+
+    /// What was written into the new table, and the rows it says it has.
+    async fn fill_beside(
+        &self,
+        replays: &mut [Replay],
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<(Rebuilt, u64), Cause> {
+        self.store.drop_table(BESIDE).await?;
+        migrate::create_beside(&self.store, BESIDE).await?;
+        let writer = self.writer.clone().into_table(BESIDE);
+        let mut done = Rebuilt {
+            rows: 0,
+            refused: 0,
+            unreadable: 0,
+        };
+        self.fill_all(replays, &writer, false, &mut done, progress)
+            .await?;
+        Ok((done, self.store.count(BESIDE, self.log_id).await?))
+    }
+
+    async fn fill_all(
+        &self,
+        replays: &mut [Replay],
+        writer: &Writer,
+        shared: bool,
+        done: &mut Rebuilt,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<(), Cause> {
+        let ends = self.ends(replays).await?;
         for (replay, end) in replays.iter_mut().zip(&ends) {
-            self.fill(replay, *end, &self.writer, true, &mut done, &|at| {
+            self.fill(replay, *end, writer, shared, done, &|at| {
                 progress(at, total(&ends))
             })
             .await?;
         }
-        self.store.drop_table(BESIDE).await?;
-        Ok(done)
+        Ok(())
     }
 
-    async fn replays(&self) -> Result<Vec<Replay>, RebuildError> {
+    async fn replays(&self) -> Result<Vec<Replay>, Cause> {
         let count = self.log.partitions(topics::EVENTS).await?.unwrap_or_default();
         let mut replays = Vec::new();
         for partition in 0..count {
@@ -134,7 +172,7 @@ impl Rebuild {
         Ok(replays)
     }
 
-    async fn ends(&self, replays: &[Replay]) -> Result<Vec<i64>, RebuildError> {
+    async fn ends(&self, replays: &[Replay]) -> Result<Vec<i64>, Cause> {
         let mut ends = Vec::new();
         for partition in 0..replays.len() {
             ends.push(self.log.bounds(topics::EVENTS, partition as i32).await?.1);
@@ -150,15 +188,18 @@ impl Rebuild {
         shared: bool,
         done: &mut Rebuilt,
         progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(), RebuildError> {
+    ) -> Result<(), Cause> {
         loop {
             let rows = replay.firsts(end, CHUNK).await?;
             progress(replay.next.max(0) as u64);
             if rows.is_empty() {
                 return Ok(());
             }
+            let unchecked = rows.iter().filter(|row| row.unchecked);
+            let copies = earlier::copied(&self.store, writer.table(), unchecked).await?;
             for (month, mut rows) in by_month(rows) {
-                if shared {
+                rows.retain(|row| !copies.contains(&row.at.offset));
+                if shared && !rows.is_empty() {
                     self.store.mark_months(&[month], true, self.clock.now()).await?;
                     let held = writer.ask(rows[0].at.partition, rows[0].at.offset).await?;
                     rows.retain(|row| !held.contains(&row.at));

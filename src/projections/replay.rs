@@ -1,9 +1,9 @@
 //! Reading a stretch of the log again, outside any group: what rebuild and verify are made of.
 
-use super::batch::Row;
+use super::batch::{BYTES, Row};
 use super::decode::{DecodeError, Decoder, print};
-use crate::log::seen::{Seen, Verdict};
-use crate::log::{Log, LogError, Position, Record, Tail, topics};
+use crate::log::seen::{Seen, Verdict, WINDOW};
+use crate::log::{Log, LogError, Record, Tail, topics};
 
 /// Goes through one partition of `audit.events` from its beginning, and knows first copies from later ones.
 pub struct Replay {
@@ -12,6 +12,8 @@ pub struct Replay {
     seen: Seen,
     /// The next offset to be read.
     pub next: i64,
+    /// Records so far that are no events: the projector rejected them.
+    pub unreadable: u64,
     log: Log,
     partition: i32,
     waiting: std::vec::IntoIter<Record>,
@@ -27,31 +29,40 @@ impl Replay {
             decoder,
             seen: Seen::default(),
             next: low,
+            unreadable: 0,
             log: log.clone(),
             partition,
             waiting,
         })
     }
 
-    /// The first copies up to `end` (exclusive), at most about `most` of them at once; empty when `end` is reached.
+    /// The first copies up to `end` (exclusive), at most about `most` of them, 32 MiB and a window at once; empty when
+    /// `end` is reached. So no two of them are copies of one event. Events that can't be read now, for want of a
+    /// schema, are an error: they are not to be left out.
     pub async fn firsts(&mut self, end: i64, most: usize) -> Result<Vec<Row>, LogError> {
         let mut rows = Vec::new();
-        while self.next < end && rows.len() < most {
+        let mut bytes = 0;
+        let mut last = i64::MAX;
+        while self.next < end && self.next <= last && rows.len() < most && bytes < BYTES {
             let Some(record) = self.waiting.next() else {
                 self.waiting = self.read().await?.into_iter();
                 continue;
             };
+            let decoded = self.decoder.decode(&record).await;
             self.next = record.offset + 1;
-            if let Some(event) = self.decode(&record).await?
-                && self.seen.show(record.offset, print(&event)) == Verdict::First
-            {
-                rows.push(Row {
-                    at: Position {
-                        partition: record.partition,
-                        offset: record.offset,
-                    },
-                    event,
-                });
+            match decoded {
+                Ok(event) => {
+                    if self.seen.show(record.offset, print(&event)) == Verdict::First {
+                        let row = Row::new(&record, event);
+                        if rows.is_empty() {
+                            last = row.at.offset + WINDOW;
+                        }
+                        bytes += row.bytes;
+                        rows.push(row);
+                    }
+                }
+                Err(DecodeError::Unreadable(_)) => self.unreadable += 1,
+                Err(DecodeError::Later(error)) => return Err(error),
             }
         }
         Ok(rows)
@@ -65,14 +76,5 @@ impl Replay {
                 .insert(self.log.tail(topics::EVENTS, self.partition, self.next)?),
         };
         tail.next().await
-    }
-
-    /// `None` for a record that is no event: the projector rejected it.
-    async fn decode(&self, record: &Record) -> Result<Option<crate::event::Event>, LogError> {
-        match self.decoder.decode(record).await {
-            Ok(event) => Ok(Some(event)),
-            Err(DecodeError::Unreadable(_)) => Ok(None),
-            Err(DecodeError::Later(error)) => Err(error),
-        }
     }
 }

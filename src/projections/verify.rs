@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
+use super::batch::Row;
 use super::decode::Decoder;
+use super::earlier;
+use super::migrate::EVENTS;
 use super::replay::Replay;
 use crate::log::{Log, LogError, topics};
 use crate::store::{Store, StoreError};
@@ -21,8 +24,12 @@ pub struct Report {
     pub partition: i32,
     /// Records read.
     pub records: u64,
+    /// Records among them that are no events.
+    pub unreadable: u64,
     /// First copies among them.
     pub firsts: u64,
+    /// Of these, copies of an event that the table holds from further back than the seen window.
+    pub copies: u64,
     /// First copies the table lacks.
     pub missing: u64,
     /// Rows the log does not explain.
@@ -91,28 +98,42 @@ impl<'a> Comparison<'a> {
         while replay.next < end {
             let low = replay.next;
             let firsts = replay.firsts(end, CHUNK).await?;
-            let expected: HashSet<i64> = firsts.iter().map(|row| row.at.offset).collect();
             let high = replay.next.min(end) - 1;
             let held = self.store.copies(self.log_id, partition, low, high).await?;
-            compare(&expected, &held, rejected, &mut report);
+            let missing = missing(&firsts, &held, rejected);
+            let copies = earlier::copied(self.store, EVENTS, missing.iter().copied()).await?;
+            count(&firsts, &held, &missing, &copies, &mut report);
             report.records = (replay.next - first).max(0) as u64;
+            report.unreadable = replay.unreadable;
             progress(report.records);
         }
         Ok(report)
     }
 }
 
-fn compare(expected: &HashSet<i64>, held: &BTreeMap<i64, u64>, rejected: &HashSet<i64>, report: &mut Report) {
-    report.firsts += expected.len() as u64;
-    let mut missing: Vec<i64> = expected
-        .iter()
-        .filter(|offset| !held.contains_key(offset) && !rejected.contains(offset))
-        .copied()
-        .collect();
-    missing.sort_unstable();
-    report.missing += missing.len() as u64;
+/// First copies that are neither in the table nor in `audit.rejected`.
+fn missing<'a>(firsts: &'a [Row], held: &BTreeMap<i64, u64>, rejected: &HashSet<i64>) -> Vec<&'a Row> {
+    let missing = |row: &&Row| !held.contains_key(&row.at.offset) && !rejected.contains(&row.at.offset);
+    firsts.iter().filter(missing).collect()
+}
+
+/// Adds a stretch to the report. `copies` are the offsets among the missing of which an earlier copy is held.
+fn count(
+    firsts: &[Row],
+    held: &BTreeMap<i64, u64>,
+    missing: &[&Row],
+    copies: &HashSet<i64>,
+    report: &mut Report,
+) {
+    let expected: HashSet<i64> = firsts.iter().map(|row| row.at.offset).collect();
+    report.firsts += firsts.len() as u64;
+    report.copies += copies.len() as u64;
+    report.missing += (missing.len() - copies.len()) as u64;
     let room = NAMED.saturating_sub(report.examples.len());
-    report.examples.extend(missing.into_iter().take(room));
+    let offsets = missing.iter().map(|row| row.at.offset);
+    report
+        .examples
+        .extend(offsets.filter(|offset| !copies.contains(offset)).take(room));
     report.unexplained += held.keys().filter(|offset| !expected.contains(offset)).count() as u64;
     report.repeated += held.values().filter(|copies| **copies > 1).count() as u64;
 }
@@ -151,16 +172,31 @@ fn position(origin: &str) -> Option<(i32, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::projections::batch::samples::row;
 
     #[test]
     fn what_is_missing_unexplained_or_twice_is_counted() {
-        let expected = HashSet::from([1, 2, 3, 4]);
+        let firsts = [1, 2, 3, 4, 5].map(|offset| row(offset as u128, offset));
         let held = BTreeMap::from([(1, 1), (2, 2), (9, 1)]);
+        let missing = missing(&firsts, &held, &HashSet::from([4]));
         let mut report = Report::default();
-        compare(&expected, &held, &HashSet::from([4]), &mut report);
+        // Of the event at offset 5 an earlier copy is held: a merge left that one only.
+        count(&firsts, &held, &missing, &HashSet::from([5]), &mut report);
         assert_eq!((report.missing, report.unexplained, report.repeated), (1, 1, 1));
+        assert_eq!((report.firsts, report.copies), (5, 1));
         assert_eq!(report.examples, [3]);
         assert!(!report.holds());
+
+        let mut report = Report::default();
+        let copies = HashSet::from([3, 5]);
+        count(
+            &firsts,
+            &BTreeMap::from([(1, 1), (2, 1)]),
+            &missing,
+            &copies,
+            &mut report,
+        );
+        assert!(report.holds());
     }
 
     #[test]

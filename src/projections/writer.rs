@@ -1,9 +1,11 @@
 //! Writing one month's rows so that each is in the table once, whatever happens on the way.
 //!
-//! An insert ends in one of three ways. Done: the rows are in, as one part. Refused for its data: it is halved until
-//! the record that ClickHouse can't take is found, and that one is given back. Anything else, a cut connection
-//! above all, leaves the outcome unknown: the month is marked as dirty, what may still run is ended, the table is
-//! asked which offsets it holds, and the rest is written again.
+//! An insert ends in one of three ways. Done: the rows are in, as one part. Refused for its data, as [`bisect`]
+//! judges: it is halved until the record that ClickHouse can't take is found, and that one is given back. Anything
+//! else, a cut connection above all, leaves the outcome unknown: the month is marked as dirty, what may still run is
+//! ended, the table is asked which offsets it holds, and the rest is written again.
+//!
+//! [`bisect`]: super::bisect
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Row;
+use super::bisect::{Bisection, Next};
 use super::migrate::EVENTS;
 use crate::clock::Clock;
 use crate::log::Position;
@@ -60,40 +63,56 @@ impl Writer {
         Self { table, ..self }
     }
 
+    /// The table it writes into.
+    pub fn table(&self) -> &'static str {
+        self.table
+    }
+
     /// Writes rows of one month; comes back when each is in the table or refused. While ClickHouse is away it
     /// waits, as long as it takes or until the process stops.
     pub async fn write(&self, month: u32, rows: &[Row]) -> Result<Vec<Refused>, Stopped> {
         let mut refused = Vec::new();
-        // Ranges still to be written; halves of a refused one go on top.
-        let mut open: Vec<Vec<usize>> = vec![(0..rows.len()).collect()];
+        let mut bisection = Bisection::new(rows.len());
         let mut attempt = 0;
-        while let Some(indexes) = open.pop() {
-            match self.insert(rows, &indexes).await {
-                Ok(()) => attempt = 0,
-                Err(error) if blames_data(&error, attempt) => match indexes.as_slice() {
-                    [index] => refused.push(Refused {
-                        index: *index,
-                        reason: error.to_string(),
-                    }),
-                    _ => {
-                        let (left, right) = indexes.split_at(indexes.len() / 2);
-                        open.push(right.to_vec());
-                        open.push(left.to_vec());
-                    }
-                },
-                Err(error) => {
-                    tracing::warn!(%error, month, rows = indexes.len(), "an insert did not succeed; it will be repeated");
+        while let Some(piece) = bisection.pop() {
+            let Err(error) = self.insert(rows, &piece.rows).await else {
+                bisection.accepted();
+                attempt = 0;
+                continue;
+            };
+            match bisection.failed(piece, &error) {
+                Next::Reject(index) => refused.push(Refused {
+                    index,
+                    reason: error.to_string(),
+                }),
+                Next::Halved => {}
+                Next::Repeat(mut piece) => {
+                    tracing::warn!(%error, month, rows = piece.rows.len(), "an insert did not succeed; it will be repeated");
                     metrics::counter!(crate::meters::INSERTS_REPEATED).increment(1);
                     attempt += 1;
                     self.pause(attempt).await?;
-                    let missing = self.missing(month, rows, indexes).await?;
-                    if !missing.is_empty() {
-                        open.push(missing);
-                    }
+                    piece.rows = self.missing(month, rows, piece.rows).await?;
+                    bisection.push(piece);
                 }
             }
         }
         Ok(refused)
+    }
+
+    /// Marks a month as dirty, as long as it takes or until the process stops.
+    pub async fn mark(&self, month: u32) -> Result<(), Stopped> {
+        let mut attempt = 0;
+        while let Err(error) = self.store.mark_months(&[month], true, self.clock.now()).await {
+            tracing::warn!(%error, month, "a month can't yet be marked as dirty");
+            attempt += 1;
+            self.pause(attempt).await?;
+        }
+        Ok(())
+    }
+
+    /// Resolves when writing is to be given up.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// The offsets of a partition, from `from` on, that the table holds already.
@@ -217,41 +236,9 @@ fn partitions_of(rows: &[Row], indexes: &[usize]) -> Vec<i32> {
     partitions
 }
 
-/// Codes that speak of the rows and not of the server: parse errors, values out of range, violated constraints.
-const DATA_CODES: [u32; 22] = [
-    6, 26, 27, 33, 36, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 441, 469, 675, 691,
-];
-/// Codes that speak of the server: memory, disk, too many parts, time, rights. Their rows are never to blame.
-const SERVER_CODES: [u32; 18] = [
-    60, 81, 159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 394, 497, 516, 999,
-];
-/// After so many refusals in words we don't know, the rows are looked at one by one.
-const UNKNOWN_CODE_ATTEMPTS: u32 = 5;
-
-fn blames_data(error: &StoreError, attempt: u32) -> bool {
-    match error {
-        StoreError::Refused { code, .. } if DATA_CODES.contains(code) => true,
-        StoreError::Refused { code, .. } if SERVER_CODES.contains(code) => false,
-        StoreError::Refused { .. } => attempt >= UNKNOWN_CODE_ATTEMPTS,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_full_disk_is_not_the_rows_fault() {
-        let refused = |code| StoreError::Refused {
-            code,
-            message: String::new(),
-        };
-        assert!(blames_data(&refused(469), 0));
-        assert!(!blames_data(&refused(243), 100));
-        assert!(!blames_data(&refused(12345), 0));
-        assert!(blames_data(&refused(12345), UNKNOWN_CODE_ATTEMPTS));
-    }
 
     #[test]
     fn an_insert_is_found_by_each_of_its_partitions() {

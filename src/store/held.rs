@@ -1,7 +1,7 @@
 //! What the table holds already: asked by the door before it appends an old event, and by the projector before it
 //! repeats an insert of unknown outcome.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -19,19 +19,26 @@ const KEYS_A_QUERY: usize = 2_000;
 pub type Place = (Timestamp, Uuid);
 
 impl Store {
-    /// Which of these events of a tenant the table holds, by time and id.
-    pub async fn held(&self, tenant: &TenantId, keys: &[Place]) -> Result<HashSet<Place>, StoreError> {
-        let mut found = HashSet::new();
+    /// Which of these events of a tenant `table` holds, each with its highest version.
+    pub async fn held_versions(
+        &self,
+        table: &str,
+        tenant: &TenantId,
+        keys: &[Place],
+    ) -> Result<HashMap<Place, u64>, StoreError> {
+        let mut found = HashMap::new();
         for keys in keys.chunks(KEYS_A_QUERY) {
-            let statement = by_keys("SELECT time, event_id", tenant, keys);
-            for row in self.rows::<HeldKey>(&statement).await? {
-                found.insert((Timestamp::from_micros(row.time), row.event_id));
+            let statement = by_keys("SELECT time, event_id, version", table, tenant, keys);
+            for row in self.rows::<HeldVersion>(&statement).await? {
+                let place = (Timestamp::from_micros(row.time), row.event_id);
+                let highest: &mut u64 = found.entry(place).or_default();
+                *highest = row.version.max(*highest);
             }
         }
         Ok(found)
     }
 
-    /// The same, with the events themselves, to compare contents with; where several copies stand, the one that wins.
+    /// Those of them that table events holds, to compare contents with; where several copies stand, the one that wins.
     pub async fn held_events(
         &self,
         tenant: &TenantId,
@@ -39,7 +46,7 @@ impl Store {
     ) -> Result<HashMap<Place, Event>, StoreError> {
         let mut found: HashMap<Place, (u64, Event)> = HashMap::new();
         for keys in keys.chunks(KEYS_A_QUERY) {
-            let statement = by_keys(EVENT_COLUMNS, tenant, keys);
+            let statement = by_keys(EVENT_COLUMNS, "events", tenant, keys);
             self.each::<EventRow<'_>, _>(&statement, |row| {
                 let version = row.version;
                 let event = row.into_event()?;
@@ -124,9 +131,13 @@ pub(crate) const EVENT_COLUMNS: &str = "SELECT tenant_id, time, event_id, receiv
     log_id, log_partition, version";
 
 /// Times prune on the primary key, ids say which. A row of another pair of them can slip in: callers look closer.
-fn by_keys(columns: &'static str, tenant: &TenantId, keys: &[Place]) -> Statement {
+fn by_keys(columns: &'static str, table: &str, tenant: &TenantId, keys: &[Place]) -> Statement {
     let mut statement = Statement::new();
-    statement.push(columns).push(" FROM events WHERE tenant_id = ");
+    statement
+        .push(columns)
+        .push(" FROM ")
+        .bind("Identifier", Value::text(table));
+    statement.push(" WHERE tenant_id = ");
     statement.bind("String", Value::text(tenant.as_str()));
     statement.push(" AND time IN ");
     statement.bind(
@@ -142,10 +153,11 @@ fn by_keys(columns: &'static str, tenant: &TenantId, keys: &[Place]) -> Statemen
 }
 
 #[derive(Row, Deserialize)]
-struct HeldKey {
+struct HeldVersion {
     time: i64,
     #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
+    version: u64,
 }
 
 #[derive(Row, Deserialize)]

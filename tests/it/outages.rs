@@ -72,6 +72,15 @@ async fn without_clickhouse_events_are_taken_and_searches_say_so() {
         app.stranger().get("/readyz").await.status == 200
     })
     .await;
+    // Nobody looked for an earlier copy of the old one: its month was marked.
+    let marks = app
+        .sql("SELECT count() FROM dirty_months WHERE month = 202001")
+        .await;
+    assert_ne!(marks.trim(), "0");
+    for command in ["verify", "rebuild", "verify"] {
+        let ran = app.run(&[command]).await;
+        assert!(ran.ok, "{command}: {}{}", ran.out, ran.err);
+    }
 
     // Killed again and again while events come.
     for round in 0..3 {
@@ -92,6 +101,34 @@ async fn without_clickhouse_events_are_taken_and_searches_say_so() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_without_clickhouse_is_a_clean_one_and_loses_nothing() {
+    let app = App::start_with(&[]).await;
+    let acme = app.tenant("stopped").await;
+    acme.take(&json!({"event_id": "before", "action": "VIEW"})).await;
+
+    let held = app.hold(Child::ClickHouse);
+    for n in 0..3 {
+        let event = json!({"event_id": format!("during-{n}"), "action": "VIEW"});
+        acme.post("/api/v1/logs", &event).await.expect(201);
+    }
+    let (ended, ()) = tokio::join!(app.stop(), async {
+        until("the projector gives up what it can't write", async || {
+            app.log().contains("the projector stops with work left")
+        })
+        .await;
+        // The engine is to end by itself.
+        drop(held);
+    });
+    assert!(ended.success(), "{ended}: {}", app.log());
+
+    app.start().await;
+    for id in ["before", "during-0", "during-1", "during-2"] {
+        acme.arrives(id).await;
+    }
+    assert_eq!(acme.found(&[]).await.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,9 +14,9 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use trailhouse::log::topics;
 
-use crate::support::App;
+use crate::support::{App, until};
 
-/// Registered schemas; the id of one is its place, from 1.
+/// Registered schemas; the id of one is its place, from 1. An empty one is lost.
 type Schemas = Arc<Mutex<Vec<(String, String)>>>;
 
 /// `POST /subjects/{subject}/versions` and `POST /subjects/{subject}`: the same schema has the same id.
@@ -43,8 +43,10 @@ async fn by_id(State(schemas): State<Schemas>, Path(id): Path<usize>) -> Respons
         .checked_sub(1)
         .and_then(|at| schemas.lock().unwrap().get(at).cloned())
     {
-        Some((_, schema)) => Json(json!({"schema": schema, "schemaType": "AVRO"})).into_response(),
-        None => (
+        Some((_, schema)) if !schema.is_empty() => {
+            Json(json!({"schema": schema, "schemaType": "AVRO"})).into_response()
+        }
+        _ => (
             StatusCode::NOT_FOUND,
             Json(json!({"error_code": 40403, "message": "Schema not found"})),
         )
@@ -131,4 +133,43 @@ async fn confluents_client_reads_what_we_write_and_we_read_what_it_writes() {
     assert_eq!(own.arrives("framed-1").await["event_id"], id.as_str());
     let ran = app.run(&["verify"]).await;
     assert!(ran.ok, "{}{}", ran.out, ran.err);
+
+    // A shell without the setting, and a registry that was restored empty: events are not left out for that.
+    app.set("TRAILHOUSE_LOG__SCHEMA_REGISTRY", "");
+    let ran = app.run(&["rebuild"]).await;
+    assert!(
+        !ran.ok && ran.err.contains("log.schema_registry is not set"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    app.set("TRAILHOUSE_LOG__SCHEMA_REGISTRY", &url);
+    // It gives its ids anew, and not the lost one.
+    let kept = std::mem::replace(&mut *schemas.lock().unwrap(), vec![Default::default()]);
+    let ran = app.run(&["rebuild"]).await;
+    assert!(!ran.ok && ran.err.contains("404"), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("the serving table is as it was"), "{}", ran.err);
+    assert_eq!(own.arrives("framed-1").await["event_id"], id.as_str());
+
+    // The projector waits for it and rejects nothing.
+    app.kill9().await;
+    app.start().await;
+    own.post("/api/v1/logs", &json!({"event_id": "framed-2"}))
+        .await
+        .expect(201);
+    until("the projector says what it waits for", async || {
+        app.log().contains("an event can't be read yet")
+    })
+    .await;
+    schemas.lock().unwrap()[0] = kept[0].clone();
+    own.arrives("framed-2").await;
+    assert_eq!(app.rejected("default").await, Vec::<Value>::new());
+    let ran = app.run(&["rebuild"]).await;
+    assert!(
+        ran.ok && ran.out.contains("0 that are no events"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    assert_eq!(own.arrives("framed-1").await["event_id"], id.as_str());
 }
