@@ -47,33 +47,37 @@ pub struct Body(pub Bytes);
 impl FromRequest<AppState> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &AppState) -> Result<Self, ApiError> {
         let max = request.extensions().get().map_or(0, |BodyMax(max)| *max);
-        let Ok(read) = tokio::time::timeout(within(max), Bytes::from_request(request, state)).await else {
-            return Err(ApiError::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "body_too_slow",
-                "The body came too slowly. Send it in smaller parts.",
-            ));
-        };
-        read.map(Self).map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(inner) if inner.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    format!(
-                        "The body is larger than {}, after decompression. Send it in parts.",
-                        size(max)
-                    ),
-                )
-            }
-            other => ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "unreadable_body",
-                format!("The body can't be read: {other}."),
-            ),
-        })
+        read(request, max, within(max)).await.map(Self)
     }
+}
+
+async fn read(request: Request, max: usize, within: Duration) -> Result<Bytes, ApiError> {
+    let Ok(read) = tokio::time::timeout(within, Bytes::from_request(request, &())).await else {
+        return Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            "The body came too slowly. Send it in smaller parts.",
+        ));
+    };
+    read.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(inner) if inner.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!(
+                    "The body is larger than {}, after decompression. Send it in parts.",
+                    size(max)
+                ),
+            )
+        }
+        other => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "unreadable_body",
+            format!("The body can't be read: {other}."),
+        ),
+    })
 }
 
 /// A number of bytes, in the largest unit of which it is a whole number.
@@ -182,6 +186,21 @@ mod tests {
         ] {
             assert_eq!(size(bytes), said);
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_for_ever_is_given_up() {
+        let drops = futures_util::stream::unfold((), async |()| {
+            tokio::task::yield_now().await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+        });
+        let mut request = Request::new(axum::body::Body::from_stream(drops));
+        axum::extract::DefaultBodyLimit::disable().apply(&mut request);
+        let refused = read(request, 1, Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(
+            (refused.status, refused.kind),
+            (StatusCode::REQUEST_TIMEOUT, "body_too_slow")
+        );
     }
 
     #[test]

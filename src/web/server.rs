@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -36,6 +36,8 @@ const HEAD_WITHIN: Duration = Duration::from_secs(75);
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// When no connection can be taken because there are too many files open, some will be closed after this.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often it is said that all places are taken.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +68,9 @@ pub async fn serve(
 ) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(bounds.connections));
-    let next = async || {
-        let held = place(&room, bounds).await;
+    let mut said = None;
+    let mut next = async || {
+        let held = place(&room, bounds, &mut said).await;
         (held, accept(&listener).await)
     };
     while let Some((held, (stream, peer))) = stop.run_until_cancelled(next()).await {
@@ -84,14 +87,21 @@ pub async fn serve(
 }
 
 /// A place among the connections, once there is one; `None` can't be, for the room is never closed.
-async fn place(room: &Arc<Semaphore>, bounds: Bounds) -> Option<OwnedSemaphorePermit> {
+async fn place(
+    room: &Arc<Semaphore>,
+    bounds: Bounds,
+    said: &mut Option<Instant>,
+) -> Option<OwnedSemaphorePermit> {
     if let Ok(held) = room.clone().try_acquire_owned() {
         return Some(held);
     }
-    tracing::warn!(
-        connections = bounds.connections,
-        "no further connection is taken until one ends"
-    );
+    if said.is_none_or(|said| said.elapsed() > SAID_EVERY) {
+        *said = Some(Instant::now());
+        tracing::warn!(
+            connections = bounds.connections,
+            "no further connection is taken until one ends"
+        );
+    }
     room.clone().acquire_owned().await.ok()
 }
 
