@@ -253,6 +253,7 @@ impl Projector {
         self.since = None;
         self.last_write = Instant::now();
         self.last_rows = batch.rows();
+        tracing::debug!(rows = self.last_rows, "writing a batch");
         let (writer, log) = (self.writer.clone(), self.log.clone());
         self.writing = Some(tokio::spawn(write(writer, log, batch)));
     }

@@ -105,15 +105,19 @@ async fn without_clickhouse_events_are_taken_and_searches_say_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_without_clickhouse_is_a_clean_one_and_loses_nothing() {
-    let app = App::start_with(&[]).await;
+    let filter = "info,trailhouse::projections=debug";
+    let app = App::start_with(&[("TRAILHOUSE_TELEMETRY__FILTER", filter)]).await;
     let acme = app.tenant("stopped").await;
     acme.take(&json!({"event_id": "before", "action": "VIEW"})).await;
 
     let held = app.hold(Child::ClickHouse);
+    let batches = || app.log().matches("writing a batch").count();
+    let before = batches();
     for n in 0..3 {
         let event = json!({"event_id": format!("during-{n}"), "action": "VIEW"});
         acme.post("/api/v1/logs", &event).await.expect(201);
     }
+    until("a write hangs", async || batches() > before).await;
     let (ended, ()) = tokio::join!(app.stop(), async {
         until("the projector gives up what it can't write", async || {
             app.log().contains("the projector stops with work left")
