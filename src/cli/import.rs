@@ -25,8 +25,8 @@ use reading::News;
 use send::Sender;
 use tally::Tally;
 
-/// Requests under way at a time: enough to keep the server busy while answers travel.
-const IN_FLIGHT: usize = 3;
+/// Requests under way at a time: enough to keep the server busy while each waits until it can be searched.
+const IN_FLIGHT: usize = 8;
 
 #[derive(Args)]
 pub(crate) struct Import {
