@@ -16,6 +16,7 @@ mod queue;
 pub mod registry;
 pub mod rejected;
 pub mod seen;
+mod settings;
 mod share;
 mod source;
 pub mod tail;

@@ -16,11 +16,6 @@ impl Stop {
         Self { soft, hard }
     }
 
-    /// A stop that never comes: for commands that end by themselves, and for tests.
-    pub fn never() -> Self {
-        Self::new(CancellationToken::new(), CancellationToken::new())
-    }
-
     /// Resolves when the worker should take nothing new and finish what it holds.
     pub fn soft(&self) -> impl Future<Output = ()> + Send + 'static {
         self.soft.clone().cancelled_owned()
@@ -66,10 +61,5 @@ impl StopHandle {
             self.hard.cancel();
         }
         self.soft.cancel();
-    }
-
-    /// Whether anyone has asked.
-    pub fn requested(&self) -> bool {
-        self.soft.is_cancelled()
     }
 }

@@ -67,8 +67,8 @@ impl Batch {
         });
     }
 
-    /// Appends them, and waits for all answers, in the order in which the records were added. [`LogError::Full`]
-    /// means that none was sent.
+    /// Appends them, and waits for all answers, in the order in which the records were added. A record that is
+    /// answered [`LogError::Full`] was not sent.
     pub async fn finish(self) -> Vec<Outcome> {
         let (log, records) = (self.log, self.records);
         let expected = records.each.len();
