@@ -281,3 +281,38 @@ impl<'de> Deserialize<'de> for TenantId {
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a tenant name"))
     }
 }
+
+#[cfg(test)]
+impl Event {
+    /// For tests to which only the id matters: of 1970, of the default tenant.
+    pub fn sample(id: u128) -> Self {
+        Self {
+            event_id: Uuid::from_u128(id),
+            source_event_id: None,
+            tenant_id: TenantId::default_tenant(),
+            time: Timestamp::from_micros(0),
+            time_offset: None,
+            time_from: TimeFrom::Client,
+            received_at: Timestamp::from_micros(0),
+            event_type: "sample".to_owned(),
+            action: None,
+            severity: Severity::default(),
+            outcome: Outcome::default(),
+            actor: Actor::default(),
+            resource: Resource::default(),
+            message: None,
+            before: None,
+            after: None,
+            details: None,
+            request_id: None,
+            trace_id: None,
+            tags: Vec::new(),
+            source: Source {
+                kind: "http".to_owned(),
+                id: None,
+                provenance: None,
+            },
+            raw: None,
+        }
+    }
+}

@@ -103,46 +103,15 @@ impl Batch {
 /// Events for tests: what matters to them is where and when.
 #[cfg(test)]
 pub(super) mod samples {
-    use uuid::Uuid;
-
     use super::Row;
-    use crate::clock::Timestamp;
-    use crate::event::{Actor, Event, Outcome, Resource, Severity, Source, TenantId, TimeFrom};
+    use crate::event::Event;
     use crate::log::Position;
 
     /// Event `id`, of 1970, at an offset of partition 0.
     pub fn row(id: u128, offset: i64) -> Row {
-        let event = Event {
-            event_id: Uuid::from_u128(id),
-            source_event_id: None,
-            tenant_id: TenantId::default_tenant(),
-            time: Timestamp::from_micros(0),
-            time_offset: None,
-            time_from: TimeFrom::Client,
-            received_at: Timestamp::from_micros(0),
-            event_type: "sample".to_owned(),
-            action: None,
-            severity: Severity::default(),
-            outcome: Outcome::default(),
-            actor: Actor::default(),
-            resource: Resource::default(),
-            message: None,
-            before: None,
-            after: None,
-            details: None,
-            request_id: None,
-            trace_id: None,
-            tags: Vec::new(),
-            source: Source {
-                kind: "http".to_owned(),
-                id: None,
-                provenance: None,
-            },
-            raw: None,
-        };
         Row {
             at: Position { partition: 0, offset },
-            event,
+            event: Event::sample(id),
             bytes: 100,
             unchecked: false,
         }

@@ -134,8 +134,7 @@ impl Writer {
         let partitions = partitions_of(rows, indexes);
         let mut insert = self
             .store
-            .insert(self.table, &name(&partitions, self.clock.fresh_id()))
-            .await?;
+            .insert(self.table, &name(&partitions, self.clock.fresh_id()));
         for index in indexes {
             let row = &rows[*index];
             let version = version_at(row.at.offset.max(0) as u64);
@@ -144,7 +143,7 @@ impl Writer {
                 .write(&EventRow::from_event(&row.event, self.log_id, partition, version))
                 .await?;
         }
-        Ok(insert.end().await?)
+        insert.end().await
     }
 
     /// After an insert of unknown outcome: which of its rows are not in the table.

@@ -15,7 +15,7 @@ mod turns;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use row::{CountRow, KeyRow, in_order, near, push_id, winners};
+use row::{CountRow, Filling, KeyRow, PAGE_COLUMNS, in_order, near, push_id, winners};
 use turns::Turns;
 use uuid::Uuid;
 
@@ -59,6 +59,10 @@ pub struct Count {
     /// Whether that is all.
     pub is_exact: bool,
 }
+
+/// Events that are read at once: 64 MiB where each is as large as may be. A longer page is read in steps, and ends where
+/// it is large enough.
+const EVENTS_AT_ONCE: usize = 250;
 
 /// Answers questions. Cheap to clone.
 #[derive(Clone)]
@@ -205,9 +209,10 @@ impl Queries {
             sql.set("read_in_order_use_buffering", 0);
             read_near(sql);
         };
-        if search.filter.finds_neighbours() {
+        let mut page = Filling::new(limit);
+        if search.filter.finds_neighbours() && limit <= EVENTS_AT_ONCE {
             let mut sql = Statement::new();
-            sql.push(EVENT_COLUMNS);
+            sql.push(PAGE_COLUMNS);
             rest(&mut sql);
             let rows = self.rows(sql).await?;
             let places: Vec<Place> = rows
@@ -215,10 +220,8 @@ impl Queries {
                 .map(|(_, event)| (event.time, event.event_id))
                 .collect();
             let has_more = places.len() > limit;
-            return Ok((
-                in_order(&places[..places.len().min(limit)], winners(rows)),
-                has_more,
-            ));
+            let whole = page.take(in_order(&places[..places.len().min(limit)], winners(rows)));
+            return Ok((page.into_events(), has_more || !whole));
         }
         let mut sql = Statement::new();
         sql.push("SELECT time, event_id, version");
@@ -229,9 +232,13 @@ impl Queries {
             .await?;
         let has_more = keys.len() > limit;
         keys.truncate(limit);
-        let events = self.events_at(scope, &keys).await?;
-        let places: Vec<Place> = keys.iter().map(KeyRow::place).collect();
-        Ok((in_order(&places, events), has_more))
+        for keys in keys.chunks(EVENTS_AT_ONCE) {
+            let places: Vec<Place> = keys.iter().map(KeyRow::place).collect();
+            if !page.take(in_order(&places, self.events_at(scope, keys).await?)) {
+                return Ok((page.into_events(), true));
+            }
+        }
+        Ok((page.into_events(), has_more))
     }
 
     /// The events at these keys, but for those whose winning copy is another than the one that was found: that one
@@ -263,7 +270,7 @@ impl Queries {
             return Ok(Vec::new());
         }
         let mut sql = Statement::new();
-        sql.push(EVENT_COLUMNS).push(" FROM events WHERE tenant_id = ");
+        sql.push(PAGE_COLUMNS).push(" FROM events WHERE tenant_id = ");
         sql.bind("String", Value::text(scope.tenant().as_str()));
         sql.push(" AND time IN ").bind(
             "Array(DateTime64(6, 'UTC'))",

@@ -12,7 +12,7 @@ use super::{Statement, Store, StoreError, Value};
 use crate::clock::Timestamp;
 use crate::event::{Event, TenantId};
 
-/// Keys in one question. Each may lie in a granule of its own, which costs about 8,192 rows of the key columns.
+/// Keys in one question. Each may lie in a granule of its own, which costs about 1,024 rows of the key columns.
 const KEYS_A_QUERY: usize = 2_000;
 
 /// Where an event lies in the table, within its tenant: what makes it the one it is.

@@ -15,6 +15,66 @@ use crate::store::{Statement, Value};
 /// How far from the time in its id an event is sought first: few granules, however long the history.
 const ID_WINDOW_MICROS: i64 = 3_600_000_000;
 
+/// The columns of a page's rows: those of a row but for the original, which is more than everything else together and is
+/// shown with a single event alone, and for its place in the log. What a page does not show it does not read.
+pub(super) const PAGE_COLUMNS: &str = "SELECT tenant_id, time, event_id, received_at, time_offset, time_from, \
+    source_event_id, event_type, action, severity, outcome, actor_id, actor_type, actor_name, actor_email, session_id, \
+    ip, user_agent, resource_type, resource_id, resource_name, message, before, after, details, details_types, \
+    request_id, trace_id, tags, source, source_id, provenance, '' AS raw, '' AS raw_sha256, \
+    CAST([] AS Array(String)) AS raw_redacted, toUUID('00000000-0000-0000-0000-000000000000') AS log_id, \
+    toUInt16(0) AS log_partition, version";
+
+/// Bytes of events after which a page ends early: a thousand of the largest would be 256 MiB.
+const PAGE_BYTES: usize = 16 << 20;
+
+/// A page as far as it may go, and whether events were left out.
+pub(super) struct Filling {
+    events: Vec<Event>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Filling {
+    /// A page of at most `limit` events.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            events: Vec::new(),
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// Takes the next events of the page in; `false` when one did not fit, so that the page ends before it.
+    pub(super) fn take(&mut self, events: Vec<Event>) -> bool {
+        for event in events {
+            self.bytes += size(&event);
+            let is_first = self.events.is_empty();
+            if self.events.len() == self.limit || (self.bytes > PAGE_BYTES && !is_first) {
+                return false;
+            }
+            self.events.push(event);
+        }
+        true
+    }
+
+    /// The events of the page.
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+}
+
+/// About as many bytes as an event takes: of what has no close bound of its own.
+fn size(event: &Event) -> usize {
+    let json = [
+        &event.before,
+        &event.after,
+        &event.details,
+        &event.source.provenance,
+    ];
+    let json: usize = json.into_iter().flatten().map(|json| json.as_str().len()).sum();
+    1_024 + json + event.message.as_ref().map_or(0, String::len)
+}
+
 /// Of several copies the one with the highest version.
 pub(super) fn winners(rows: Vec<(u64, Event)>) -> HashMap<Place, (u64, Event)> {
     let mut winners: HashMap<Place, (u64, Event)> = HashMap::with_capacity(rows.len());
@@ -74,4 +134,38 @@ impl KeyRow {
 #[derive(Row, Deserialize)]
 pub(super) struct CountRow {
     pub(super) events: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clickhouse::Row;
+
+    use super::*;
+    use crate::store::EventRow;
+
+    #[test]
+    fn a_page_has_the_columns_of_a_row() {
+        let names = PAGE_COLUMNS.trim_start_matches("SELECT ").split(", ");
+        let names: Vec<_> = names
+            .map(|name| name.rsplit(' ').next().unwrap_or_default())
+            .collect();
+        assert_eq!(names, EventRow::COLUMN_NAMES);
+    }
+
+    #[test]
+    fn a_page_ends_before_it_is_too_large_but_never_empty() {
+        let event = |bytes: usize| Event {
+            message: Some("x".repeat(bytes)),
+            ..Event::sample(1)
+        };
+        let mut page = Filling::new(10);
+        assert!(page.take(vec![event(PAGE_BYTES + 1)]));
+        assert!(!page.take(vec![event(1)]));
+        assert_eq!(page.into_events().len(), 1);
+
+        let mut page = Filling::new(2);
+        assert!(page.take(vec![event(1), event(1)]));
+        assert!(!page.take(vec![event(1)]));
+        assert_eq!(page.into_events().len(), 2);
+    }
 }

@@ -33,11 +33,7 @@ pub(super) async fn page(
     let search =
         query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
     let page = state.queries.page(&principal, &search).await?;
-    let data: Vec<_> = page
-        .events
-        .iter()
-        .map(|event| view::to_json(event).without_raw())
-        .collect();
+    let data: Vec<_> = page.events.iter().map(|event| view::to_json(event)).collect();
     let body = Body {
         data,
         has_more: page.next_cursor.is_some(),
