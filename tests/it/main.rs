@@ -15,6 +15,7 @@ mod gate;
 mod import;
 mod in_front;
 mod kill9;
+mod leaving;
 mod limits;
 mod operator;
 mod outages;
