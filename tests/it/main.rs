@@ -22,6 +22,7 @@ mod outages;
 mod poison;
 mod rebuild;
 mod registry;
+mod rejected;
 mod search;
 mod secrets;
 mod spine;
