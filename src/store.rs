@@ -29,7 +29,6 @@ use hyper_util::rt::TokioExecutor;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::clock::Timestamp;
 pub use error::StoreError;
 pub use row::EventRow;
 pub use statement::{Statement, Value};
@@ -206,21 +205,19 @@ impl Store {
             .collect())
     }
 
-    /// Marks months as dirty, or as clean again; `at` orders the marks of one month.
-    pub async fn mark_months(&self, months: &[u32], dirty: bool, at: Timestamp) -> Result<(), StoreError> {
+    /// Marks months as dirty. The order of a month's marks is that of ClickHouse's clock, which all instances share, and
+    /// each stands above those before it, whatever that clock says.
+    pub async fn mark_months(&self, months: &[u32]) -> Result<(), StoreError> {
+        let months = || Value::numbers(months.iter().map(|month| i128::from(*month)));
         let mut statement = Statement::new();
-        statement.push("INSERT INTO dirty_months (month, dirty, marked_at) SELECT arrayJoin(");
-        statement.bind(
-            "Array(UInt32)",
-            Value::numbers(months.iter().map(|month| i128::from(*month))),
-        );
         statement
-            .push("), ")
-            .bind("Bool", Value::text(if dirty { "true" } else { "false" }));
-        statement
-            .push(", fromUnixTimestamp64Micro(")
-            .bind("Int64", Value::number(at.micros()))
-            .push(")");
+            .push("INSERT INTO dirty_months (month, dirty, marked_at) ")
+            .push("SELECT month, true, greatest(now64(6, 'UTC'), max(marked_at) + toIntervalMicrosecond(2)) ")
+            .push("FROM (SELECT month, marked_at FROM dirty_months WHERE month IN ")
+            .bind("Array(UInt32)", months())
+            .push(" UNION ALL SELECT arrayJoin(")
+            .bind("Array(UInt32)", months())
+            .push("), toDateTime64(0, 6, 'UTC')) GROUP BY month");
         self.execute(&statement).await
     }
 

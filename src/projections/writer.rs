@@ -102,7 +102,7 @@ impl Writer {
     /// Marks a month as dirty, as long as it takes or until the process stops.
     pub async fn mark(&self, month: u32) -> Result<(), Stopped> {
         let mut attempt = 0;
-        while let Err(error) = self.store.mark_months(&[month], true, self.clock.now()).await {
+        while let Err(error) = self.store.mark_months(&[month]).await {
             tracing::warn!(%error, month, "a month can't yet be marked as dirty");
             attempt += 1;
             self.pause(attempt).await?;
@@ -180,7 +180,7 @@ impl Writer {
         from: i64,
     ) -> Result<HashSet<Position>, StoreError> {
         if let Some(month) = dirty {
-            self.store.mark_months(&[month], true, self.clock.now()).await?;
+            self.store.mark_months(&[month]).await?;
         }
         let mut held = HashSet::new();
         for partition in partitions {

@@ -11,13 +11,14 @@ use uuid::Uuid;
 use super::row::{EventRow, FIRST_VERSION};
 use super::statement::{Statement, Value};
 use super::{Store, StoreError};
-use crate::clock::Timestamp;
 
 /// For table definitions and merges, which may have to wait for others.
 const SLOW: Duration = Duration::from_secs(600);
 /// For the rows of an insert to be taken, and for its end to be confirmed.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
 const END_WITHIN: Duration = Duration::from_secs(120);
+/// Seconds after which what a month was marked for has been written or given up: twice the two above.
+const SETTLED_AFTER: i64 = 300;
 
 impl Store {
     /// Creates the configured database.
@@ -138,33 +139,48 @@ impl Store {
             .collect())
     }
 
-    /// Merges a month down to one copy of each record, then marks it as clean, unless it was marked again since.
-    pub async fn clean_month(&self, month: u32) -> Result<(), StoreError> {
-        let marked_at = self.marked_at(month).await?;
+    /// Merges a month down to one copy of each record, then marks it as clean, unless it was marked again since. False
+    /// where it was marked too recently: what it was marked for may not be in the table yet.
+    pub async fn clean_month(&self, month: u32) -> Result<bool, StoreError> {
+        let Some(marked_at) = self.settled_mark(month).await? else {
+            return Ok(false);
+        };
         let mut statement = Statement::new();
         statement
             .push("OPTIMIZE TABLE events PARTITION ")
             .bind("UInt32", Value::number(month))
             .push(" FINAL");
         self.run_slowly(&statement).await?;
-        self.mark_months(&[month], false, Timestamp::from_micros(marked_at + 1))
-            .await
+        // Above the mark that was read, and below any that came after it.
+        let mut statement = Statement::new();
+        statement
+            .push("INSERT INTO dirty_months (month, dirty, marked_at) SELECT ")
+            .bind("UInt32", Value::number(month))
+            .push(", false, fromUnixTimestamp64Micro(")
+            .bind("Int64", Value::number(marked_at + 1))
+            .push(")");
+        self.execute(&statement).await?;
+        Ok(true)
     }
 
-    async fn marked_at(&self, month: u32) -> Result<i64, StoreError> {
+    /// When the month was last marked, by ClickHouse's clock, where that is long enough ago.
+    async fn settled_mark(&self, month: u32) -> Result<Option<i64>, StoreError> {
         #[derive(Row, Deserialize)]
         struct Marked {
             at: i64,
+            seconds_ago: i64,
         }
         let mut statement = Statement::new();
         statement
-            .push("SELECT toUnixTimestamp64Micro(max(marked_at)) AS at FROM dirty_months WHERE month = ")
+            .push("SELECT toUnixTimestamp64Micro(max(marked_at)) AS at, ")
+            .push("dateDiff('second', max(marked_at), now64(6, 'UTC')) AS seconds_ago ")
+            .push("FROM dirty_months WHERE month = ")
             .bind("UInt32", Value::number(month));
-        Ok(self
-            .rows::<Marked>(&statement)
-            .await?
+        let marked = self.rows::<Marked>(&statement).await?;
+        let settled = marked
             .first()
-            .map_or(0, |marked| marked.at))
+            .filter(|marked| marked.seconds_ago >= SETTLED_AFTER);
+        Ok(settled.map(|marked| marked.at))
     }
 
     async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {

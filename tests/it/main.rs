@@ -10,6 +10,7 @@ mod clickhouse_fence;
 mod clickhouse_front;
 mod control;
 mod copies;
+mod dirty_months;
 mod examples;
 mod gate;
 mod import;
