@@ -46,11 +46,13 @@ impl Store {
             .with_timeouts(Some(SEND_WITHIN), Some(END_WITHIN)))
     }
 
-    /// Ends the inserts whose query id holds `mark`, and waits until they have ended.
-    pub async fn kill_inserts(&self, mark: &str) -> Result<(), StoreError> {
+    /// Ends the inserts whose query id begins so and holds `mark` behind it, and waits until they have ended.
+    pub async fn kill_inserts(&self, begins: &str, mark: &str) -> Result<(), StoreError> {
         let mut statement = Statement::new();
         statement
-            .push("KILL QUERY WHERE position(query_id, ")
+            .push("KILL QUERY WHERE startsWith(query_id, ")
+            .bind("String", Value::text(begins))
+            .push(") AND position(query_id, ")
             .bind("String", Value::text(mark))
             .push(") > 0 SYNC");
         self.run_slowly(&statement).await

@@ -29,3 +29,4 @@ mod secrets;
 mod spine;
 mod strangers;
 mod support;
+mod two_logs;
