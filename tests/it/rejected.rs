@@ -48,3 +48,13 @@ async fn records_of_a_tenant_that_is_not_listed_are_taken_in_where_the_operator_
     assert_eq!(late.found(&[("event_type", "late")]).await.len(), 1);
     assert_eq!(app.all_rejected().await.len(), 2, "nothing is rejected anew");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_warns_of_tenants_of_the_inbox_that_do_not_exist() {
+    // They are made by stories, after its start.
+    let log = App::shared().await.log();
+    for name in ["inbox-a", "inbox-b"] {
+        assert!(log.contains(&format!("gate.allow_tenants names {name}")), "{log}");
+    }
+    assert!(!log.contains("gate.tenant names"), "{log}");
+}
