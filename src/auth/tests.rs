@@ -20,6 +20,9 @@ struct Fixture {
     journal: MemoryJournal,
 }
 
+/// The last byte of the address from which the tests log in.
+const HERE: u8 = 1;
+
 const PASSWORD: &str = "correct horse";
 
 fn config() -> Config {
@@ -29,6 +32,7 @@ fn config() -> Config {
         // Tests move the clock by minutes.
         stale_reads_for: 86_400,
         wrong_passwords_per_minute: 3,
+        wrong_passwords_per_minute_by_address: 60,
         logins_per_second: 1_000,
         password_checks_at_once: 2,
     }
@@ -53,9 +57,22 @@ async fn begun() -> Fixture {
 }
 
 impl Fixture {
+    async fn login(&self, name: &str, password: SecretString) -> Result<LoginTokens, AuthError> {
+        self.login_from(HERE, name, password).await
+    }
+
+    async fn login_from(
+        &self,
+        last: u8,
+        name: &str,
+        password: SecretString,
+    ) -> Result<LoginTokens, AuthError> {
+        let from = [192, 0, 2, last].into();
+        self.auth.login(from, name, password).await
+    }
+
     async fn token(&self, name: &str) -> String {
-        self.auth
-            .login(name, PASSWORD.into())
+        self.login(name, PASSWORD.into())
             .await
             .unwrap()
             .token
@@ -130,7 +147,7 @@ fn hs256(key: &[u8], message: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn a_login_gives_a_token_that_every_form_of_the_header_takes() {
     let fixture = begun().await;
-    let tokens = fixture.auth.login("Admin", PASSWORD.into()).await.unwrap();
+    let tokens = fixture.login("Admin", PASSWORD.into()).await.unwrap();
     assert_eq!((tokens.token_type, tokens.expires_in), ("Bearer", 60));
     let token = tokens.token.expose_secret();
     for header in [
@@ -241,7 +258,7 @@ async fn forged_tokens_are_refused() {
 #[tokio::test]
 async fn tokens_expire_and_refresh_tokens_give_new_ones() {
     let fixture = begun().await;
-    let tokens = fixture.auth.login("admin", PASSWORD.into()).await.unwrap();
+    let tokens = fixture.login("admin", PASSWORD.into()).await.unwrap();
     let (access, refresh) = (tokens.token.expose_secret(), tokens.refresh_token.expose_secret());
     assert_eq!(
         fixture.asks(refresh),
@@ -292,7 +309,7 @@ async fn ending_sessions_disabling_and_a_new_password_end_every_token() {
             .create_user(&by, Uuid::now_v7(), new(name))
             .await
             .unwrap();
-        let tokens = fixture.auth.login(name, PASSWORD.into()).await.unwrap();
+        let tokens = fixture.login(name, PASSWORD.into()).await.unwrap();
         let principal = fixture.asks(tokens.token.expose_secret()).unwrap();
         assert_eq!((principal.reads(), principal.actor_id()), (Reads::Own, name));
         match command {
@@ -303,10 +320,10 @@ async fn ending_sessions_disabling_and_a_new_password_end_every_token() {
                     .set_password(&by, Uuid::now_v7(), (&id, 1), "another password".into());
                 assert_eq!(set.await.unwrap(), 2);
                 assert_eq!(
-                    fixture.auth.login(name, PASSWORD.into()).await.err(),
+                    fixture.login(name, PASSWORD.into()).await.err(),
                     Some(AuthError::WrongPassword)
                 );
-                assert!(fixture.auth.login(name, "another password".into()).await.is_ok());
+                assert!(fixture.login(name, "another password".into()).await.is_ok());
             }
         }
         assert_eq!(
@@ -321,7 +338,7 @@ async fn ending_sessions_disabling_and_a_new_password_end_every_token() {
         );
     }
     assert_eq!(
-        fixture.auth.login("bob", PASSWORD.into()).await.err(),
+        fixture.login("bob", PASSWORD.into()).await.err(),
         Some(AuthError::WrongPassword)
     );
 }
@@ -431,7 +448,7 @@ async fn a_disabled_tenant_opens_to_nobody_of_it() {
     assert_eq!(fixture.asks(&token), Err(AuthError::Invalid));
     assert_eq!(fixture.asks(key.expose_secret()), Err(AuthError::Invalid));
     assert_eq!(
-        fixture.auth.login("ann", PASSWORD.into()).await.err(),
+        fixture.login("ann", PASSWORD.into()).await.err(),
         Some(AuthError::WrongPassword)
     );
 }
@@ -501,7 +518,7 @@ async fn an_unknown_user_costs_a_hash_as_well() {
     let real = crate::crypto::password::hash(&PASSWORD.into()).unwrap();
     assert_eq!(parameters(&crate::crypto::password::decoy()), parameters(&real));
     for name in ["admin", "nobody"] {
-        let refused = fixture.auth.login(name, "a wrong password".into()).await.err();
+        let refused = fixture.login(name, "a wrong password".into()).await.err();
         assert_eq!(refused, Some(AuthError::WrongPassword), "{name}");
     }
 }
@@ -511,7 +528,7 @@ async fn wrong_passwords_for_one_name_are_counted_and_hold_up_nobody_else() {
     let fixture = begun().await;
     let mut refused = None;
     for _ in 0..5 {
-        refused = fixture.auth.login("admin", "a wrong password".into()).await.err();
+        refused = fixture.login("admin", "a wrong password".into()).await.err();
     }
     let Some(AuthError::TooMany { retry_after }) = refused else {
         panic!("{refused:?}")
@@ -520,22 +537,38 @@ async fn wrong_passwords_for_one_name_are_counted_and_hold_up_nobody_else() {
         retry_after >= Duration::from_secs(1) && retry_after <= Duration::from_secs(20),
         "{retry_after:?}"
     );
-    let right = fixture.auth.login("ADMIN", PASSWORD.into()).await.err();
+    let right = fixture.login("ADMIN", PASSWORD.into()).await.err();
     assert!(
         matches!(right, Some(AuthError::TooMany { .. })),
         "the right one has to wait as well: {right:?}"
     );
     assert_eq!(
-        fixture.auth.login("nobody", PASSWORD.into()).await.err(),
+        fixture.login("nobody", PASSWORD.into()).await.err(),
         Some(AuthError::WrongPassword)
     );
+}
+
+#[tokio::test]
+async fn where_a_user_has_logged_in_before_others_do_not_keep_it_out() {
+    let fixture = begun().await;
+    assert!(fixture.login_from(1, "admin", PASSWORD.into()).await.is_ok());
+    for last in 2..10 {
+        let refused = fixture.login_from(last, "admin", "a wrong password".into());
+        assert!(refused.await.is_err());
+    }
+    let elsewhere = fixture.login_from(2, "admin", PASSWORD.into()).await.err();
+    assert!(
+        matches!(elsewhere, Some(AuthError::TooMany { .. })),
+        "{elsewhere:?}"
+    );
+    assert!(fixture.login_from(1, "Admin", PASSWORD.into()).await.is_ok());
 }
 
 #[tokio::test]
 async fn right_passwords_are_not_counted() {
     let fixture = begun().await;
     for _ in 0..5 {
-        assert!(fixture.auth.login("admin", PASSWORD.into()).await.is_ok());
+        assert!(fixture.login("admin", PASSWORD.into()).await.is_ok());
     }
 }
 
