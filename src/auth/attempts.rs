@@ -102,6 +102,8 @@ impl Attempts {
             known.clear();
         }
         let addresses = known.entry(attempt.user.name).or_default();
+        // Two at once may both have come from nowhere known.
+        addresses.retain(|known| *known != attempt.from);
         addresses.push_back(attempt.from);
         if addresses.len() > KNOWN_MAX {
             addresses.pop_front();
@@ -287,6 +289,9 @@ mod tests {
         for n in 0..=KNOWN_MAX as u8 {
             assert!(right(&attempts, "ada", address(n)));
         }
+        let both = [1, 2].map(|_| attempts.admit("bob", address(1)).ok().unwrap());
+        both.into_iter().for_each(|attempt| attempts.note_right(attempt));
+        assert_eq!(held(&attempts.known)["bob"].len(), 1);
         assert_eq!(held(&attempts.known)["ada"].len(), KNOWN_MAX);
         assert!(!held(&attempts.known)["ada"].contains(&address(0)));
     }
