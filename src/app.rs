@@ -1,6 +1,7 @@
 //! Assembly: builds every part from the configuration. The only file that knows every concrete type.
 
 mod gauges;
+mod inbox;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -257,6 +258,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     )
     .await?;
     let first_user = control.first_start(start.admin_password).await?;
+    inbox::warn_of_unknown_tenants(&config.gate, &control.state());
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
 
     let progress = Progress::default();

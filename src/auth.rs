@@ -5,9 +5,11 @@
 //! gives nobody a right. When the fold is too old to be believed, nobody is let in ([`AuthError::Stale`]).
 //!
 //! - [`apikey`]: `thk_…` for machines; [`token`]: JWTs for people, from [`login`].
+//!   `attempts` keeps guessing slow.
 //! - [`manage`]: making users and keys, where secrets are hashed and sealed.
 
 pub mod apikey;
+mod attempts;
 pub mod login;
 pub mod manage;
 pub mod principal;
@@ -25,7 +27,7 @@ pub use login::LoginTokens;
 pub use manage::{NewKey, NewUser};
 pub use principal::{Principal, PrincipalKind};
 
-use login::Attempts;
+use attempts::Attempts;
 use token::{Signer, TokenError, Use};
 
 /// Beyond this age of the fold nothing may be written.
@@ -45,9 +47,13 @@ pub struct Config {
     /// Seconds for which an instance that is cut off from control state still answers reads.
     #[config(default = 300)]
     pub stale_reads_for: u64,
-    /// Wrong passwords a minute for one user name, on each instance, before attempts are refused for a while.
+    /// Wrong passwords a minute for one user name, on each instance, before attempts are refused for a while. An
+    /// address from which the user has logged in is counted by itself.
     #[config(default = 10)]
     pub wrong_passwords_per_minute: u32,
+    /// The same from one address (of IPv6, one network of 64 bits), for whichever users have not logged in from there.
+    #[config(default = 60)]
+    pub wrong_passwords_per_minute_by_address: u32,
     /// Logins a second on each instance. Each costs about 20 ms of a core and 19 MiB while it runs.
     #[config(default = 50)]
     pub logins_per_second: u32,

@@ -21,6 +21,7 @@ pub mod statement;
 pub mod tables;
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clickhouse::{Client, Compression, Row, RowRead};
@@ -31,7 +32,6 @@ use hyper_util::rt::TokioExecutor;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::clock::Timestamp;
 pub use error::StoreError;
 pub use row::EventRow;
 pub use statement::{Statement, Value};
@@ -67,6 +67,10 @@ pub struct Config {
     /// Memory that one question may use in the server, in bytes.
     #[config(default = 1073741824)]
     pub query_memory: u64,
+
+    /// Searches that each instance runs at once; further ones wait a moment for their turn, shared out among tenants.
+    /// Unset: two a core of this machine, at least 4.
+    pub searches_at_once: Option<NonZeroUsize>,
 }
 
 /// A handle on ClickHouse; cheap to clone, connections are shared.
@@ -77,6 +81,7 @@ pub struct Store {
     connect_timeout: Duration,
     query_timeout: Duration,
     query_memory: u64,
+    searches_at_once: NonZeroUsize,
 }
 
 impl Store {
@@ -128,7 +133,18 @@ impl Store {
             connect_timeout,
             query_timeout: Duration::from_millis(config.query_timeout_ms),
             query_memory: config.query_memory,
+            searches_at_once: config.searches_at_once.unwrap_or_else(two_a_core),
         })
+    }
+
+    /// How many searches may run at once.
+    pub fn searches_at_once(&self) -> NonZeroUsize {
+        self.searches_at_once
+    }
+
+    /// The longest that a question is waited for.
+    pub fn query_timeout(&self) -> Duration {
+        self.query_timeout
     }
 
     /// The crate's client, for inserts and for table definitions.
@@ -161,7 +177,7 @@ impl Store {
         F: FnMut(R::Value<'_>) -> Result<(), StoreError>,
     {
         let answer = async {
-            let mut rows = self.query(statement).fetch::<R>()?;
+            let mut rows = only_reading(self.query(statement)).fetch::<R>()?;
             while let Some(row) = rows.next().await? {
                 take(row)?;
             }
@@ -198,21 +214,19 @@ impl Store {
             .collect())
     }
 
-    /// Marks months as dirty, or as clean again; `at` orders the marks of one month.
-    pub async fn mark_months(&self, months: &[u32], dirty: bool, at: Timestamp) -> Result<(), StoreError> {
+    /// Marks months as dirty. The order of a month's marks is that of ClickHouse's clock, which all instances share, and
+    /// each stands above those before it, whatever that clock says.
+    pub async fn mark_months(&self, months: &[u32]) -> Result<(), StoreError> {
+        let months = || Value::numbers(months.iter().map(|month| i128::from(*month)));
         let mut statement = Statement::new();
-        statement.push("INSERT INTO dirty_months (month, dirty, marked_at) SELECT arrayJoin(");
-        statement.bind(
-            "Array(UInt32)",
-            Value::numbers(months.iter().map(|month| i128::from(*month))),
-        );
         statement
-            .push("), ")
-            .bind("Bool", Value::text(if dirty { "true" } else { "false" }));
-        statement
-            .push(", fromUnixTimestamp64Micro(")
-            .bind("Int64", Value::number(at.micros()))
-            .push(")");
+            .push("INSERT INTO dirty_months (month, dirty, marked_at) ")
+            .push("SELECT month, true, greatest(now64(6, 'UTC'), max(marked_at) + toIntervalMicrosecond(2)) ")
+            .push("FROM (SELECT month, marked_at FROM dirty_months WHERE month IN ")
+            .bind("Array(UInt32)", months())
+            .push(" UNION ALL SELECT arrayJoin(")
+            .bind("Array(UInt32)", months())
+            .push("), toDateTime64(0, 6, 'UTC')) GROUP BY month");
         self.execute(&statement).await
     }
 
@@ -247,7 +261,62 @@ fn is_here(url: &str) -> bool {
     })
 }
 
+/// Ends with its connection: a server watches for that only where it is told to, and only what can't write. The
+/// connection ends when nobody waits for the answer any more.
+fn only_reading(query: clickhouse::query::Query) -> clickhouse::query::Query {
+    query
+        .with_setting("readonly", "2")
+        .with_setting("cancel_http_readonly_queries_on_client_close", "1")
+}
+
+/// As many as the embedded ClickHouse runs statements at once.
+fn two_a_core() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    NonZeroUsize::new(cores.saturating_mul(2).max(4)).unwrap_or(NonZeroUsize::MIN)
+}
+
 #[derive(Row, Deserialize)]
 struct Month {
     month: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use confique::Config as _;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a server is asked, up to the end of the request's head; it answers nothing to everything.
+    async fn asked(listener: &TcpListener) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        String::from_utf8_lossy(&head).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_server_is_told_to_end_what_nobody_waits_for_where_it_only_reads() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = Config::builder().load().unwrap();
+        config.url = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let store = Store::new(&config).unwrap();
+        let (_, head) = tokio::join!(store.dirty_months(), asked(&listener));
+        for setting in [
+            "readonly=2",
+            "cancel_http_readonly_queries_on_client_close=1",
+            "max_execution_time=9.000",
+        ] {
+            assert!(head.contains(setting), "{setting}: {head}");
+        }
+        let mut writes = Statement::new();
+        writes.push("INSERT INTO t SELECT 1");
+        let (_, head) = tokio::join!(store.execute(&writes), asked(&listener));
+        assert!(!head.contains("readonly"), "{head}");
+    }
 }

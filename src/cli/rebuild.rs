@@ -31,7 +31,7 @@ impl Rebuild {
         let log_id = app::log_id(&config, &log).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stop = CancellationToken::new();
-        let writer = Writer::new(store.clone(), log_id, clock.clone(), stop.clone());
+        let writer = Writer::new(store.clone(), log_id, clock, stop.clone());
         let decoder = Decoder::new(registry);
         let rebuild = projections::rebuild::Rebuild {
             log,
@@ -39,7 +39,6 @@ impl Rebuild {
             writer,
             decoder,
             log_id,
-            clock,
             discard_other_logs: self.discard_other_logs,
         };
         let bar = bar("reading the log");

@@ -1,5 +1,7 @@
 //! `trailhouse rejected list|replay`
 
+mod door;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -9,15 +11,19 @@ use serde_json::json;
 use super::connect::Engines;
 use crate::app::Connections;
 use crate::config::Config;
+use crate::event::TenantId;
+use crate::gate;
 use crate::log::rejected::{self as dead, Reason};
 use crate::log::{Log, LogError, NewRecord, topics};
+
+use door::Door;
 
 #[derive(Subcommand)]
 pub(crate) enum Rejected {
     /// List them, oldest first, one JSON object a line
     List(Which),
     /// Put them back into the inbox, so that the gate looks at them again
-    Replay(Which),
+    Replay(Again),
 }
 
 #[derive(Args)]
@@ -38,18 +44,28 @@ pub(crate) struct Which {
     engines: Engines,
 }
 
+#[derive(Args)]
+pub(crate) struct Again {
+    #[command(flatten)]
+    which: Which,
+    /// Take in records of this tenant too, although gate.allow_tenants does not list it; may be repeated. Anybody who
+    /// may write to the inbox can have named it, so look at them first
+    #[arg(long, value_name = "TENANT")]
+    allow_tenant: Vec<String>,
+}
+
 impl Rejected {
     /// Where the log is.
     pub(crate) fn engines(&self) -> &Engines {
-        let (Self::List(which) | Self::Replay(which)) = self;
+        let (Self::List(which) | Self::Replay(Again { which, .. })) = self;
         &which.engines
     }
 
     pub(crate) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        let Connections { log, .. } = Connections::open(&config)?;
+        let connections = Connections::open(&config)?;
         match self {
-            Self::List(which) => list(&which.find(&log).await?),
-            Self::Replay(which) => replay(&log, which.find(&log).await?).await,
+            Self::List(which) => list(&which.find(&connections.log).await?),
+            Self::Replay(again) => again.run(&config, &connections).await,
         }
     }
 }
@@ -107,41 +123,98 @@ fn list(found: &[dead::Rejected]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(log: &Log, found: Vec<dead::Rejected>) -> anyhow::Result<ExitCode> {
-    let (mut done, mut left) = (0, 0);
-    for rejected in found {
-        if let Some(why) = obstacle(&rejected) {
-            println!("{} stays: {why}", rejected.record.offset);
-            left += 1;
-            continue;
+impl Again {
+    async fn run(self, config: &Config, connections: &Connections) -> anyhow::Result<ExitCode> {
+        let (mut queued, mut taken, mut left) = (0, 0, 0);
+        let mut door = None;
+        for rejected in self.which.find(&connections.log).await? {
+            let outcome = match self.way(&rejected, &config.gate) {
+                Err(why) => Err(why),
+                Ok(Way::Inbox) => {
+                    into_the_inbox(&connections.log, &rejected).await?;
+                    queued += 1;
+                    Ok(())
+                }
+                Ok(Way::Door(tenant)) => {
+                    let door = match &door {
+                        Some(door) => door,
+                        None => door.insert(Door::open(config, connections).await?),
+                    };
+                    let outcome = door.take(&tenant, &rejected).await;
+                    taken += usize::from(outcome.is_ok());
+                    outcome
+                }
+            };
+            if let Err(why) = outcome {
+                println!("{} stays: {why}", rejected.record.offset);
+                left += 1;
+            }
         }
-        let record = &rejected.record;
-        let mut headers: Vec<(&str, &[u8])> = record
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_slice()))
-            .collect();
-        if let Some(tenant) = &rejected.tenant
-            && record.header("tenant").is_none()
-        {
-            headers.push(("tenant", tenant.as_bytes()));
+        println!("{queued} records are in the inbox again");
+        if taken > 0 {
+            println!("{taken} records were taken in");
         }
-        let (key, payload) = (record.key.as_slice(), record.payload.as_slice());
-        log.append(NewRecord {
-            topic: topics::INBOX,
-            partition: None,
-            key,
-            payload,
-            headers: &headers,
+        Ok(match (queued + taken, left) {
+            (0, 1..) => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
         })
-        .await?;
-        done += 1;
     }
-    println!("{done} records are in the inbox again");
-    Ok(match (done, left) {
-        (0, 1..) => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
+
+    /// How a record can be taken in, or why it can't.
+    fn way(&self, rejected: &dead::Rejected, gate: &gate::Config) -> Result<Way, String> {
+        if let Some(why) = obstacle(rejected) {
+            return Err(why);
+        }
+        let named = match rejected.record.header("tenant") {
+            Some(name) => Some(String::from_utf8_lossy(name).into_owned()),
+            None => rejected.tenant.clone(),
+        };
+        let Some(name) = named.filter(|name| *name != gate.tenant && !gate.allow_tenants.contains(name))
+        else {
+            return Ok(Way::Inbox);
+        };
+        let tenant = TenantId::parse(&name)
+            .ok_or_else(|| format!("it names {name:?}, which can't be the name of a tenant"))?;
+        match self.allow_tenant.contains(&name) {
+            true => Ok(Way::Door(tenant)),
+            false => Err(format!(
+                "the gate would refuse it again: gate.allow_tenants does not list {name}. Say --allow-tenant {name} if its \
+                 producer may write for that tenant"
+            )),
+        }
+    }
+}
+
+/// How a record can be taken in.
+#[derive(Debug, PartialEq)]
+enum Way {
+    /// By the gate.
+    Inbox,
+    /// By this command, for a tenant that it was told to.
+    Door(TenantId),
+}
+
+async fn into_the_inbox(log: &Log, rejected: &dead::Rejected) -> Result<(), LogError> {
+    let record = &rejected.record;
+    let mut headers: Vec<(&str, &[u8])> = record
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_slice()))
+        .collect();
+    if let Some(tenant) = &rejected.tenant
+        && record.header("tenant").is_none()
+    {
+        headers.push(("tenant", tenant.as_bytes()));
+    }
+    log.append(NewRecord {
+        topic: topics::INBOX,
+        partition: None,
+        key: &record.key,
+        payload: &record.payload,
+        headers: &headers,
     })
+    .await?;
+    Ok(())
 }
 
 /// Why a record can't go into the inbox again, or would only come back.

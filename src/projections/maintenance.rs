@@ -34,11 +34,12 @@ pub async fn run(store: Store, log: Log, progress: Progress, stop: CancellationT
     stop.run_until_cancelled(work).await;
 }
 
-/// Merges every dirty month down to one copy of each record.
+/// Merges every month that has been dirty for a while down to one copy of each record.
 pub async fn clean_months(store: &Store) -> Result<(), StoreError> {
     for month in store.dirty_months().await? {
-        store.clean_month(month).await?;
-        tracing::info!(month, "merged clean");
+        if store.clean_month(month).await? {
+            tracing::info!(month, "merged clean");
+        }
     }
     Ok(())
 }

@@ -6,7 +6,6 @@
 //! first is written, so the new table can be counted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -16,7 +15,6 @@ use super::earlier;
 use super::migrate::{self, EVENTS};
 use super::replay::Replay;
 use super::writer::{Stopped, Writer};
-use crate::clock::Clock;
 use crate::log::{Log, LogError, topics};
 use crate::store::{Store, StoreError};
 
@@ -88,8 +86,6 @@ pub struct Rebuild {
     pub decoder: Decoder,
     /// The log's identity.
     pub log_id: Uuid,
-    /// For the marks on months.
-    pub clock: Arc<dyn Clock>,
     /// Go on when rows of other logs would be lost.
     pub discard_other_logs: bool,
 }
@@ -200,7 +196,7 @@ impl Rebuild {
             for (month, mut rows) in by_month(rows) {
                 rows.retain(|row| !copies.contains(&row.at.offset));
                 if shared && !rows.is_empty() {
-                    self.store.mark_months(&[month], true, self.clock.now()).await?;
+                    self.store.mark_months(&[month]).await?;
                     let held = writer.ask(rows[0].at.partition, rows[0].at.offset).await?;
                     rows.retain(|row| !held.contains(&row.at));
                 }

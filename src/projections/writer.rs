@@ -102,7 +102,7 @@ impl Writer {
     /// Marks a month as dirty, as long as it takes or until the process stops.
     pub async fn mark(&self, month: u32) -> Result<(), Stopped> {
         let mut attempt = 0;
-        while let Err(error) = self.store.mark_months(&[month], true, self.clock.now()).await {
+        while let Err(error) = self.store.mark_months(&[month]).await {
             tracing::warn!(%error, month, "a month can't yet be marked as dirty");
             attempt += 1;
             self.pause(attempt).await?;
@@ -134,7 +134,7 @@ impl Writer {
         let partitions = partitions_of(rows, indexes);
         let mut insert = self
             .store
-            .insert(self.table, &name(&partitions, self.clock.fresh_id()));
+            .insert(self.table, &name(self.log_id, &partitions, self.clock.fresh_id()));
         for index in indexes {
             let row = &rows[*index];
             let version = version_at(row.at.offset.max(0) as u64);
@@ -179,11 +179,12 @@ impl Writer {
         from: i64,
     ) -> Result<HashSet<Position>, StoreError> {
         if let Some(month) = dirty {
-            self.store.mark_months(&[month], true, self.clock.now()).await?;
+            self.store.mark_months(&[month]).await?;
         }
         let mut held = HashSet::new();
         for partition in partitions {
-            self.store.kill_inserts(&format!(".p{partition}.")).await?;
+            let mark = format!(".p{partition}.");
+            self.store.kill_inserts(&prefix(self.log_id), &mark).await?;
             held.extend(self.ask(*partition, from).await?);
         }
         Ok(held)
@@ -214,13 +215,19 @@ impl Writer {
     }
 }
 
-/// Names an insert by the partitions it holds, so that their next owner can end it. A server wants each name once.
-fn name(partitions: &[i32], once: Uuid) -> String {
+/// Names an insert by its log and the partitions it holds, so that their next owner can end it, and nobody else's. A
+/// server wants each name once.
+fn name(log_id: Uuid, partitions: &[i32], once: Uuid) -> String {
     let list: String = partitions
         .iter()
         .map(|partition| format!("p{partition}."))
         .collect();
-    format!("trailhouse-projector.{list}{once}")
+    format!("{}{list}{once}", prefix(log_id))
+}
+
+/// How the names of a log's inserts begin.
+fn prefix(log_id: Uuid) -> String {
+    format!("trailhouse-projector.{log_id}.")
 }
 
 /// Kafka numbers partitions from 0; no topic comes near 65,536 of them.
@@ -240,8 +247,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_insert_is_found_by_each_of_its_partitions() {
-        let name = name(&[1, 12], Uuid::nil());
+    fn an_insert_is_found_by_its_log_and_each_of_its_partitions() {
+        let name = name(Uuid::from_u128(7), &[1, 12], Uuid::nil());
+        assert!(
+            name.starts_with(&prefix(Uuid::from_u128(7))) && !name.starts_with(&prefix(Uuid::from_u128(8)))
+        );
         assert!(name.contains(".p1.") && name.contains(".p12.") && !name.contains(".p2."));
     }
 }

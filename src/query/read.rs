@@ -9,6 +9,7 @@
 //! one that wins, so they need no `FINAL`, which in 26.5 can't read backwards; counting needs it, in months that are
 //! marked.
 
+mod places;
 mod row;
 mod turns;
 
@@ -76,11 +77,12 @@ pub struct Queries {
 impl Queries {
     /// Over a store; cursors are sealed with `cursor_key`.
     pub fn new(store: Store, cursor_key: Key, clock: Arc<dyn Clock>) -> Self {
+        let turns = Turns::new(store.searches_at_once(), store.query_timeout());
         Self {
             store,
             cursor_key,
             clock,
-            turns: Turns::new(),
+            turns,
         }
     }
 
@@ -214,7 +216,7 @@ impl Queries {
             let mut sql = Statement::new();
             sql.push(PAGE_COLUMNS);
             rest(&mut sql);
-            let rows = self.rows(sql).await?;
+            let rows = self.rows(scope, sql).await?;
             let places: Vec<Place> = rows
                 .iter()
                 .map(|(_, event)| (event.time, event.event_id))
@@ -228,7 +230,9 @@ impl Queries {
         rest(&mut sql);
         let mut keys = self
             .turns
-            .ask(sql, |sql| async move { self.store.rows::<KeyRow>(&sql).await })
+            .ask(scope.tenant(), sql, |sql| async move {
+                self.store.rows::<KeyRow>(&sql).await
+            })
             .await?;
         let has_more = keys.len() > limit;
         keys.truncate(limit);
@@ -281,7 +285,7 @@ impl Queries {
             Value::texts(keys.iter().map(|key| key.event_id.to_string())),
         );
         read_near(&mut sql);
-        self.rows(sql).await
+        self.rows(scope, sql).await
     }
 
     async fn count(&self, scope: &Scope, filter: &Filter) -> Result<Count, QueryError> {
@@ -297,7 +301,9 @@ impl Queries {
             .push(")");
         let rows = self
             .turns
-            .ask(sql, |sql| async move { self.store.rows::<CountRow>(&sql).await })
+            .ask(scope.tenant(), sql, |sql| async move {
+                self.store.rows::<CountRow>(&sql).await
+            })
             .await?;
         let events = rows.first().map_or(0, |row| row.events);
         Ok(Count {
@@ -326,14 +332,14 @@ impl Queries {
         which(&mut sql);
         sql.push(" LIMIT ").bind("UInt16", Value::number(COPIES_MAX));
         read_near(&mut sql);
-        let events = winners(self.rows(sql).await?);
+        let events = winners(self.rows(scope, sql).await?);
         Ok(events
             .into_values()
             .map(|(_, event)| event)
             .max_by_key(|event| (event.time, event.event_id)))
     }
 
-    async fn rows(&self, sql: Statement) -> Result<Vec<(u64, Event)>, QueryError> {
+    async fn rows(&self, scope: &Scope, sql: Statement) -> Result<Vec<(u64, Event)>, QueryError> {
         let ask = |sql| async move {
             let mut rows = Vec::new();
             self.store
@@ -344,7 +350,7 @@ impl Queries {
                 .await?;
             Ok(rows)
         };
-        self.turns.ask(sql, ask).await
+        self.turns.ask(scope.tenant(), sql, ask).await
     }
 }
 

@@ -12,13 +12,15 @@ use super::block::Block;
 use super::row::{EventRow, FIRST_VERSION};
 use super::statement::{Statement, Value};
 use super::{Store, StoreError};
-use crate::clock::Timestamp;
 
 /// For table definitions and merges, which may have to wait for others.
 const SLOW: Duration = Duration::from_secs(600);
 /// For the rows of an insert to be taken, and for its end to be confirmed.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
 const END_WITHIN: Duration = Duration::from_secs(120);
+/// Seconds after which what a month was marked for has been written or given up: twice the two above.
+const SETTLED_AFTER: i64 = 300;
+
 /// Bytes of rows that are gathered before they are sent.
 const BLOCK_BYTES: usize = 4 << 20;
 
@@ -79,11 +81,13 @@ impl Store {
         }
     }
 
-    /// Ends the inserts whose query id holds `mark`, and waits until they have ended.
-    pub async fn kill_inserts(&self, mark: &str) -> Result<(), StoreError> {
+    /// Ends the inserts whose query id begins so and holds `mark` behind it, and waits until they have ended.
+    pub async fn kill_inserts(&self, begins: &str, mark: &str) -> Result<(), StoreError> {
         let mut statement = Statement::new();
         statement
-            .push("KILL QUERY WHERE position(query_id, ")
+            .push("KILL QUERY WHERE startsWith(query_id, ")
+            .bind("String", Value::text(begins))
+            .push(") AND position(query_id, ")
             .bind("String", Value::text(mark))
             .push(") > 0 SYNC");
         self.run_slowly(&statement).await
@@ -172,33 +176,48 @@ impl Store {
             .collect())
     }
 
-    /// Merges a month down to one copy of each record, then marks it as clean, unless it was marked again since.
-    pub async fn clean_month(&self, month: u32) -> Result<(), StoreError> {
-        let marked_at = self.marked_at(month).await?;
+    /// Merges a month down to one copy of each record, then marks it as clean, unless it was marked again since. False
+    /// where it was marked too recently: what it was marked for may not be in the table yet.
+    pub async fn clean_month(&self, month: u32) -> Result<bool, StoreError> {
+        let Some(marked_at) = self.settled_mark(month).await? else {
+            return Ok(false);
+        };
         let mut statement = Statement::new();
         statement
             .push("OPTIMIZE TABLE events PARTITION ")
             .bind("UInt32", Value::number(month))
             .push(" FINAL");
         self.run_slowly(&statement).await?;
-        self.mark_months(&[month], false, Timestamp::from_micros(marked_at + 1))
-            .await
+        // Above the mark that was read, and below any that came after it.
+        let mut statement = Statement::new();
+        statement
+            .push("INSERT INTO dirty_months (month, dirty, marked_at) SELECT ")
+            .bind("UInt32", Value::number(month))
+            .push(", false, fromUnixTimestamp64Micro(")
+            .bind("Int64", Value::number(marked_at + 1))
+            .push(")");
+        self.execute(&statement).await?;
+        Ok(true)
     }
 
-    async fn marked_at(&self, month: u32) -> Result<i64, StoreError> {
+    /// When the month was last marked, by ClickHouse's clock, where that is long enough ago.
+    async fn settled_mark(&self, month: u32) -> Result<Option<i64>, StoreError> {
         #[derive(Row, Deserialize)]
         struct Marked {
             at: i64,
+            seconds_ago: i64,
         }
         let mut statement = Statement::new();
         statement
-            .push("SELECT toUnixTimestamp64Micro(max(marked_at)) AS at FROM dirty_months WHERE month = ")
+            .push("SELECT toUnixTimestamp64Micro(max(marked_at)) AS at, ")
+            .push("dateDiff('second', max(marked_at), now64(6, 'UTC')) AS seconds_ago ")
+            .push("FROM dirty_months WHERE month = ")
             .bind("UInt32", Value::number(month));
-        Ok(self
-            .rows::<Marked>(&statement)
-            .await?
+        let marked = self.rows::<Marked>(&statement).await?;
+        let settled = marked
             .first()
-            .map_or(0, |marked| marked.at))
+            .filter(|marked| marked.seconds_ago >= SETTLED_AFTER);
+        Ok(settled.map(|marked| marked.at))
     }
 
     async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {

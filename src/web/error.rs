@@ -235,7 +235,8 @@ impl From<QueryError> for ApiError {
             ),
             QueryError::Busy => Self::unavailable(
                 "too_busy",
-                "The search takes long, and others that do are running. Come back later, or narrow it with from and to.",
+                "Too many searches are running, or too many that take as long as this one. Come back later, or narrow it with from \
+                 and to.",
                 Duration::from_secs(5),
             ),
             QueryError::Unavailable => Self::unavailable(

@@ -119,6 +119,17 @@ async fn a_trusted_proxy_speaks_for_its_callers_and_nobody_becomes_this_machine(
             "{forwarded}"
         );
     }
+    let ready = async |headers: &[(&str, &str)]| {
+        stranger
+            .send(Method::GET, "/readyz", headers, "")
+            .await
+            .expect(200)
+    };
+    assert!(ready(&[]).await["log_id"].is_string());
+    let told = ready(&[("x-forwarded-for", "203.0.113.7")]).await;
+    let well = json!({"log": {"ok": true}, "clickhouse": {"ok": true}, "disk": {"ok": true}});
+    assert_eq!(told, json!({"status": "ready", "checks": well}));
+
     let wrong = json!({"username": "admin", "password": "not the password"}).to_string();
     let headers = [
         ("content-type", "application/json"),

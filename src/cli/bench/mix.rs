@@ -5,9 +5,13 @@
 //! them from the server. All are written straight into the request, without a tree in between, so that making them
 //! costs a few per cent of what taking them costs.
 
+mod write;
+
 use clap::ValueEnum;
 
 use crate::clock::Timestamp;
+pub(super) use write::Random;
+use write::{push_address, push_hex, push_id, push_number, put};
 
 const PEOPLE: u64 = 2_000;
 const THINGS: u64 = 50_000;
@@ -300,79 +304,6 @@ impl Maker {
 
 fn name(person: u64) -> &'static str {
     FIRST[person as usize / LAST.len() % FIRST.len()]
-}
-
-fn put(out: &mut Vec<u8>, parts: &[&str]) {
-    parts
-        .iter()
-        .for_each(|part| out.extend_from_slice(part.as_bytes()));
-}
-
-fn push_number(number: u64, width: usize, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; 20];
-    let (mut at, mut rest) = (digits.len(), number);
-    while rest > 0 {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    out.extend_from_slice(&digits[at.min(digits.len() - width.clamp(1, 20))..]);
-}
-
-fn push_hex(number: u64, width: usize, out: &mut Vec<u8>) {
-    out.extend(
-        (0..width)
-            .rev()
-            .map(|digit| b"0123456789abcdef"[(number >> (digit * 4) & 15) as usize]),
-    );
-}
-
-fn push_address(address: u64, out: &mut Vec<u8>) {
-    let spread = address.wrapping_mul(2_654_435_761);
-    out.extend_from_slice(b"10.");
-    push_number(spread >> 8 & 255, 1, out);
-    out.push(b'.');
-    push_number(spread >> 16 & 255, 1, out);
-    out.push(b'.');
-    push_number(1 + address % 254, 1, out);
-}
-
-/// A UUID of a version, its first 48 bits given.
-fn push_id(version: u64, first: u64, random: &mut Random, out: &mut Vec<u8>) {
-    let rest = random.next();
-    push_hex(first >> 16 & 0xffff_ffff, 8, out);
-    out.push(b'-');
-    push_hex(first & 0xffff, 4, out);
-    out.push(b'-');
-    push_hex(version << 12 | random.next() & 0xfff, 4, out);
-    out.push(b'-');
-    push_hex(0x8000 | rest >> 50, 4, out);
-    out.push(b'-');
-    push_hex(rest & 0xffff_ffff_ffff, 12, out);
-}
-
-/// xorshift64*: a few instructions a number, the same row of numbers for the same seed.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
-    }
-
-    pub(super) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len() as u64) as usize]
-    }
 }
 
 #[cfg(test)]

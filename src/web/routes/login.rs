@@ -30,7 +30,10 @@ pub(super) async fn login(
     client: Client,
     JsonBody(login): JsonBody<Login>,
 ) -> Result<Response, ApiError> {
-    let tokens = state.auth.login(&login.username, login.password).await;
+    let tokens = state
+        .auth
+        .login(client.address, &login.username, login.password)
+        .await;
     let tokens = tokens.inspect_err(|error| {
         // The name stays out: people type passwords there.
         tracing::info!(client = %client.address, %error, "a login was refused");

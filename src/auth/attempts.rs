@@ -1,0 +1,298 @@
+//! What keeps guessing slow, and memory bounded.
+//!
+//! Wrong passwords are counted by the user they are for and by the address they come from: who has many addresses is
+//! held up by the one, who tries many users by the other. Either would let a stranger keep a user out, or one colleague
+//! an office. So an address from which a user has logged in is known for this user: what comes from there is counted
+//! by itself, and nobody else's attempts hold it up. Users that don't exist are counted alike.
+//!
+//! Argon2 takes 19 MiB and 20 ms, so only a few run at once; further attempts wait in a bounded line and are turned away
+//! when it is full.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{AuthError, Config};
+
+/// How many attempts wait for their turn; at 20 ms each on two threads the last waits 0.6 s.
+const WAITING_MAX: usize = 64;
+/// How many names, or addresses, with wrong passwords are kept before old ones are let go.
+const KEYS_MAX: usize = 10_000;
+/// How many addresses of a user are known; the oldest is forgotten.
+const KNOWN_MAX: usize = 8;
+
+/// The counts of one instance.
+pub(super) struct Attempts {
+    all: DefaultDirectRateLimiter,
+    by_user: Wrong<User>,
+    by_address: Wrong<IpAddr>,
+    known: Mutex<HashMap<String, VecDeque<IpAddr>>>,
+    running: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+/// Whom an attempt is for: by a known address of the user's, or by all others together.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct User {
+    name: String,
+    known: Option<IpAddr>,
+}
+
+/// An attempt that may be made.
+pub(super) struct Attempt {
+    user: User,
+    from: IpAddr,
+}
+
+impl Attempts {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            all: RateLimiter::direct(Quota::per_second(some(config.logins_per_second))),
+            by_user: Wrong::new(config.wrong_passwords_per_minute),
+            by_address: Wrong::new(config.wrong_passwords_per_minute_by_address),
+            known: Mutex::default(),
+            running: Arc::new(Semaphore::new(config.password_checks_at_once.max(1))),
+            waiting: Semaphore::new(WAITING_MAX),
+        }
+    }
+
+    /// That an attempt for this name may be made from there now.
+    pub(super) fn admit(&self, name: &str, from: IpAddr) -> Result<Attempt, AuthError> {
+        let from = network(from);
+        let known = held(&self.known)
+            .get(name)
+            .is_some_and(|known| known.contains(&from));
+        let user = User {
+            name: name.to_owned(),
+            known: known.then_some(from),
+        };
+        self.by_user.admit(&user)?;
+        if !known {
+            self.by_address.admit(&from)?;
+        }
+        self.all
+            .check()
+            .map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))?;
+        Ok(Attempt { user, from })
+    }
+
+    /// Counts a wrong password.
+    pub(super) fn note_wrong(&self, attempt: &Attempt) {
+        self.by_user.note(&attempt.user);
+        if attempt.user.known.is_none() {
+            self.by_address.note(&attempt.from);
+        }
+    }
+
+    /// Knows the address from now on.
+    pub(super) fn note_right(&self, attempt: Attempt) {
+        if attempt.user.known.is_some() {
+            return;
+        }
+        let mut known = held(&self.known);
+        // Only users that exist log in, so this is as good as never full.
+        if known.len() >= KEYS_MAX && !known.contains_key(&attempt.user.name) {
+            known.clear();
+        }
+        let addresses = known.entry(attempt.user.name).or_default();
+        // Two at once may both have come from nowhere known.
+        addresses.retain(|known| *known != attempt.from);
+        addresses.push_back(attempt.from);
+        if addresses.len() > KNOWN_MAX {
+            addresses.pop_front();
+        }
+    }
+
+    /// A turn to run argon2, in order of arrival.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthError> {
+        let _waiting = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| too_many(Duration::from_secs(1)))?;
+        self.running
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| AuthError::Unavailable)
+    }
+
+    /// Runs argon2 off the async threads, when its turn has come.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AuthError> {
+        let turn = self.turn().await?;
+        // The turn ends with the work, also when nobody waits for its result any more.
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| AuthError::Unavailable)
+    }
+}
+
+/// Wrong passwords by a key.
+struct Wrong<K: Clone + Eq + Hash> {
+    counts: DefaultKeyedRateLimiter<K>,
+    blocked: Mutex<HashMap<K, Instant>>,
+}
+
+impl<K: Clone + Eq + Hash> Wrong<K> {
+    fn new(per_minute: u32) -> Self {
+        Self {
+            counts: RateLimiter::keyed(Quota::per_minute(some(per_minute))),
+            blocked: Mutex::default(),
+        }
+    }
+
+    fn admit(&self, key: &K) -> Result<(), AuthError> {
+        let blocked = held(&self.blocked);
+        let left = blocked
+            .get(key)
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        left.filter(|left| !left.is_zero())
+            .map_or(Ok(()), |left| Err(too_many(left)))
+    }
+
+    /// When there were too many, the key is blocked until the next one is due.
+    fn note(&self, key: &K) {
+        self.forget();
+        let Err(until) = self.counts.check_key(key) else {
+            return;
+        };
+        let (now, left) = (
+            Instant::now(),
+            until.wait_time_from(DefaultClock::default().now()),
+        );
+        let mut blocked = held(&self.blocked);
+        if blocked.len() >= KEYS_MAX {
+            blocked.retain(|_, until| *until > now);
+        }
+        blocked.insert(key.clone(), now + left);
+    }
+
+    /// Lets go of what nobody tried of late. What stays is bounded by the logins a second.
+    fn forget(&self) {
+        if self.counts.len() >= KEYS_MAX {
+            self.counts.retain_recent();
+            self.counts.shrink_to_fit();
+        }
+    }
+}
+
+/// What one party has of addresses: of IPv6 it is a network of 64 bits at least.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address => address,
+    }
+}
+
+fn some(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
+}
+
+fn too_many(retry_after: Duration) -> AuthError {
+    AuthError::TooMany {
+        retry_after: retry_after.max(Duration::from_secs(1)),
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use confique::Config as _;
+
+    use super::*;
+
+    fn attempts() -> Attempts {
+        let mut config = Config::builder().load().unwrap();
+        config.wrong_passwords_per_minute = 3;
+        config.wrong_passwords_per_minute_by_address = 6;
+        config.logins_per_second = 100_000;
+        Attempts::new(&config)
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([203, 0, 113, last])
+    }
+
+    /// Whether a wrong password may be tried; it is counted.
+    fn wrong(attempts: &Attempts, name: &str, from: IpAddr) -> bool {
+        let admitted = attempts.admit(name, from);
+        admitted.map(|attempt| attempts.note_wrong(&attempt)).is_ok()
+    }
+
+    fn right(attempts: &Attempts, name: &str, from: IpAddr) -> bool {
+        let admitted = attempts.admit(name, from);
+        admitted.map(|attempt| attempts.note_right(attempt)).is_ok()
+    }
+
+    #[test]
+    fn many_addresses_do_not_help_against_one_user() {
+        let attempts = attempts();
+        let tried = (0..100)
+            .filter(|n| wrong(&attempts, "admin", address(*n)))
+            .count();
+        // The fourth is the one too many.
+        assert_eq!(tried, 4);
+        assert!(!right(&attempts, "admin", address(200)), "nobody knows this one");
+        assert!(right(&attempts, "ada", address(0)));
+    }
+
+    #[test]
+    fn many_users_do_not_help_from_one_address() {
+        let attempts = attempts();
+        let tried = (0..100)
+            .filter(|n| wrong(&attempts, &format!("user-{n}"), address(1)))
+            .count();
+        assert_eq!(tried, 7);
+        assert!(right(&attempts, "ada", address(2)));
+        let neighbours = (0..100u128).filter(|n| {
+            let from = Ipv6Addr::from_bits(0x2001_0db8 << 96 | n);
+            wrong(&attempts, &format!("other-{n}"), from.into())
+        });
+        assert_eq!(neighbours.count(), 7);
+    }
+
+    #[test]
+    fn where_a_user_has_logged_in_nobody_elses_attempts_hold_it_up() {
+        let attempts = attempts();
+        assert!(right(&attempts, "admin", address(1)));
+        for n in 0..100 {
+            // From everywhere against the user, and from the same office against others.
+            wrong(&attempts, "admin", address(100 + n));
+            wrong(&attempts, &format!("user-{n}"), address(1));
+        }
+        assert!(!right(&attempts, "admin", address(2)) && !right(&attempts, "ada", address(1)));
+        assert!(right(&attempts, "admin", address(1)));
+        // Known is not trusted: guessing from there is counted as anywhere.
+        let tried = (0..100).filter(|_| wrong(&attempts, "admin", address(1))).count();
+        assert_eq!(tried, 4);
+    }
+
+    #[test]
+    fn of_a_users_addresses_a_few_are_known() {
+        let attempts = attempts();
+        for n in 0..=KNOWN_MAX as u8 {
+            assert!(right(&attempts, "ada", address(n)));
+        }
+        let both = [1, 2].map(|_| attempts.admit("bob", address(1)).ok().unwrap());
+        both.into_iter().for_each(|attempt| attempts.note_right(attempt));
+        assert_eq!(held(&attempts.known)["bob"].len(), 1);
+        assert_eq!(held(&attempts.known)["ada"].len(), KNOWN_MAX);
+        assert!(!held(&attempts.known)["ada"].contains(&address(0)));
+    }
+}

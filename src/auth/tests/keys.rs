@@ -1,0 +1,97 @@
+//! API keys, and requests that are repeated.
+
+use super::manage::ManageError;
+use super::*;
+use crate::control::{Permission, Refusal};
+
+#[tokio::test]
+async fn an_api_key_counts_until_it_is_revoked_or_expires() {
+    let fixture = begun().await;
+    let end = Timestamp::from_millis(1_700_000_000_000).plus(Duration::from_secs(10));
+    let (id, text) = fixture.key(&[Role::Ingest], None).await;
+    let (_, short) = fixture.key(&[Role::Auditor], Some(end)).await;
+    for header in [text.clone(), format!("Bearer {text}")] {
+        let principal = fixture.asks(&header).unwrap();
+        assert_eq!(
+            (principal.key_id(), principal.kind()),
+            (Some(&*id), PrincipalKind::Key)
+        );
+        assert!(principal.can(Permission::Write) && !principal.can(Permission::Read));
+    }
+    let mut wrong = text.clone();
+    let last = wrong.pop().unwrap();
+    wrong.push(if last == 'a' { 'b' } else { 'a' });
+    let longer = format!("{text}a");
+    let moved = text.replace(&id, "0000000000000000");
+    for wrong in [&wrong, &longer, &moved, &text[..text.len() - 1]] {
+        assert_eq!(fixture.asks(wrong), Err(AuthError::Invalid));
+    }
+    assert!(fixture.asks(&short).is_ok());
+    fixture.clock.advance(Duration::from_secs(10));
+    assert_eq!(fixture.asks(&short), Err(AuthError::Invalid));
+    fixture.submit(1, &id, Command::RevokeKey).await;
+    assert_eq!(fixture.asks(&text), Err(AuthError::Invalid));
+    let log: String = fixture
+        .journal
+        .records()
+        .iter()
+        .map(|r| String::from_utf8_lossy(&r.payload).into_owned())
+        .collect();
+    assert!(
+        log.contains(&id) && !log.contains(text.rsplit('_').next().unwrap()),
+        "the log has no key in the clear"
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() {
+    let fixture = begun().await;
+    let by = fixture.admin().await;
+    let request = Uuid::from_u128(5);
+    let (id, text) = fixture
+        .auth
+        .create_key(&by, request, new_key(&[Role::Ingest], None))
+        .await
+        .unwrap();
+    let (again, nothing) = fixture
+        .auth
+        .create_key(&by, request, new_key(&[Role::Ingest], None))
+        .await
+        .unwrap();
+    assert_eq!(id, again);
+    assert!(text.is_some() && nothing.is_none());
+    assert!(fixture.asks(text.unwrap().expose_secret()).is_ok());
+    let new = || NewUser {
+        name: "ann".into(),
+        tenant: TenantId::default_tenant(),
+        roles: Roles::of(&[Role::User]),
+        password: PASSWORD.into(),
+    };
+    let first = fixture.auth.create_user(&by, request_of(6), new()).await.unwrap();
+    assert_eq!(
+        fixture.auth.create_user(&by, request_of(6), new()).await.unwrap(),
+        first
+    );
+    let taken = fixture
+        .auth
+        .create_user(&by, request_of(7), new())
+        .await
+        .unwrap_err();
+    assert!(matches!(taken, ManageError::Refused(Refusal::NameTaken)));
+    let weak = NewUser {
+        password: "short".into(),
+        ..new()
+    };
+    let weak = fixture
+        .auth
+        .create_user(&by, request_of(8), weak)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(weak, ManageError::Control(crate::control::ControlError::Invalid(problems)) if problems[0].field == "/password")
+    );
+}
+
+fn request_of(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
