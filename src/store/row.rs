@@ -4,10 +4,15 @@
 //! reading borrows from the answer's buffer and [`EventRow::into_event`] takes what it keeps. The columns and their
 //! ways of saying "nobody said" (an empty text, `::`) are those of `projections/0001_events.sql`.
 
+mod codes;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clickhouse::Row;
+use codes::{bytes, outcome, outcome_code, severity, severity_code, time_from, time_from_code};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -15,7 +20,7 @@ use uuid::Uuid;
 use super::details;
 use super::original::Beside;
 use crate::clock::Timestamp;
-use crate::event::{Actor, Event, Json, Outcome, Raw, Resource, Severity, Source, TenantId, TimeFrom};
+use crate::event::{Actor, Event, Json, Raw, Resource, Source, TenantId};
 
 /// Version of the record at offset 0; the record at offset `o` has `FIRST_VERSION - o`, so that the first copy wins.
 pub const FIRST_VERSION: u64 = 1 << 62;
@@ -291,182 +296,4 @@ fn raw(bytes: Cow<'_, [u8]>, digest: &[u8], redacted: &[Cow<'_, str>]) -> Result
         sha256,
         redacted,
     }))
-}
-
-const fn time_from_code(from: TimeFrom) -> i8 {
-    match from {
-        TimeFrom::Client => 0,
-        TimeFrom::Id => 1,
-        TimeFrom::Received => 2,
-    }
-}
-
-const fn time_from(code: i8) -> Option<TimeFrom> {
-    match code {
-        0 => Some(TimeFrom::Client),
-        1 => Some(TimeFrom::Id),
-        2 => Some(TimeFrom::Received),
-        _ => None,
-    }
-}
-
-const fn severity_code(severity: Severity) -> i8 {
-    match severity {
-        Severity::Info => 1,
-        Severity::Warning => 2,
-        Severity::Error => 3,
-        Severity::Critical => 4,
-    }
-}
-
-fn severity(code: i8) -> Option<Severity> {
-    Severity::ALL
-        .into_iter()
-        .find(|severity| severity_code(*severity) == code)
-}
-
-const fn outcome_code(outcome: Outcome) -> i8 {
-    match outcome {
-        Outcome::Unknown => 0,
-        Outcome::Success => 1,
-        Outcome::Failure => 2,
-    }
-}
-
-fn outcome(code: i8) -> Option<Outcome> {
-    Outcome::ALL
-        .into_iter()
-        .find(|outcome| outcome_code(*outcome) == code)
-}
-
-/// Bytes that are no text, as a `String` column takes them.
-mod bytes {
-    use std::borrow::Cow;
-    use std::fmt;
-
-    use serde::de::{Deserializer, Error, Visitor};
-    use serde::ser::Serializer;
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub fn deserialize<'de: 'a, 'a, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Cow<'a, [u8]>, D::Error> {
-        struct Borrowed;
-
-        impl<'de> Visitor<'de> for Borrowed {
-            type Value = &'de [u8];
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-                Ok(bytes)
-            }
-        }
-
-        deserializer.deserialize_bytes(Borrowed).map(Cow::Borrowed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::option;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn some_text() -> impl Strategy<Value = Option<String>> {
-        option::of("[a-zé%'\" -]{1,8}")
-    }
-
-    fn some_json() -> impl Strategy<Value = Option<Json>> {
-        option::of(prop_oneof![
-            Just("{}"),
-            Just(r#"{"a":{"b":[1,"x"]},"n":1.10}"#),
-            Just(r#"{"":"","k.e":[{}],"é":null}"#),
-        ])
-        .prop_map(|text| text.map(|text| Json::from_compact(text.to_owned())))
-    }
-
-    fn some_raw() -> impl Strategy<Value = Option<Raw>> {
-        option::of((prop::collection::vec(any::<u8>(), 1..20), any::<bool>())).prop_map(|raw| {
-            raw.map(|(bytes, whole)| Raw {
-                sha256: if whole {
-                    Sha256::digest(&bytes).into()
-                } else {
-                    [7; 32]
-                },
-                redacted: if whole {
-                    Vec::new()
-                } else {
-                    vec!["/password".to_owned()]
-                },
-                bytes,
-            })
-        })
-    }
-
-    prop_compose! {
-        fn any_event()(
-            texts in prop::collection::vec(some_text(), 16),
-            jsons in prop::collection::vec(some_json(), 4),
-            tags in prop::collection::vec("[a-z]{0,3}", 0..3),
-            raw in some_raw(),
-            ip in option::of(prop_oneof![
-                any::<u32>().prop_map(|ip| IpAddr::V4(ip.into())),
-                (1u128 << 64..).prop_map(|ip| IpAddr::V6(ip.into())),
-            ]),
-            (time, received, time_offset) in (0..4_000_000_000_000_000i64, any::<i64>(), option::of(-900i16..900)),
-            (id, severity, outcome, from) in (any::<u128>(), 0..4usize, 0..3usize, 0..3i8),
-        ) -> Event {
-            let mut texts = texts.into_iter();
-            let mut text = || texts.next().flatten();
-            let mut jsons = jsons.into_iter();
-            let mut json = || jsons.next().flatten();
-            Event {
-                event_id: Uuid::from_u128(id),
-                source_event_id: text(),
-                tenant_id: TenantId::default_tenant(),
-                time: Timestamp::from_micros(time),
-                time_offset,
-                time_from: time_from(from).unwrap(),
-                received_at: Timestamp::from_micros(received),
-                event_type: text().unwrap_or_default(),
-                action: text(),
-                severity: Severity::ALL[severity],
-                outcome: Outcome::ALL[outcome],
-                actor: Actor {
-                    id: text(), kind: text(), name: text(), email: text(), session_id: text(), ip, user_agent: text(),
-                },
-                resource: Resource { kind: text(), id: text(), name: text() },
-                message: text(),
-                before: json(),
-                after: json(),
-                details: json(),
-                request_id: text(),
-                trace_id: text(),
-                tags,
-                source: Source { kind: "http".to_owned(), id: text(), provenance: json() },
-                raw,
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn an_event_comes_back_from_its_row(event in any_event()) {
-            let row = EventRow::from_event(&event, Uuid::nil(), 3, version_at(9));
-            prop_assert_eq!(row.clone().into_event(), Ok(event.clone()));
-        }
-    }
-
-    #[test]
-    fn versions_fall_as_offsets_rise_and_replacements_stand_above() {
-        assert!(version_at(0) > version_at(1));
-        assert!(REPLACING_VERSION > version_at(0));
-    }
 }
