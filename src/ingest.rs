@@ -173,7 +173,7 @@ impl Ingest {
     async fn append(&self, checked: Vec<Checked>) -> Vec<Result<Receipt, ItemError>> {
         let parts = &self.inner.parts;
         let started = Instant::now();
-        let mut batch = parts.log.append_all();
+        let mut batch = parts.log.append_all(topics::EVENTS);
         let mut outcomes = Vec::with_capacity(checked.len());
         let mut waiting = Vec::with_capacity(checked.len());
         let mut payload = Vec::with_capacity(1024);
@@ -266,7 +266,6 @@ pub fn reason(refusal: &Refusal) -> Reason {
 
 fn record_of<'a>(event: &'a Event, payload: &'a [u8], unchecked: bool) -> NewRecord<'a> {
     NewRecord {
-        topic: topics::EVENTS,
         partition: None,
         key: event.event_id.as_bytes(),
         payload,

@@ -127,14 +127,13 @@ async fn replay(log: &Log, found: Vec<dead::Rejected>) -> anyhow::Result<ExitCod
             headers.push(("tenant", tenant.as_bytes()));
         }
         let (key, payload) = (record.key.as_slice(), record.payload.as_slice());
-        log.append(NewRecord {
-            topic: topics::INBOX,
+        let again = NewRecord {
             partition: None,
             key,
             payload,
             headers: &headers,
-        })
-        .await?;
+        };
+        log.append(topics::INBOX, again).await?;
         done += 1;
     }
     println!("{done} records are in the inbox again");

@@ -1,7 +1,10 @@
-//! Writing: one idempotent producer, acknowledged by all in-sync replicas.
+//! Writing a topic: an idempotent producer, acknowledged by all in-sync replicas.
 //!
 //! A thread takes round after round from the [`queue`](super::queue) and hands the records to librdkafka, which tells of
 //! each by number: a thousand events cost a thousand small boxes and one wake-up, not a thousand channels.
+//!
+//! A round that is not answered soon waits for a leader that is away, or for a slow one. What comes meanwhile for the
+//! other partitions goes out beside it.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,14 +20,15 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::batch::Outgoing;
 use super::client::{describe, is_too_large, misconfigured};
-use super::queue::{Queue, Reply};
+use super::queue::{Queue, Reply, Waiting};
 use super::{LogError, Position};
 
 /// How long the records of a round are tried again that librdkafka can't take yet.
 const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 const TRY_AGAIN: Duration = Duration::from_millis(5);
-/// While a round takes longer, those that wait behind it are looked at so often.
-const LOOK_UP: Duration = Duration::from_millis(300);
+/// While a round takes longer, another one goes out beside it so often. Not sooner: where the brokers are merely slow,
+/// librdkafka's thread would spin (most of a core beside a broker that hangs, nothing beside one that is gone).
+const LATE: Duration = Duration::from_secs(1);
 
 /// The door to the thread that writes.
 pub(super) struct Producer {
@@ -33,12 +37,14 @@ pub(super) struct Producer {
 
 /// What that thread works with.
 struct Sender {
+    topic: String,
     config: ClientConfig,
     producer: ThreadedProducer<Acks>,
 }
 
 impl Producer {
-    pub(super) fn new(client: &ClientConfig) -> Result<Self, LogError> {
+    /// A writer of the topic with this name on the brokers, with room for so much.
+    pub(super) fn new(client: &ClientConfig, topic: String, room_kib: usize) -> Result<Self, LogError> {
         let mut config = client.clone();
         for (name, value) in [
             ("enable.idempotence", "true"),
@@ -60,24 +66,23 @@ impl Producer {
             }
         }
         let producer = create(&config)?;
-        let sender = Sender { config, producer };
-        let queue = Arc::new(Queue::new());
+        let name = format!("append {topic}");
+        let sender = Sender {
+            topic,
+            config,
+            producer,
+        };
+        let queue = Arc::new(Queue::new(room_kib));
         let rounds = queue.clone();
         thread::Builder::new()
-            .name("append".to_owned())
+            .name(name)
             .spawn(move || sender.run(&rounds))
             .map_err(|error| LogError::Unavailable(format!("no thread for writing: {error}")))?;
         Ok(Self { queue })
     }
 
-    pub(super) fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    pub(super) fn flush(&self, within: Duration) {
-        if !self.queue.drain(within) {
-            tracing::warn!("records were still waiting for the log at the end");
-        }
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        self.queue.clone()
     }
 }
 
@@ -89,19 +94,57 @@ impl Drop for Producer {
 
 impl Sender {
     fn run(mut self, queue: &Queue) {
-        while let Some(batches) = queue.next_round() {
+        while let Some(round) = queue.next_round() {
             self.replace_if_broken();
-            let deadline = Instant::now() + TAKEN_WITHIN;
-            for batch in batches {
-                let (mut records, reply) = batch.begin();
-                for (index, record) in records.take().enumerate() {
-                    let reply = reply.clone();
-                    hand_over(&self.producer, record, Ticket { reply, index }, deadline);
-                }
+            self.send(round);
+            while !sent_and_answered(&self.producer, LATE) {
+                self.send(queue.another_round());
             }
-            while !sent_and_answered(&self.producer, LOOK_UP) {
-                queue.expire();
+        }
+    }
+
+    fn send(&self, round: Vec<Waiting>) {
+        let deadline = Instant::now() + TAKEN_WITHIN;
+        for batch in round {
+            let (mut records, reply) = batch.begin();
+            for (index, record) in records.take().enumerate() {
+                let reply = reply.clone();
+                self.hand_over(record, Ticket { reply, index }, deadline);
             }
+        }
+    }
+
+    /// Gives one record to librdkafka. What it does not take is tried again until `deadline`, and then answered.
+    fn hand_over(&self, record: Outgoing<'_>, ticket: Ticket, deadline: Instant) {
+        let mut base = to_base(&self.topic, record, ticket);
+        loop {
+            let (error, unsent) = match self.producer.send(base) {
+                Ok(()) => return,
+                Err(refused) => refused,
+            };
+            let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            let is_unheard_of = is_unheard_of(&error);
+            if !(is_full || is_unheard_of) || Instant::now() >= deadline {
+                let ticket = unsent.delivery_opaque;
+                ticket.reply.answer(ticket.index, Err(classify(&error)));
+                return;
+            }
+            if is_unheard_of {
+                self.ask_for_the_topic();
+            }
+            thread::sleep(TRY_AGAIN);
+            base = unsent;
+        }
+    }
+
+    /// Asking the brokers about a topic makes librdkafka learn of it.
+    fn ask_for_the_topic(&self) {
+        let asked = self
+            .producer
+            .client()
+            .fetch_metadata(Some(&self.topic), Duration::from_secs(1));
+        if let Err(error) = asked {
+            tracing::debug!(error = describe(&error), "the brokers can't be asked for a topic");
         }
     }
 
@@ -132,30 +175,6 @@ fn sent_and_answered(producer: &ThreadedProducer<Acks>, within: Duration) -> boo
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// Gives one record to librdkafka. What it does not take is tried again until `deadline`, and then answered.
-fn hand_over(producer: &ThreadedProducer<Acks>, record: Outgoing<'_>, ticket: Ticket, deadline: Instant) {
-    let topic = record.topic;
-    let mut base = to_base(record, ticket);
-    loop {
-        let (error, unsent) = match producer.send(base) {
-            Ok(()) => return,
-            Err(refused) => refused,
-        };
-        let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-        let is_unheard_of = is_unheard_of(&error);
-        if !(is_full || is_unheard_of) || Instant::now() >= deadline {
-            let ticket = unsent.delivery_opaque;
-            ticket.reply.answer(ticket.index, Err(classify(&error)));
-            return;
-        }
-        if is_unheard_of {
-            ask_for(producer, topic);
-        }
-        thread::sleep(TRY_AGAIN);
-        base = unsent;
-    }
-}
-
 /// A topic that was made a moment ago: this producer has not heard of it yet.
 fn is_unheard_of(error: &KafkaError) -> bool {
     matches!(
@@ -168,24 +187,18 @@ fn is_unheard_of(error: &KafkaError) -> bool {
     )
 }
 
-/// Asking the brokers about a topic makes librdkafka learn of it.
-fn ask_for(producer: &ThreadedProducer<Acks>, topic: &str) {
-    if let Err(error) = producer
-        .client()
-        .fetch_metadata(Some(topic), Duration::from_secs(1))
-    {
-        tracing::debug!(error = describe(&error), "the brokers can't be asked for a topic");
-    }
-}
-
 /// Travels with a record through librdkafka and comes back with its answer.
 struct Ticket {
     reply: Arc<Reply>,
     index: usize,
 }
 
-fn to_base(record: Outgoing<'_>, ticket: Ticket) -> BaseRecord<'_, [u8], [u8], Box<Ticket>> {
-    let mut base = BaseRecord::with_opaque_to(record.topic, Box::new(ticket))
+fn to_base<'a>(
+    topic: &'a str,
+    record: Outgoing<'a>,
+    ticket: Ticket,
+) -> BaseRecord<'a, [u8], [u8], Box<Ticket>> {
+    let mut base = BaseRecord::with_opaque_to(topic, Box::new(ticket))
         .key(record.key)
         .payload(record.payload);
     base.partition = record.partition;

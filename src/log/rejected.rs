@@ -76,7 +76,7 @@ pub async fn reject(log: &Log, rejection: Rejection<'_>) -> Result<Position, Log
 
 /// Appends rejections together, as [`reject`] does one; the answers come in their order.
 pub async fn reject_all(log: &Log, rejections: &[Rejection<'_>]) -> Vec<Result<Position, LogError>> {
-    let mut batch = log.append_all();
+    let mut batch = log.append_all(topics::REJECTED);
     for rejection in rejections {
         add(&mut batch, rejection);
     }
@@ -100,7 +100,6 @@ fn add(batch: &mut Batch, rejection: &Rejection<'_>) {
             .map(|(name, value)| (name.as_str(), value.as_slice())),
     );
     batch.push(NewRecord {
-        topic: topics::REJECTED,
         partition: None,
         key: rejection.key,
         payload: rejection.payload,
@@ -119,14 +118,13 @@ async fn append_cut(log: &Log, rejection: &Rejection<'_>) -> Result<Position, Lo
     let mut headers = ours(rejection, &detail);
     headers.push((CUT_BYTES, bytes.as_bytes()));
     headers.push((CUT_SHA256, digest.as_bytes()));
-    log.append(NewRecord {
-        topic: topics::REJECTED,
+    let record = NewRecord {
         partition: None,
         key: first(rejection.key, KEY_KEPT),
         payload: first(rejection.payload, PAYLOAD_KEPT),
         headers: &headers,
-    })
-    .await
+    };
+    log.append(topics::REJECTED, record).await
 }
 
 /// Room for our headers: a reason that quotes the input is cut.
