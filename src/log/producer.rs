@@ -117,20 +117,21 @@ impl Sender {
     /// Gives one record to librdkafka. What it does not take is tried again until `deadline`, and then answered.
     fn hand_over(&self, record: Outgoing<'_>, ticket: Ticket, deadline: Instant) {
         let mut base = to_base(&self.topic, record, ticket);
+        let mut asked = false;
         loop {
             let (error, unsent) = match self.producer.send(base) {
                 Ok(()) => return,
                 Err(refused) => refused,
             };
-            let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-            let is_unheard_of = is_unheard_of(&error);
-            if !(is_full || is_unheard_of) || Instant::now() >= deadline {
+            let obstacle = obstacle(&error).filter(|obstacle| !(asked && *obstacle == Obstacle::Forbidden));
+            let Some(obstacle) = obstacle.filter(|_| Instant::now() < deadline) else {
                 let ticket = unsent.delivery_opaque;
                 ticket.reply.answer(ticket.index, Err(classify(&error)));
                 return;
-            }
-            if is_unheard_of {
+            };
+            if obstacle != Obstacle::Full {
                 self.ask_for_the_topic();
+                asked = true;
             }
             thread::sleep(TRY_AGAIN);
             base = unsent;
@@ -175,16 +176,27 @@ fn sent_and_answered(producer: &ThreadedProducer<Acks>, within: Duration) -> boo
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// A topic that was made a moment ago: this producer has not heard of it yet.
-fn is_unheard_of(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-        )
-    )
+/// Why librdkafka does not take a record that it may take in a moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Obstacle {
+    /// It holds as much as it may.
+    Full,
+    /// The topic was made a moment ago: this producer has not heard of it yet.
+    UnheardOf,
+    /// The brokers refused this user's records. librdkafka asks again after 5 minutes only; the permission may be
+    /// there by now.
+    Forbidden,
+}
+
+fn obstacle(error: &KafkaError) -> Option<Obstacle> {
+    match error.rdkafka_error_code()? {
+        RDKafkaErrorCode::QueueFull => Some(Obstacle::Full),
+        RDKafkaErrorCode::UnknownPartition
+        | RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownTopicOrPartition => Some(Obstacle::UnheardOf),
+        RDKafkaErrorCode::TopicAuthorizationFailed => Some(Obstacle::Forbidden),
+        _ => None,
+    }
 }
 
 /// Travels with a record through librdkafka and comes back with its answer.
@@ -234,9 +246,11 @@ impl ProducerContext for Acks {
 fn classify(error: &KafkaError) -> LogError {
     match error.rdkafka_error_code() {
         Some(code) if is_too_large(code) => LogError::Refused("it is larger than the topic allows".into()),
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            LogError::Refused("the broker does not let this user write to the topic".into())
-        }
+        // Whoever runs the brokers can mend it, so the record is not to blame.
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => LogError::Misconfigured(format!(
+            "the broker does not let this user write to the topic ({}): give it the permissions in docs/kafka.md",
+            describe(error)
+        )),
         Some(RDKafkaErrorCode::QueueFull) => LogError::Full,
         _ => LogError::Unavailable(describe(error)),
     }

@@ -78,6 +78,7 @@ mod tests {
     use futures_util::FutureExt as _;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::super::{Config, Log, NewRecord};
     use super::*;
@@ -133,5 +134,20 @@ mod tests {
         cluster.broker_up(1).unwrap();
         let late = tokio::time::timeout(Duration::from_secs(30), waiting).await;
         assert_eq!(late.unwrap().unwrap().offset, 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_missing_permission_is_not_held_against_the_record() {
+        let (cluster, log) = cluster();
+        log.append(topics::EVENTS, to(1)).await.unwrap();
+        cluster.request_errors(
+            RDKafkaApiKey::Produce,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED],
+        );
+        let refused = log.append(topics::EVENTS, to(1)).await.unwrap_err();
+        assert!(matches!(refused, LogError::Misconfigured(_)), "{refused}");
+        assert!(refused.to_string().contains("docs/kafka.md"), "{refused}");
+        let again = log.append(topics::EVENTS, to(1)).await.unwrap();
+        assert_eq!(again.offset, 1);
     }
 }
