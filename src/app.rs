@@ -25,6 +25,7 @@ use crate::keyring::{self, Keyring};
 use crate::lifecycle::Lifecycle;
 use crate::limit::Limits;
 use crate::log::framing::Framing;
+use crate::log::place::{self, Partitions};
 use crate::log::registry::Registry;
 use crate::log::{Log, topics};
 use crate::projections::decode::Decoder;
@@ -176,12 +177,30 @@ pub async fn control(config: &Config, log: &Log) -> anyhow::Result<Following> {
         .await?
         .context("there is no topic audit.events: run `trailhouse migrate`")?;
     let (journal, clock) = (Arc::new(log.clone()), Arc::new(SystemClock));
-    let control = Control::start(journal, keyring.clone(), clock, partitions.max(0) as u32, stop).await?;
+    let partitions = partitions.max(0) as u32;
+    let control = Control::start(journal, keyring.clone(), clock, partitions, stop).await?;
+    compare_partitions(&control, partitions)?;
     Ok(Following {
         control,
         keyring,
         _stopped: stopped,
     })
+}
+
+/// Events stand where they stood when the log began: partitions that were added stay empty, and without those that are
+/// gone this is not the log that it was.
+fn compare_partitions(control: &Control, found: u32) -> anyhow::Result<()> {
+    let recorded = control
+        .state()
+        .deployment()
+        .map_or(found, |known| known.partitions);
+    let changed = place::changed(found, recorded);
+    match Partitions::compare(found, recorded) {
+        Partitions::AsEver => {}
+        Partitions::Added => tracing::warn!("{changed}; those that were added stay empty"),
+        Partitions::Gone => anyhow::bail!("{changed}: {}", place::GONE_REMEDY),
+    }
+    Ok(())
 }
 
 /// The identity of the log, as control state has it.
@@ -247,15 +266,17 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let partitions = log
         .partitions(topics::EVENTS)
         .await?
-        .context("there is no topic audit.events although it was just made")?;
+        .context("there is no topic audit.events although it was just made")?
+        .max(0) as u32;
     let control = Control::start(
         Arc::new(log.clone()),
         keyring.clone(),
         clock.clone(),
-        partitions.max(0) as u32,
+        partitions,
         following.clone(),
     )
     .await?;
+    compare_partitions(&control, partitions)?;
     let first_user = control.first_start(start.admin_password).await?;
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
 

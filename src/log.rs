@@ -10,6 +10,7 @@ pub mod client;
 pub mod fetch;
 pub mod framing;
 pub mod group;
+pub mod place;
 mod producer;
 mod producers;
 mod pump;

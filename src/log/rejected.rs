@@ -58,6 +58,9 @@ pub struct Rejection<'a> {
     pub headers: &'a [(String, Vec<u8>)],
 }
 
+/// Who lists and replays them reads this one alone, however many the topic has.
+pub const PARTITION: i32 = 0;
+
 /// Headers of ours in front of the received ones.
 const PREFIX: &str = "trailhouse-";
 
@@ -100,7 +103,7 @@ fn add(batch: &mut Batch, rejection: &Rejection<'_>) {
             .map(|(name, value)| (name.as_str(), value.as_slice())),
     );
     batch.push(NewRecord {
-        partition: None,
+        partition: Some(PARTITION),
         key: rejection.key,
         payload: rejection.payload,
         headers: &headers,
@@ -119,7 +122,7 @@ async fn append_cut(log: &Log, rejection: &Rejection<'_>) -> Result<Position, Lo
     headers.push((CUT_BYTES, bytes.as_bytes()));
     headers.push((CUT_SHA256, digest.as_bytes()));
     let record = NewRecord {
-        partition: None,
+        partition: Some(PARTITION),
         key: first(rejection.key, KEY_KEPT),
         payload: first(rejection.payload, PAYLOAD_KEPT),
         headers: &headers,

@@ -18,6 +18,7 @@ mod kill9;
 mod limits;
 mod operator;
 mod outages;
+mod partitions;
 mod poison;
 mod rebuild;
 mod registry;
