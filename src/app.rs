@@ -1,6 +1,7 @@
 //! Assembly: builds every part from the configuration. The only file that knows every concrete type.
 
 mod gauges;
+mod partitions;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,13 +26,13 @@ use crate::keyring::{self, Keyring};
 use crate::lifecycle::Lifecycle;
 use crate::limit::Limits;
 use crate::log::framing::Framing;
-use crate::log::place::{self, Partitions};
 use crate::log::registry::Registry;
 use crate::log::{Log, topics};
 use crate::projections::decode::Decoder;
 use crate::projections::maintenance;
 use crate::projections::migrate;
 use crate::projections::projector::Projector;
+use crate::projections::takeover::{self, TakeOver};
 use crate::projections::writer::Writer;
 use crate::query::Queries;
 use crate::store::Store;
@@ -179,28 +180,12 @@ pub async fn control(config: &Config, log: &Log) -> anyhow::Result<Following> {
     let (journal, clock) = (Arc::new(log.clone()), Arc::new(SystemClock));
     let partitions = partitions.max(0) as u32;
     let control = Control::start(journal, keyring.clone(), clock, partitions, stop).await?;
-    compare_partitions(&control, partitions)?;
+    partitions::compare(&control, partitions)?;
     Ok(Following {
         control,
         keyring,
         _stopped: stopped,
     })
-}
-
-/// Events stand where they stood when the log began: partitions that were added stay empty, and without those that are
-/// gone this is not the log that it was.
-fn compare_partitions(control: &Control, found: u32) -> anyhow::Result<()> {
-    let recorded = control
-        .state()
-        .deployment()
-        .map_or(found, |known| known.partitions);
-    let changed = place::changed(found, recorded);
-    match Partitions::compare(found, recorded) {
-        Partitions::AsEver => {}
-        Partitions::Added => tracing::warn!("{changed}; those that were added stay empty"),
-        Partitions::Gone => anyhow::bail!("{changed}: {}", place::GONE_REMEDY),
-    }
-    Ok(())
 }
 
 /// The identity of the log, as control state has it.
@@ -276,7 +261,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         following.clone(),
     )
     .await?;
-    compare_partitions(&control, partitions)?;
+    partitions::compare(&control, partitions)?;
     let first_user = control.first_start(start.admin_password).await?;
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
 
@@ -292,11 +277,13 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     });
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry.clone()), progress.clone());
-    let (writes, at, settings) = (store.clone(), clock.clone(), config.projector.clone());
+    let (writes, asked) = (store.clone(), store.clone());
+    let (at, settings) = (clock.clone(), config.projector.clone());
     let read = log.clone();
     readers.spawn("projector", |stop| async move {
         let writer = Writer::new(writes, log_id, at, stop.soft_token());
-        let projector = Projector::new(read, writer, decoder, told, settings);
+        let take_over = TakeOver::new(asked, log_id, writer.clone(), takeover::RANGE);
+        let projector = Projector::new(read, (writer, take_over), decoder, told, settings);
         Ok(projector.run(stop.soft_token()).await?)
     });
     let gate = Gate::new(log.clone(), ingest.clone(), registry, &config.gate)?;

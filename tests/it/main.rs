@@ -27,3 +27,4 @@ mod secrets;
 mod spine;
 mod strangers;
 mod support;
+mod takeover;
