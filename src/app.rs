@@ -2,6 +2,7 @@
 
 mod gauges;
 mod inbox;
+mod partitions;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use crate::projections::decode::Decoder;
 use crate::projections::maintenance;
 use crate::projections::migrate;
 use crate::projections::projector::Projector;
+use crate::projections::takeover::{self, TakeOver};
 use crate::projections::writer::Writer;
 use crate::query::Queries;
 use crate::store::Store;
@@ -177,7 +179,9 @@ pub async fn control(config: &Config, log: &Log) -> anyhow::Result<Following> {
         .await?
         .context("there is no topic audit.events: run `trailhouse migrate`")?;
     let (journal, clock) = (Arc::new(log.clone()), Arc::new(SystemClock));
-    let control = Control::start(journal, keyring.clone(), clock, partitions.max(0) as u32, stop).await?;
+    let partitions = partitions.max(0) as u32;
+    let control = Control::start(journal, keyring.clone(), clock, partitions, stop).await?;
+    partitions::compare(&control, partitions)?;
     Ok(Following {
         control,
         keyring,
@@ -248,15 +252,17 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let partitions = log
         .partitions(topics::EVENTS)
         .await?
-        .context("there is no topic audit.events although it was just made")?;
+        .context("there is no topic audit.events although it was just made")?
+        .max(0) as u32;
     let control = Control::start(
         Arc::new(log.clone()),
         keyring.clone(),
         clock.clone(),
-        partitions.max(0) as u32,
+        partitions,
         following.clone(),
     )
     .await?;
+    partitions::compare(&control, partitions)?;
     let first_user = control.first_start(start.admin_password).await?;
     inbox::warn_of_unknown_tenants(&config.gate, &control.state());
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
@@ -273,11 +279,13 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     });
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry.clone()), progress.clone());
-    let (writes, at, settings) = (store.clone(), clock.clone(), config.projector.clone());
+    let (writes, asked) = (store.clone(), store.clone());
+    let (at, settings) = (clock.clone(), config.projector.clone());
     let read = log.clone();
     readers.spawn("projector", |stop| async move {
         let writer = Writer::new(writes, log_id, at, stop.soft_token());
-        let projector = Projector::new(read, writer, decoder, told, settings);
+        let take_over = TakeOver::new(asked, log_id, writer.clone(), takeover::RANGE);
+        let projector = Projector::new(read, (writer, take_over), decoder, told, settings);
         Ok(projector.run(stop.soft_token()).await?)
     });
     let gate = Gate::new(log.clone(), ingest.clone(), registry, &config.gate)?;

@@ -16,6 +16,7 @@ mod child;
 pub mod disk;
 mod home;
 mod locate;
+mod output;
 mod pidfile;
 mod probe;
 mod spec;

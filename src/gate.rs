@@ -6,6 +6,7 @@
 //! the queue.
 
 mod avro;
+mod complaint;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::log::rejected::{Reason, Rejection, reject};
 use crate::log::{Log, LogError, Record, topics};
 use crate::meters;
 
+use complaint::Complaint;
 use read::{Body, Unread};
 
 /// The consumer group of all gates.
@@ -47,6 +49,7 @@ pub struct Gate {
     registry: Option<Arc<Registry>>,
     tenant: TenantId,
     allowed: Vec<TenantId>,
+    complaint: Complaint,
 }
 
 impl Gate {
@@ -69,6 +72,7 @@ impl Gate {
             registry,
             tenant: parse(&config.tenant)?,
             allowed,
+            complaint: Complaint::default(),
         })
     }
 
@@ -164,7 +168,9 @@ impl Gate {
         loop {
             match read::body(record, self.registry.as_deref()).await {
                 Ok(read) => return Some(read),
-                Err(error) => tracing::warn!(%error, "a schema can't be asked for; the gate waits"),
+                Err(error) => self
+                    .complaint
+                    .say(&error, "a schema can't be asked for; the gate waits"),
             }
             if !rest(stop).await {
                 return None;
@@ -233,27 +239,15 @@ impl Gate {
         outcome: Result<Receipt, ItemError>,
         stop: &CancellationToken,
     ) -> Settled {
-        let word = match outcome {
-            Ok(receipt) if receipt.duplicate => "duplicate",
-            Ok(_) => "taken",
-            // The door has kept the copy.
-            Err(ItemError::Conflict { .. }) => "conflict",
-            Err(ItemError::Log(LogError::Refused(why))) => {
-                if !self
-                    .reject(&record, Reason::TooLarge, &why, Some(tenant), stop)
-                    .await
-                {
-                    return Settled::Stopped;
-                }
-                "rejected"
+        let word = match verdict(outcome) {
+            Verdict::Done(word) => word,
+            Verdict::Later(error) => {
+                self.complaint
+                    .say(&error, "an event can't be appended; the gate waits");
+                return Settled::Again(Box::new(record));
             }
-            Err(ItemError::Log(_)) => return Settled::Again(Box::new(record)),
-            Err(ItemError::Refused(refusal)) => {
-                let reason = ingest::reason(&refusal);
-                if !self
-                    .reject(&record, reason, &refusal.to_string(), Some(tenant), stop)
-                    .await
-                {
+            Verdict::Reject(reason, why) => {
+                if !self.reject(&record, reason, &why, Some(tenant), stop).await {
                     return Settled::Stopped;
                 }
                 "rejected"
@@ -285,12 +279,37 @@ impl Gate {
             };
             match reject(&self.log, rejection).await {
                 Ok(_) => return true,
-                Err(error) => tracing::warn!(%error, origin, "a rejection can't be written yet"),
+                Err(error) => self
+                    .complaint
+                    .say(&error, "a rejection can't be written; the gate waits"),
             }
             if !rest(stop).await {
                 return false;
             }
         }
+    }
+}
+
+/// What is to become of a record.
+#[derive(Debug)]
+enum Verdict {
+    /// It is dealt with; the word counts.
+    Done(&'static str),
+    /// The log does not take it now: it is held, and tried again.
+    Later(LogError),
+    /// It is no event, now or later.
+    Reject(Reason, String),
+}
+
+fn verdict(outcome: Result<Receipt, ItemError>) -> Verdict {
+    match outcome {
+        Ok(receipt) if receipt.duplicate => Verdict::Done("duplicate"),
+        Ok(_) => Verdict::Done("taken"),
+        // The door has kept the copy.
+        Err(ItemError::Conflict { .. }) => Verdict::Done("conflict"),
+        Err(ItemError::Log(LogError::Refused(why))) => Verdict::Reject(Reason::TooLarge, why),
+        Err(ItemError::Log(error)) => Verdict::Later(error),
+        Err(ItemError::Refused(refusal)) => Verdict::Reject(ingest::reason(&refusal), refusal.to_string()),
     }
 }
 
@@ -311,5 +330,28 @@ async fn rest(stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,
         () = tokio::time::sleep(Duration::from_millis(500)) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_wrong_with_the_record_itself_rejects_it() {
+        let of = |error| verdict(Err(ItemError::Log(error)));
+        for passing in [
+            LogError::Misconfigured("no permission to write".into()),
+            LogError::Unavailable("no leader".into()),
+            LogError::Full,
+        ] {
+            let verdict = of(passing);
+            assert!(matches!(verdict, Verdict::Later(_)), "{verdict:?}");
+        }
+        let verdict = of(LogError::Refused("it is too large".into()));
+        assert!(
+            matches!(verdict, Verdict::Reject(Reason::TooLarge, _)),
+            "{verdict:?}"
+        );
     }
 }

@@ -25,7 +25,7 @@ use crate::event::{Event, schema};
 use crate::limit::Limits;
 use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
-use crate::log::{Log, NewRecord, Position, topics};
+use crate::log::{Log, NewRecord, Position, place, topics};
 use crate::meters;
 use crate::store::Store;
 use crate::store::progress::Progress;
@@ -62,6 +62,8 @@ pub struct Parts {
 
 struct Inner {
     parts: Parts,
+    /// Among how many partitions events are placed: those of the log's first day, whatever was added since.
+    partitions: u32,
     /// How far back the seen window reaches at the present rate.
     reach: Mutex<Reach>,
     counters: Counters,
@@ -88,8 +90,10 @@ enum Checked {
 impl Ingest {
     /// A door over these parts.
     pub fn new(parts: Parts) -> Self {
+        let state = parts.control.state();
         Self {
             inner: Arc::new(Inner {
+                partitions: state.deployment().map_or(0, |deployment| deployment.partitions),
                 parts,
                 reach: Mutex::default(),
                 counters: Counters {
@@ -173,7 +177,7 @@ impl Ingest {
     async fn append(&self, checked: Vec<Checked>) -> Vec<Result<Receipt, ItemError>> {
         let parts = &self.inner.parts;
         let started = Instant::now();
-        let mut batch = parts.log.append_all();
+        let mut batch = parts.log.append_all(topics::EVENTS);
         let mut outcomes = Vec::with_capacity(checked.len());
         let mut waiting = Vec::with_capacity(checked.len());
         let mut payload = Vec::with_capacity(1024);
@@ -197,7 +201,7 @@ impl Ingest {
             payload.clear();
             parts.framing.begin(&mut payload);
             schema::encode(&accepted.event, &mut payload);
-            batch.push(record_of(&accepted.event, &payload, unchecked));
+            batch.push(self.record_of(&accepted.event, &payload, unchecked));
             waiting.push(index);
             outcomes.push(Ok(Receipt::pending(*accepted)));
         }
@@ -245,6 +249,16 @@ impl Ingest {
         self.inner.counters.duplicates.increment(held);
     }
 
+    fn record_of<'a>(&self, event: &'a Event, payload: &'a [u8], unchecked: bool) -> NewRecord<'a> {
+        let key = event.event_id.as_bytes();
+        NewRecord {
+            partition: place::partition_of(key, self.inner.partitions),
+            key,
+            payload,
+            headers: if unchecked { &[(UNCHECKED, b"")] } else { &[] },
+        }
+    }
+
     fn note(&self, at: Position) {
         let now = self.inner.parts.clock.now();
         self.inner
@@ -261,15 +275,5 @@ pub fn reason(refusal: &Refusal) -> Reason {
         Refusal::Invalid(_) => Reason::Invalid,
         Refusal::OtherTenant { .. } => Reason::OtherTenant,
         Refusal::TooLarge { .. } => Reason::TooLarge,
-    }
-}
-
-fn record_of<'a>(event: &'a Event, payload: &'a [u8], unchecked: bool) -> NewRecord<'a> {
-    NewRecord {
-        topic: topics::EVENTS,
-        partition: None,
-        key: event.event_id.as_bytes(),
-        payload,
-        headers: if unchecked { &[(UNCHECKED, b"")] } else { &[] },
     }
 }

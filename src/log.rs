@@ -10,7 +10,9 @@ pub mod client;
 pub mod fetch;
 pub mod framing;
 pub mod group;
+pub mod place;
 mod producer;
+mod producers;
 mod pump;
 mod queue;
 pub mod registry;
@@ -34,8 +36,6 @@ pub use tail::Tail;
 /// A record to be appended.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRecord<'a> {
-    /// Name without the configured prefix, such as [`topics::EVENTS`].
-    pub topic: &'a str,
     /// `None`: by the key, as Java's default partitioner does (murmur2).
     pub partition: Option<i32>,
     /// What the record is about; records of one key keep their order.

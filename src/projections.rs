@@ -17,6 +17,7 @@ pub mod projector;
 pub mod rebuild;
 mod reject;
 pub mod replay;
+pub mod takeover;
 pub mod verify;
 pub mod writer;
 

@@ -141,13 +141,14 @@ async fn look(config: &Config) -> Vec<Finding> {
             return findings;
         }
     };
-    let (brokers, topics) = log::look(&connections.log).await;
+    let (brokers, partitions) = log::look(&connections.log).await;
     findings.extend(brokers);
-    let log_id = match (topics, keyring) {
-        (true, Some(keyring)) => {
-            let (log_id, finding) = control::look(&connections.log, keyring).await;
+    let log_id = match (partitions, keyring) {
+        (Some(partitions), Some(keyring)) => {
+            let (deployment, finding) = control::look(&connections.log, keyring).await;
             findings.push(finding);
-            log_id
+            findings.extend(deployment.and_then(|known| log::compare(partitions, known.partitions)));
+            deployment.map(|known| known.log_id)
         }
         _ => None,
     };

@@ -206,14 +206,13 @@ async fn into_the_inbox(log: &Log, rejected: &dead::Rejected) -> Result<(), LogE
     {
         headers.push(("tenant", tenant.as_bytes()));
     }
-    log.append(NewRecord {
-        topic: topics::INBOX,
+    let again = NewRecord {
         partition: None,
         key: &record.key,
         payload: &record.payload,
         headers: &headers,
-    })
-    .await?;
+    };
+    log.append(topics::INBOX, again).await?;
     Ok(())
 }
 

@@ -52,13 +52,12 @@ impl Journal for Log {
                 headers.as_slice(),
             );
             let record = NewRecord {
-                topic: topics::CONTROL,
                 partition: Some(PARTITION),
                 key,
                 payload,
                 headers,
             };
-            Ok(Log::append(self, record).await?.offset)
+            Ok(Log::append(self, topics::CONTROL, record).await?.offset)
         }
         .boxed()
     }

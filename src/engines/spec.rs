@@ -1,9 +1,10 @@
 //! What an engine is to its supervisor: how to start it, how to ask it, what it leaves behind.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -12,10 +13,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::probe::Probe;
-use super::{EngineError, child, pidfile};
+use super::{EngineError, child, output, pidfile};
 
-/// A log larger than this is put aside (as `….log.1`) by the next start.
-const LOG_BYTES_MAX: u64 = 10 << 20;
 /// How long a start waits for its port: what held it may just be ending.
 const PORT_WITHIN: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(20);
@@ -83,6 +82,18 @@ impl Spec {
         }
     }
 
+    /// Watches the engine until it ends, and keeps its log bounded meanwhile.
+    pub async fn watch(&self, running: &mut Running) -> io::Result<ExitStatus> {
+        loop {
+            tokio::select! {
+                exit = running.child.wait() => return exit,
+                () = sleep(output::LOOK_EVERY) => if let Err(error) = output::bound(&self.log) {
+                    tracing::warn!(engine = self.engine, %error, "its log can't be kept short");
+                },
+            }
+        }
+    }
+
     /// Ends the engine: its signal, and SIGKILL when it takes too long.
     pub async fn down(&self, mut running: Running) {
         // No id: it has ended and was waited for, and the number may be another's by now.
@@ -142,9 +153,7 @@ impl Spec {
 
     /// The log, and how long it was.
     fn open_log(&self) -> io::Result<(File, u64)> {
-        if fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
-            fs::rename(&self.log, self.log.with_extension("log.1"))?;
-        }
+        output::bound(&self.log)?;
         let log = File::options().create(true).append(true).open(&self.log)?;
         let length = log.metadata()?.len();
         Ok((log, length))
@@ -190,6 +199,8 @@ fn last_words(log: &Path, from: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

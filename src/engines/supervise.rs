@@ -132,7 +132,7 @@ impl Supervisor {
         loop {
             let since = Instant::now();
             let exit = tokio::select! {
-                exit = running.child.wait() => exit,
+                exit = self.spec.watch(&mut running) => exit,
                 () = self.stop.cancelled() => return self.stopped(Some(running)).await,
             };
             let why = exit.map_or_else(|error| error.to_string(), |status| status.to_string());

@@ -1,4 +1,5 @@
-//! Records that are appended together: gathered without waiting, then handed to the [`queue`](super::queue) as one.
+//! Records of a topic that are appended together: gathered without waiting, then handed to its
+//! [`queue`](super::queue) as one.
 
 use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::oneshot;
@@ -10,6 +11,7 @@ use super::{LogError, NewRecord};
 /// Records on their way to the log, acknowledged together.
 pub struct Batch {
     log: Log,
+    topic: String,
     records: Records,
 }
 
@@ -18,13 +20,10 @@ pub struct Batch {
 pub(super) struct Records {
     bytes: Vec<u8>,
     each: Vec<Span>,
-    /// Names without and with the prefix: a batch rarely has more than one topic.
-    topics: Vec<(String, String)>,
 }
 
 /// Where a record lies in the buffer: its key, then its payload.
 struct Span {
-    topic: usize,
     partition: Option<i32>,
     key: usize,
     payload: usize,
@@ -34,7 +33,6 @@ struct Span {
 
 /// A record as librdkafka wants it.
 pub(super) struct Outgoing<'a> {
-    pub(super) topic: &'a str,
     pub(super) partition: Option<i32>,
     pub(super) key: &'a [u8],
     pub(super) payload: &'a [u8],
@@ -42,23 +40,22 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Batch {
-    pub(super) fn new(log: Log) -> Self {
+    pub(super) fn new(log: Log, topic: &str) -> Self {
         Self {
             log,
+            topic: topic.to_owned(),
             records: Records::default(),
         }
     }
 
     /// Adds a record; nothing is sent yet.
     pub fn push(&mut self, record: NewRecord<'_>) {
-        let topic = self.topic(record.topic);
         let records = &mut self.records;
         let key = records.bytes.len();
         records.bytes.extend_from_slice(record.key);
         let payload = records.bytes.len();
         records.bytes.extend_from_slice(record.payload);
         records.each.push(Span {
-            topic,
             partition: record.partition,
             key,
             payload,
@@ -70,28 +67,16 @@ impl Batch {
     /// Appends them, and waits for all answers, in the order in which the records were added. A record that is
     /// answered [`LogError::Full`] was not sent.
     pub async fn finish(self) -> Vec<Outcome> {
-        let (log, records) = (self.log, self.records);
-        let expected = records.each.len();
+        let expected = self.records.each.len();
         if expected == 0 {
             return Vec::new();
         }
-        let topics: Vec<String> = records.topics.iter().map(|(topic, _)| topic.clone()).collect();
-        let outcomes = send(log.queue(), records).await;
-        for topic in &topics {
-            log.wake(topic);
-        }
+        let outcomes = match self.log.queue(&self.topic) {
+            Ok(queue) => send(&queue, self.records).await,
+            Err(error) => Err(error),
+        };
+        self.log.wake(&self.topic);
         outcomes.unwrap_or_else(|error| vec![Err(error); expected])
-    }
-
-    fn topic(&mut self, name: &str) -> usize {
-        let topics = &mut self.records.topics;
-        topics
-            .iter()
-            .position(|(known, _)| known == name)
-            .unwrap_or_else(|| {
-                topics.push((name.to_owned(), self.log.full_name(name)));
-                topics.len() - 1
-            })
     }
 }
 
@@ -133,7 +118,6 @@ impl Records {
             let from = records.bytes.len();
             records.bytes.resize(from + size, 0);
             records.each.push(Span {
-                topic: 0,
                 partition: None,
                 key: from,
                 payload: from,
@@ -146,9 +130,8 @@ impl Records {
 
     /// The records in order; gives the headers away.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Outgoing<'_>> {
-        let (bytes, topics) = (&self.bytes, &self.topics);
+        let bytes = &self.bytes;
         self.each.iter_mut().map(|span| Outgoing {
-            topic: topics.get(span.topic).map_or("", |(_, full)| full),
             partition: span.partition,
             key: bytes.get(span.key..span.payload).unwrap_or_default(),
             payload: bytes.get(span.payload..span.end).unwrap_or_default(),

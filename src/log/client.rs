@@ -13,7 +13,7 @@ use secrecy::SecretString;
 
 use super::batch::Batch;
 use super::fetch::{Fetch, Start};
-use super::producer::Producer;
+use super::producers::Producers;
 use super::queue::Queue;
 use super::settings::{KEPT, client_config};
 use super::share::Gaps;
@@ -68,7 +68,7 @@ pub struct Config {
     pub librdkafka: HashMap<String, String>,
 }
 
-/// The log. Cheap to clone; all clones share one producer.
+/// The log. Cheap to clone; all clones share the producers.
 #[derive(Clone)]
 pub struct Log {
     inner: Arc<Inner>,
@@ -77,7 +77,7 @@ pub struct Log {
 struct Inner {
     config: Config,
     member: String,
-    producer: Producer,
+    producers: Producers,
     /// Answers questions about offsets; never reads records.
     asker: BaseConsumer<DefaultConsumerContext>,
     wakers: Mutex<HashMap<String, Waker>>,
@@ -99,7 +99,7 @@ impl Log {
             .set("enable.auto.commit", "false");
         Ok(Self {
             inner: Arc::new(Inner {
-                producer: Producer::new(&client)?,
+                producers: Producers::new(client, &config.prefix)?,
                 asker: asker.create().map_err(misconfigured)?,
                 config: config.clone(),
                 member: member.to_owned(),
@@ -108,9 +108,10 @@ impl Log {
         })
     }
 
-    /// Appends one record and waits until the log has it.
-    pub async fn append(&self, record: NewRecord<'_>) -> Result<Position, LogError> {
-        let mut batch = self.append_all();
+    /// Appends one record and waits until the log has it. Topics are named without the configured prefix, as in
+    /// [`topics::EVENTS`](super::topics::EVENTS).
+    pub async fn append(&self, topic: &str, record: NewRecord<'_>) -> Result<Position, LogError> {
+        let mut batch = self.append_all(topic);
         batch.push(record);
         match batch.finish().await.pop() {
             Some(outcome) => outcome,
@@ -119,8 +120,8 @@ impl Log {
     }
 
     /// Begins a batch: records are added one by one, sent together and acknowledged together.
-    pub fn append_all(&self) -> Batch {
-        Batch::new(self.clone())
+    pub fn append_all(&self, topic: &str) -> Batch {
+        Batch::new(self.clone(), topic)
     }
 
     /// Follows one partition from an offset.
@@ -212,11 +213,11 @@ impl Log {
 
     /// Waits until everything handed over has been answered, at most `within`. Blocks.
     pub fn flush(&self, within: Duration) {
-        self.inner.producer.flush(within);
+        self.inner.producers.flush(within);
     }
 
-    pub(super) fn queue(&self) -> &Queue {
-        self.inner.producer.queue()
+    pub(super) fn queue(&self, topic: &str) -> Result<Arc<Queue>, LogError> {
+        self.inner.producers.queue(topic)
     }
 
     pub(super) fn client_config(&self) -> ClientConfig {

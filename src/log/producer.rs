@@ -1,7 +1,10 @@
-//! Writing: one idempotent producer, acknowledged by all in-sync replicas.
+//! Writing a topic: an idempotent producer, acknowledged by all in-sync replicas.
 //!
 //! A thread takes round after round from the [`queue`](super::queue) and hands the records to librdkafka, which tells of
 //! each by number: a thousand events cost a thousand small boxes and one wake-up, not a thousand channels.
+//!
+//! A round that is not answered soon waits for a leader that is away, or for a slow one. What comes meanwhile for the
+//! other partitions goes out beside it.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,14 +20,15 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::batch::Outgoing;
 use super::client::{describe, is_too_large, misconfigured};
-use super::queue::{Queue, Reply};
+use super::queue::{Queue, Reply, Waiting};
 use super::{LogError, Position};
 
 /// How long the records of a round are tried again that librdkafka can't take yet.
 const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 const TRY_AGAIN: Duration = Duration::from_millis(5);
-/// While a round takes longer, those that wait behind it are looked at so often.
-const LOOK_UP: Duration = Duration::from_millis(300);
+/// While a round takes longer, another one goes out beside it so often. Not sooner: where the brokers are merely slow,
+/// librdkafka's thread would spin (most of a core beside a broker that hangs, nothing beside one that is gone).
+const LATE: Duration = Duration::from_secs(1);
 
 /// The door to the thread that writes.
 pub(super) struct Producer {
@@ -33,12 +37,14 @@ pub(super) struct Producer {
 
 /// What that thread works with.
 struct Sender {
+    topic: String,
     config: ClientConfig,
     producer: ThreadedProducer<Acks>,
 }
 
 impl Producer {
-    pub(super) fn new(client: &ClientConfig) -> Result<Self, LogError> {
+    /// A writer of the topic with this name on the brokers, with room for so much.
+    pub(super) fn new(client: &ClientConfig, topic: String, room_kib: usize) -> Result<Self, LogError> {
         let mut config = client.clone();
         for (name, value) in [
             ("enable.idempotence", "true"),
@@ -60,24 +66,23 @@ impl Producer {
             }
         }
         let producer = create(&config)?;
-        let sender = Sender { config, producer };
-        let queue = Arc::new(Queue::new());
+        let name = format!("append {topic}");
+        let sender = Sender {
+            topic,
+            config,
+            producer,
+        };
+        let queue = Arc::new(Queue::new(room_kib));
         let rounds = queue.clone();
         thread::Builder::new()
-            .name("append".to_owned())
+            .name(name)
             .spawn(move || sender.run(&rounds))
             .map_err(|error| LogError::Unavailable(format!("no thread for writing: {error}")))?;
         Ok(Self { queue })
     }
 
-    pub(super) fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    pub(super) fn flush(&self, within: Duration) {
-        if !self.queue.drain(within) {
-            tracing::warn!("records were still waiting for the log at the end");
-        }
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        self.queue.clone()
     }
 }
 
@@ -89,19 +94,58 @@ impl Drop for Producer {
 
 impl Sender {
     fn run(mut self, queue: &Queue) {
-        while let Some(batches) = queue.next_round() {
+        while let Some(round) = queue.next_round() {
             self.replace_if_broken();
-            let deadline = Instant::now() + TAKEN_WITHIN;
-            for batch in batches {
-                let (mut records, reply) = batch.begin();
-                for (index, record) in records.take().enumerate() {
-                    let reply = reply.clone();
-                    hand_over(&self.producer, record, Ticket { reply, index }, deadline);
-                }
+            self.send(round);
+            while !sent_and_answered(&self.producer, LATE) {
+                self.send(queue.another_round());
             }
-            while !sent_and_answered(&self.producer, LOOK_UP) {
-                queue.expire();
+        }
+    }
+
+    fn send(&self, round: Vec<Waiting>) {
+        let deadline = Instant::now() + TAKEN_WITHIN;
+        for batch in round {
+            let (mut records, reply) = batch.begin();
+            for (index, record) in records.take().enumerate() {
+                let reply = reply.clone();
+                self.hand_over(record, Ticket { reply, index }, deadline);
             }
+        }
+    }
+
+    /// Gives one record to librdkafka. What it does not take is tried again until `deadline`, and then answered.
+    fn hand_over(&self, record: Outgoing<'_>, ticket: Ticket, deadline: Instant) {
+        let mut base = to_base(&self.topic, record, ticket);
+        let mut asked = false;
+        loop {
+            let (error, unsent) = match self.producer.send(base) {
+                Ok(()) => return,
+                Err(refused) => refused,
+            };
+            let obstacle = obstacle(&error).filter(|obstacle| !(asked && *obstacle == Obstacle::Forbidden));
+            let Some(obstacle) = obstacle.filter(|_| Instant::now() < deadline) else {
+                let ticket = unsent.delivery_opaque;
+                ticket.reply.answer(ticket.index, Err(classify(&error)));
+                return;
+            };
+            if obstacle != Obstacle::Full {
+                self.ask_for_the_topic();
+                asked = true;
+            }
+            thread::sleep(TRY_AGAIN);
+            base = unsent;
+        }
+    }
+
+    /// Asking the brokers about a topic makes librdkafka learn of it.
+    fn ask_for_the_topic(&self) {
+        let asked = self
+            .producer
+            .client()
+            .fetch_metadata(Some(&self.topic), Duration::from_secs(1));
+        if let Err(error) = asked {
+            tracing::debug!(error = describe(&error), "the brokers can't be asked for a topic");
         }
     }
 
@@ -132,49 +176,26 @@ fn sent_and_answered(producer: &ThreadedProducer<Acks>, within: Duration) -> boo
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// Gives one record to librdkafka. What it does not take is tried again until `deadline`, and then answered.
-fn hand_over(producer: &ThreadedProducer<Acks>, record: Outgoing<'_>, ticket: Ticket, deadline: Instant) {
-    let topic = record.topic;
-    let mut base = to_base(record, ticket);
-    loop {
-        let (error, unsent) = match producer.send(base) {
-            Ok(()) => return,
-            Err(refused) => refused,
-        };
-        let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-        let is_unheard_of = is_unheard_of(&error);
-        if !(is_full || is_unheard_of) || Instant::now() >= deadline {
-            let ticket = unsent.delivery_opaque;
-            ticket.reply.answer(ticket.index, Err(classify(&error)));
-            return;
-        }
-        if is_unheard_of {
-            ask_for(producer, topic);
-        }
-        thread::sleep(TRY_AGAIN);
-        base = unsent;
-    }
+/// Why librdkafka does not take a record that it may take in a moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Obstacle {
+    /// It holds as much as it may.
+    Full,
+    /// The topic was made a moment ago: this producer has not heard of it yet.
+    UnheardOf,
+    /// The brokers refused this user's records. librdkafka asks again after 5 minutes only; the permission may be
+    /// there by now.
+    Forbidden,
 }
 
-/// A topic that was made a moment ago: this producer has not heard of it yet.
-fn is_unheard_of(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-        )
-    )
-}
-
-/// Asking the brokers about a topic makes librdkafka learn of it.
-fn ask_for(producer: &ThreadedProducer<Acks>, topic: &str) {
-    if let Err(error) = producer
-        .client()
-        .fetch_metadata(Some(topic), Duration::from_secs(1))
-    {
-        tracing::debug!(error = describe(&error), "the brokers can't be asked for a topic");
+fn obstacle(error: &KafkaError) -> Option<Obstacle> {
+    match error.rdkafka_error_code()? {
+        RDKafkaErrorCode::QueueFull => Some(Obstacle::Full),
+        RDKafkaErrorCode::UnknownPartition
+        | RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownTopicOrPartition => Some(Obstacle::UnheardOf),
+        RDKafkaErrorCode::TopicAuthorizationFailed => Some(Obstacle::Forbidden),
+        _ => None,
     }
 }
 
@@ -184,8 +205,12 @@ struct Ticket {
     index: usize,
 }
 
-fn to_base(record: Outgoing<'_>, ticket: Ticket) -> BaseRecord<'_, [u8], [u8], Box<Ticket>> {
-    let mut base = BaseRecord::with_opaque_to(record.topic, Box::new(ticket))
+fn to_base<'a>(
+    topic: &'a str,
+    record: Outgoing<'a>,
+    ticket: Ticket,
+) -> BaseRecord<'a, [u8], [u8], Box<Ticket>> {
+    let mut base = BaseRecord::with_opaque_to(topic, Box::new(ticket))
         .key(record.key)
         .payload(record.payload);
     base.partition = record.partition;
@@ -221,9 +246,11 @@ impl ProducerContext for Acks {
 fn classify(error: &KafkaError) -> LogError {
     match error.rdkafka_error_code() {
         Some(code) if is_too_large(code) => LogError::Refused("it is larger than the topic allows".into()),
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            LogError::Refused("the broker does not let this user write to the topic".into())
-        }
+        // Whoever runs the brokers can mend it, so the record is not to blame.
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => LogError::Misconfigured(format!(
+            "the broker does not let this user write to the topic ({}): give it the permissions in docs/kafka.md",
+            describe(error)
+        )),
         Some(RDKafkaErrorCode::QueueFull) => LogError::Full,
         _ => LogError::Unavailable(describe(error)),
     }

@@ -1,7 +1,7 @@
-//! Group commit: what callers append at the same time goes to the brokers in one round.
+//! Group commit: what callers append to a topic at the same time goes to the brokers in one round.
 //!
-//! Callers put their batches into the queue; the writer ([`producer`](super::producer)) takes all that wait as a
-//! round, and the next round when that one was answered. So the requests grow with the load, and librdkafka never
+//! Callers put their batches into the queue; the topic's writer ([`producer`](super::producer)) takes all that wait
+//! as a round, and the next round when that one was answered, or is late. So the requests grow with the load, and librdkafka never
 //! holds more than it can send at once. Both matter: the embedded broker pays by the request and not by the record, and
 //! librdkafka's thread spins while messages wait behind requests under way or for the last part of a millisecond
 //! (three quarters of `serve`'s CPU, seen with `perf`, when each caller handed its records over by itself).
@@ -20,9 +20,6 @@ use super::{LogError, Position};
 /// What became of a record.
 pub(super) type Outcome = Result<Position, LogError>;
 
-/// What may wait and be under way together in this process, in KiB: the bound of memory, and the point where callers
-/// are pushed back.
-const ROOM_KIB: usize = 64 * 1024;
 /// How long a batch waits for room, and how long for a round.
 const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 /// A round is closed when it holds so much, which fits one request of librdkafka (2 MiB) whatever the partition.
@@ -33,12 +30,13 @@ pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     room: Arc<Semaphore>,
+    room_kib: usize,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
-    /// A round is under way.
+    /// Something is under way.
     busy: bool,
     closed: bool,
 }
@@ -58,17 +56,19 @@ pub(super) struct Reply {
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    /// A queue that bounds what waits and is under way to so many KiB.
+    pub(super) fn new(room_kib: usize) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
-            room: Arc::new(Semaphore::new(ROOM_KIB)),
+            room: Arc::new(Semaphore::new(room_kib)),
+            room_kib,
         }
     }
 
     /// Room for so many bytes, held until they are answered.
     pub(super) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, LogError> {
-        let needed = bytes.div_ceil(1024).clamp(1, ROOM_KIB) as u32;
+        let needed = bytes.div_ceil(1024).clamp(1, self.room_kib) as u32;
         let room = tokio::time::timeout(BEGIN_WITHIN, self.room.clone().acquire_many_owned(needed));
         match room.await {
             Ok(Ok(room)) => Ok(room),
@@ -81,7 +81,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// What goes out next; waits for it. The round before has been answered when this is asked. `None` after the end.
+    /// What goes out next; waits for it. All before was answered when this is asked. `None` after the end.
     pub(super) fn next_round(&self) -> Option<Vec<Waiting>> {
         let mut state = self.lock();
         state.busy = false;
@@ -91,12 +91,12 @@ impl Queue {
             .wait_while(state, |state| state.waiting.is_empty() && !state.closed)
             .unwrap_or_else(PoisonError::into_inner);
         state.busy = !state.waiting.is_empty();
-        state.busy.then(|| state.take_round())
+        state.busy.then(|| state.take_round(Instant::now()))
     }
 
-    /// Refuses what has waited for too long.
-    pub(super) fn expire(&self) {
-        self.lock().expire(Instant::now());
+    /// What goes out beside a round that is late; nothing where nothing waits.
+    pub(super) fn another_round(&self) -> Vec<Waiting> {
+        self.lock().take_round(Instant::now())
     }
 
     /// Waits until everything was answered, at most `within`; false when something still waits.
@@ -119,14 +119,16 @@ impl Queue {
 }
 
 impl State {
-    /// The batches of a round, oldest first; at least one.
-    fn take_round(&mut self) -> Vec<Waiting> {
+    /// The batches of a round, oldest first. What has waited for too long is refused.
+    fn take_round(&mut self, now: Instant) -> Vec<Waiting> {
+        self.expire(now);
         let mut bytes = 0;
         let fitting = self.waiting.iter().take_while(|batch| {
             bytes += batch.records.bytes();
             bytes <= ROUND_BYTES
         });
-        let count = fitting.count().clamp(1, self.waiting.len().max(1));
+        // One that is larger than a round goes alone.
+        let count = fitting.count().max(1).min(self.waiting.len());
         self.waiting.drain(..count).collect()
     }
 
@@ -203,6 +205,8 @@ mod tests {
 
     use super::*;
 
+    const ROOM_KIB: usize = 8 * 1024;
+
     async fn waiting(queue: &Queue, sizes: &[usize]) -> (Waiting, oneshot::Receiver<Vec<Outcome>>) {
         let records = Records::of_sizes(sizes);
         let room = queue.room(records.bytes()).await.unwrap();
@@ -216,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_goes_out_together_up_to_a_rounds_size() {
-        let queue = Queue::new();
+        let queue = Queue::new(ROOM_KIB);
         for size in [10, ROUND_BYTES - 20, 20, 2 * ROUND_BYTES, 5] {
             queue.push(waiting(&queue, &[size]).await.0);
         }
@@ -237,13 +241,14 @@ mod tests {
             vec![5],
         ];
         assert_eq!(rounds, expected, "one that is larger than a round goes alone");
+        assert!(queue.another_round().is_empty());
         queue.close();
         assert!(queue.next_round().is_none());
     }
 
     #[tokio::test]
     async fn each_batch_gets_its_answers_in_order_whenever_they_come() {
-        let queue = Queue::new();
+        let queue = Queue::new(ROOM_KIB);
         let (one, mut first) = waiting(&queue, &[1, 1]).await;
         let (two, second) = waiting(&queue, &[1]).await;
         queue.push(one);
@@ -276,13 +281,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_that_no_round_takes_in_time_was_never_sent() {
-        let queue = Queue::new();
+        let queue = Queue::new(ROOM_KIB);
         let (mut old, refused) = waiting(&queue, &[1, 1]).await;
         old.since = Instant::now().checked_sub(BEGIN_WITHIN).unwrap();
         queue.push(old);
         queue.push(waiting(&queue, &[1]).await.0);
-        queue.lock().expire(Instant::now());
-        assert_eq!(queue.lock().waiting.len(), 1);
+        assert_eq!(queue.next_round().unwrap().len(), 1);
         assert!(matches!(
             refused.await.unwrap().as_slice(),
             [Err(LogError::Full), Err(LogError::Full)]
@@ -291,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_under_way_takes_room_from_what_comes() {
-        let queue = Queue::new();
+        let queue = Queue::new(ROOM_KIB);
         let all = queue.room(usize::MAX).await.unwrap();
         assert!(queue.room(1).now_or_never().is_none());
         drop(all);

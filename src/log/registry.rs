@@ -12,7 +12,8 @@ use super::{Config, LogError};
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
-/// A connection to the registry. Schemas never change once they have an id, so each is asked for once.
+/// A connection to the registry. Schemas never change once they have an id, so each is asked for once; what the
+/// registry can't give is asked for again.
 pub struct Registry {
     url: String,
     login: Option<(String, SecretString)>,
@@ -73,6 +74,11 @@ impl Registry {
             LogError::Refused(format!("schema {id} of the registry is no Avro schema: {error}"))
         })?;
         Ok(self.known().entry(id).or_insert(Arc::new(schema)).clone())
+    }
+
+    /// Asks for a schema anew the next time: this one can't be right, whatever the registry said.
+    pub fn forget(&self, id: u32) {
+        self.known().remove(&id);
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<apache_avro::Schema>>> {

@@ -58,6 +58,9 @@ pub struct Rejection<'a> {
     pub headers: &'a [(String, Vec<u8>)],
 }
 
+/// Who lists and replays them reads this one alone, however many the topic has.
+pub const PARTITION: i32 = 0;
+
 /// Headers of ours in front of the received ones.
 const PREFIX: &str = "trailhouse-";
 
@@ -76,7 +79,7 @@ pub async fn reject(log: &Log, rejection: Rejection<'_>) -> Result<Position, Log
 
 /// Appends rejections together, as [`reject`] does one; the answers come in their order.
 pub async fn reject_all(log: &Log, rejections: &[Rejection<'_>]) -> Vec<Result<Position, LogError>> {
-    let mut batch = log.append_all();
+    let mut batch = log.append_all(topics::REJECTED);
     for rejection in rejections {
         add(&mut batch, rejection);
     }
@@ -100,8 +103,7 @@ fn add(batch: &mut Batch, rejection: &Rejection<'_>) {
             .map(|(name, value)| (name.as_str(), value.as_slice())),
     );
     batch.push(NewRecord {
-        topic: topics::REJECTED,
-        partition: None,
+        partition: Some(PARTITION),
         key: rejection.key,
         payload: rejection.payload,
         headers: &headers,
@@ -119,14 +121,13 @@ async fn append_cut(log: &Log, rejection: &Rejection<'_>) -> Result<Position, Lo
     let mut headers = ours(rejection, &detail);
     headers.push((CUT_BYTES, bytes.as_bytes()));
     headers.push((CUT_SHA256, digest.as_bytes()));
-    log.append(NewRecord {
-        topic: topics::REJECTED,
-        partition: None,
+    let record = NewRecord {
+        partition: Some(PARTITION),
         key: first(rejection.key, KEY_KEPT),
         payload: first(rejection.payload, PAYLOAD_KEPT),
         headers: &headers,
-    })
-    .await
+    };
+    log.append(topics::REJECTED, record).await
 }
 
 /// Room for our headers: a reason that quotes the input is cut.

@@ -64,6 +64,7 @@ impl Decoder {
         if print.bytes == schema::fingerprint().to_le_bytes() {
             return Ok(());
         }
+        registry.forget(id);
         Err(LogError::Misconfigured(format!(
             "events name schema {id}, which is another one in the registry at log.schema_registry: it is not the registry they were written with"
         )))
@@ -104,8 +105,16 @@ fn identity(tenant: &TenantId, event_id: Uuid) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use confique::Config as _;
+    use serde_json::json;
+
     use super::*;
     use crate::clock::Timestamp;
+    use crate::log::Config;
     use crate::log::framing::Framing;
     use crate::projections::batch::samples;
 
@@ -147,6 +156,35 @@ mod tests {
             let why = decoder.decode(&strange).await.unwrap_err();
             assert!(matches!(why, DecodeError::Unreadable(_)), "{why}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_gave_a_wrong_schema_is_asked_again() {
+        let answers = Arc::new(Mutex::new(r#""string""#.to_owned()));
+        let answer = {
+            let answers = answers.clone();
+            move || async move { Json(json!({"schema": *answers.lock().unwrap()})) }
+        };
+        let routes = Router::new().route("/schemas/ids/3", get(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config {
+            schema_registry: format!("http://{}", listener.local_addr().unwrap()),
+            ..Config::builder().load().unwrap()
+        };
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let decoder = Decoder::new(Registry::new(&config).unwrap().map(Arc::new));
+        let record = record(Framing::Confluent(3), 0);
+
+        let why = decoder.decode(&record).await.unwrap_err();
+        assert!(
+            matches!(why, DecodeError::Later(LogError::Misconfigured(_))),
+            "{why}"
+        );
+        *answers.lock().unwrap() = schema::SCHEMA_JSON.to_owned();
+        assert!(decoder.decode(&record).await.is_ok());
+        // The right one is asked for once.
+        *answers.lock().unwrap() = r#""string""#.to_owned();
+        assert!(decoder.decode(&record).await.is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The running projector: one member of the group, reading ahead while the last batch is being written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{Batch, Done, Row};
 use super::decode::{DecodeError, Decoder, print};
 use super::reject::{reject_record, reject_row};
+use super::takeover::{Held, TakeOver};
 use super::writer::{Stopped, Writer};
 use super::{Config, GROUP};
 use crate::event::Event;
@@ -30,6 +31,7 @@ type Writing = JoinHandle<Result<Done, Stopped>>;
 pub struct Projector {
     log: Log,
     writer: Writer,
+    take_over: TakeOver,
     decoder: Decoder,
     progress: Progress,
     config: Config,
@@ -50,15 +52,22 @@ struct Partition {
     /// The first offset that is to be processed; before it is look-back.
     next: i64,
     /// Offsets from `next` on that the table holds already, from before a crash.
-    held: HashSet<i64>,
+    held: Held,
 }
 
 impl Projector {
     /// Prepares a projector; [`run`](Self::run) makes it work.
-    pub fn new(log: Log, writer: Writer, decoder: Decoder, progress: Progress, config: Config) -> Self {
+    pub fn new(
+        log: Log,
+        (writer, take_over): (Writer, TakeOver),
+        decoder: Decoder,
+        progress: Progress,
+        config: Config,
+    ) -> Self {
         Self {
             log,
             writer,
+            take_over,
             decoder,
             progress,
             config,
@@ -156,13 +165,15 @@ impl Projector {
             next,
             from,
         } = assignment;
-        let held = stop.run_until_cancelled(self.writer.held(partition, next)).await;
+        let held = stop
+            .run_until_cancelled(self.take_over.begin(partition, next))
+            .await;
         let held = held.unwrap_or(Err(Stopped)).map_err(not_written)?;
         tracing::info!(
             partition,
             next,
             look_back = next - from,
-            held = held.len(),
+            held = held.known(),
             "projecting a partition"
         );
         self.partitions.insert(
@@ -191,6 +202,10 @@ impl Projector {
                 continue;
             };
             let look_back = at.offset < partition.next;
+            let reached = self.take_over.reach(at.partition, at.offset, &mut partition.held);
+            if reached.await.is_err() {
+                return Ok(());
+            }
             match decoded {
                 Err(why) if !look_back => {
                     if !reject_record(&self.log, &record, None, (Reason::Unreadable, &why), stop).await {
@@ -201,7 +216,7 @@ impl Projector {
                 Err(_) => {}
                 Ok(event) => match partition.seen.show(at.offset, print(&event)) {
                     _ if look_back => {}
-                    Verdict::First if partition.held.remove(&at.offset) => self.batch.done(at),
+                    Verdict::First if partition.held.take(at.offset) => self.batch.done(at),
                     Verdict::First => self.batch.add(Row::new(&record, event)),
                     Verdict::Copy => {
                         metrics::counter!(meters::COPIES).increment(1);

@@ -2,6 +2,7 @@
 //! repeats an insert of unknown outcome.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -98,22 +99,19 @@ impl Store {
         partition: u16,
         from: u64,
     ) -> Result<Vec<(u64, Uuid)>, StoreError> {
-        let mut statement = Statement::new();
-        statement
-            .push("SELECT log_offset, event_id FROM ")
-            .bind("Identifier", Value::text(table));
-        statement
-            .push(" WHERE (version <= ")
-            .bind("UInt64", Value::number(FIRST_VERSION.saturating_sub(from)));
-        statement
-            .push(" OR version >= ")
-            .bind("UInt64", Value::number(REPLACING_VERSION.saturating_add(from)));
-        statement
-            .push(") AND log_id = ")
-            .bind("UUID", Value::text(log_id.to_string()));
-        statement
-            .push(" AND log_partition = ")
-            .bind("UInt16", Value::number(partition));
+        self.held_between(table, log_id, partition, from..u64::MAX).await
+    }
+
+    /// The same, of some offsets.
+    pub async fn held_between(
+        &self,
+        table: &str,
+        log_id: Uuid,
+        partition: u16,
+        offsets: Range<u64>,
+    ) -> Result<Vec<(u64, Uuid)>, StoreError> {
+        let select = "SELECT log_offset, event_id";
+        let mut statement = by_offsets(select, table, log_id, partition, offsets);
         statement.push(" ORDER BY log_offset");
         let rows = self.rows::<HeldOffset>(&statement).await?;
         Ok(rows
@@ -121,6 +119,57 @@ impl Store {
             .map(|row| (row.log_offset, row.event_id))
             .collect())
     }
+
+    /// The last offset of one partition of a log that stands in `table`, from an offset on.
+    pub async fn last_held(
+        &self,
+        table: &str,
+        log_id: Uuid,
+        partition: u16,
+        from: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Last {
+            last: u64,
+        }
+        let select = "SELECT max(log_offset) AS last";
+        let mut statement = by_offsets(select, table, log_id, partition, from..u64::MAX);
+        // No row where there is none, not a 0.
+        statement.push(" HAVING count() > 0");
+        let rows = self.rows::<Last>(&statement).await?;
+        Ok(rows.first().map(|row| row.last))
+    }
+}
+
+/// What stands of a partition, pruned by version: it falls as the offset of an original rises, and rises with that of
+/// a record that replaces one.
+fn by_offsets(
+    select: &'static str,
+    table: &str,
+    log_id: Uuid,
+    partition: u16,
+    Range { start, end }: Range<u64>,
+) -> Statement {
+    let mut statement = Statement::new();
+    statement
+        .push(select)
+        .push(" FROM ")
+        .bind("Identifier", Value::text(table));
+    for (condition, version) in [
+        (" WHERE (version <= ", FIRST_VERSION.saturating_sub(start)),
+        (" AND version > ", FIRST_VERSION.saturating_sub(end)),
+        (" OR version >= ", REPLACING_VERSION.saturating_add(start)),
+        (" AND version < ", REPLACING_VERSION.saturating_add(end)),
+    ] {
+        statement.push(condition).bind("UInt64", Value::number(version));
+    }
+    statement
+        .push(") AND log_id = ")
+        .bind("UUID", Value::text(log_id.to_string()));
+    statement
+        .push(" AND log_partition = ")
+        .bind("UInt16", Value::number(partition));
+    statement
 }
 
 /// Every stored column of an event.

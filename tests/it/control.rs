@@ -135,13 +135,12 @@ async fn instances_on_one_log_decide_alike() {
 
     // Somebody who may write to the broker says nothing.
     let forged = NewRecord {
-        topic: topics::CONTROL,
         partition: Some(0),
         key: b"tenant/evil",
         payload: b"{}",
         headers: &[],
     };
-    let position = log.append(forged).await.unwrap();
+    let position = log.append(topics::CONTROL, forged).await.unwrap();
 
     let states = states_at(position.offset + 1, &instances).await;
     assert!(states.iter().all(|state| *state == states[0]));

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::Finding;
 use crate::clock::SystemClock;
-use crate::control::Control;
+use crate::control::{Control, Deployment};
 use crate::keyring::Keyring;
 use crate::log::{Log, topics};
 
-/// The log's id, where control state says it, and what was found.
-pub(super) async fn look(log: &Log, keyring: Keyring) -> (Option<Uuid>, Finding) {
+/// What control state says of the log, where there is one, and what was found.
+pub(super) async fn look(log: &Log, keyring: Keyring) -> (Option<Deployment>, Finding) {
     let check = "control state";
     let again = "look again when the log answers";
     match log.bounds(topics::CONTROL, 0).await {
@@ -65,5 +64,5 @@ pub(super) async fn look(log: &Log, keyring: Keyring) -> (Option<Uuid>, Finding)
             "who may write to audit.control? docs/kafka.md has the permissions",
         ),
     };
-    (Some(control.log_id()), finding)
+    (state.deployment().copied(), finding)
 }

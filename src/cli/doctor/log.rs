@@ -1,14 +1,15 @@
 //! The log: brokers, topics, and how far the readers are behind.
 
 use super::Finding;
+use crate::log::place::{self, Partitions};
 use crate::log::{Log, LogError, topics};
 use crate::{gate, projections};
 
 /// A reader this far behind is worth a word: some seconds of full load.
 const BEHIND: i64 = 100_000;
 
-/// What was found, and whether all topics are there.
-pub(super) async fn look(log: &Log) -> (Vec<Finding>, bool) {
+/// What was found, and where all topics are there, the partitions of `audit.events`.
+pub(super) async fn look(log: &Log) -> (Vec<Finding>, Option<u32>) {
     let brokers = &log.config().brokers;
     let mut missing = Vec::new();
     let mut partitions = 0;
@@ -21,7 +22,7 @@ pub(super) async fn look(log: &Log) -> (Vec<Finding>, bool) {
                 let remedy = "start `trailhouse serve` if they are the embedded ones; else mend the brokers, or log.brokers";
                 return (
                     vec![Finding::problem("log", format!("{brokers}: {error}"), remedy)],
-                    false,
+                    None,
                 );
             }
         }
@@ -34,7 +35,7 @@ pub(super) async fn look(log: &Log) -> (Vec<Finding>, bool) {
         );
         return (
             vec![Finding::ok("log", format!("{brokers} answers")), finding],
-            false,
+            None,
         );
     }
     let mut findings = vec![Finding::ok(
@@ -73,7 +74,20 @@ pub(super) async fn look(log: &Log) -> (Vec<Finding>, bool) {
             Ok(behind) => Finding::ok(check, format!("{behind} records behind")),
         });
     }
-    (findings, true)
+    (findings, u32::try_from(partitions).ok())
+}
+
+/// What there is to say of partitions that are not those of the log's beginning.
+pub(super) fn compare(found: u32, recorded: u32) -> Option<Finding> {
+    let (check, changed) = ("partitions", place::changed(found, recorded));
+    match Partitions::compare(found, recorded) {
+        Partitions::AsEver => None,
+        Partitions::Added => {
+            let remedy = "nothing: events stay where they were placed, and those that were added stay empty";
+            Some(Finding::warning(check, changed, remedy))
+        }
+        Partitions::Gone => Some(Finding::problem(check, changed, place::GONE_REMEDY)),
+    }
 }
 
 async fn lag(log: &Log, group: &str, topic: &str, partitions: i32) -> Result<i64, LogError> {

@@ -132,6 +132,31 @@ async fn an_engine_that_dies_is_started_again_on_its_port_and_stops_when_asked()
 }
 
 #[tokio::test]
+async fn a_log_that_grows_while_the_engine_runs_is_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::start(spec(dir.path(), "answering"), any_port())
+        .await
+        .unwrap();
+    let pid = pid_of(&engine.status().borrow());
+    // Appended as the engine's own lines are.
+    let mut log = std::fs::File::options()
+        .append(true)
+        .open(dir.path().join("fake.log"))
+        .unwrap();
+    log.write_all(&vec![b'x'; 11 << 20]).unwrap();
+    let aside = async {
+        while !dir.path().join("fake.log.1").exists() || log.metadata().unwrap().len() > 1 << 20 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), aside)
+        .await
+        .expect("the log stays as it is");
+    assert_eq!(pid_of(&engine.status().borrow()), pid);
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn an_engine_that_ignores_sigterm_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let mut spec = spec(dir.path(), "deaf");
