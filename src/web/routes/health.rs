@@ -15,9 +15,10 @@ pub(super) async fn live() -> Response {
 
 /// 200 when the log and ClickHouse answer and the disk has room, else 503 with what is wrong.
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
-    let log = match state.auth.admit_write() {
-        Ok(()) => json!({"ok": true}),
-        Err(_) => {
+    let log = match (state.auth.admit_write(), state.health.log.forbidden()) {
+        (Ok(()), None) => json!({"ok": true}),
+        (Ok(()), Some(detail)) => json!({"ok": false, "detail": detail}),
+        (Err(_), _) => {
             let age = state.control.freshness().age.as_secs();
             json!({"ok": false, "detail": format!("the log has not answered for {age} s")})
         }
