@@ -15,6 +15,7 @@ mod producer;
 mod producers;
 mod pump;
 mod queue;
+mod refusals;
 pub mod registry;
 pub mod rejected;
 pub mod seen;

@@ -1,6 +1,8 @@
 //! Records of a topic that are appended together: gathered without waiting, then handed to its
 //! [`queue`](super::queue) as one.
 
+use std::time::Instant;
+
 use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::oneshot;
 
@@ -76,7 +78,9 @@ impl Batch {
             Err(error) => Err(error),
         };
         self.log.wake(&self.topic);
-        outcomes.unwrap_or_else(|error| vec![Err(error); expected])
+        let outcomes = outcomes.unwrap_or_else(|error| vec![Err(error); expected]);
+        self.log.refusals().note(&self.topic, &outcomes, Instant::now());
+        outcomes
     }
 }
 

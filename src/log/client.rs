@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use confique::Config as Confique;
 use rdkafka::ClientConfig;
@@ -15,6 +15,7 @@ use super::batch::Batch;
 use super::fetch::{Fetch, Start};
 use super::producers::Producers;
 use super::queue::Queue;
+use super::refusals::Refusals;
 use super::settings::{KEPT, client_config};
 use super::share::Gaps;
 use super::waker::Waker;
@@ -78,6 +79,7 @@ struct Inner {
     config: Config,
     member: String,
     producers: Producers,
+    refusals: Refusals,
     /// Answers questions about offsets; never reads records.
     asker: BaseConsumer<DefaultConsumerContext>,
     wakers: Mutex<HashMap<String, Waker>>,
@@ -100,6 +102,7 @@ impl Log {
         Ok(Self {
             inner: Arc::new(Inner {
                 producers: Producers::new(client, &config.prefix)?,
+                refusals: Refusals::default(),
                 asker: asker.create().map_err(misconfigured)?,
                 config: config.clone(),
                 member: member.to_owned(),
@@ -214,6 +217,19 @@ impl Log {
     /// Waits until everything handed over has been answered, at most `within`. Blocks.
     pub fn flush(&self, within: Duration) {
         self.inner.producers.flush(within);
+    }
+
+    /// A sentence where the brokers lately did not let this user write to a topic.
+    pub fn forbidden(&self) -> Option<String> {
+        let topic = self.inner.refusals.lately(Instant::now())?;
+        Some(format!(
+            "the brokers don't let this user write to {}: give it the permissions in docs/kafka.md",
+            self.full_name(&topic)
+        ))
+    }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.inner.refusals
     }
 
     pub(super) fn queue(&self, topic: &str) -> Result<Arc<Queue>, LogError> {

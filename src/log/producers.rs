@@ -147,7 +147,9 @@ mod tests {
         let refused = log.append(topics::EVENTS, to(1)).await.unwrap_err();
         assert!(matches!(refused, LogError::Misconfigured(_)), "{refused}");
         assert!(refused.to_string().contains("docs/kafka.md"), "{refused}");
+        assert!(log.forbidden().is_some_and(|why| why.contains(topics::EVENTS)));
         let again = log.append(topics::EVENTS, to(1)).await.unwrap();
         assert_eq!(again.offset, 1);
+        assert_eq!(log.forbidden(), None);
     }
 }

@@ -22,6 +22,7 @@ pub(super) async fn ready(State(state): State<AppState>, request: Request) -> Re
         let age = state.control.freshness().age.as_secs();
         format!("the log has not answered for {age} s")
     });
+    let log = log.or_else(|| state.health.log.forbidden());
     let clickhouse = state.health.store.ping().await.err();
     let checks = [
         ("log", log),
