@@ -7,7 +7,7 @@
 
 mod avro;
 mod complaint;
-mod read;
+pub mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Principal;
 use crate::event::TenantId;
-use crate::ingest::{self, Ingest, IngestError, Item, ItemError, Origin, Receipt};
+use crate::ingest::{self, Ingest, Item, ItemError, Origin, Receipt};
 use crate::log::group::{Gaps, GroupEvent};
 use crate::log::registry::Registry;
 use crate::log::rejected::{Reason, Rejection, reject};
@@ -205,16 +205,6 @@ impl Gate {
                     &items,
                 )
                 .await;
-            let outcomes = match outcomes {
-                Ok(outcomes) => outcomes,
-                Err(IngestError::Limited(limited)) => {
-                    tracing::debug!(%tenant, "the inbox waits: {limited}");
-                    tokio::select! {
-                        () = stop.cancelled() => return false,
-                        () = tokio::time::sleep(limited.retry_after) => continue,
-                    }
-                }
-            };
             let waiting = open.len();
             let mut again = Vec::new();
             for ((record, body), outcome) in open.into_iter().zip(outcomes) {

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::control::{Control, Permission, Reads};
 use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
 use crate::event::{Event, schema};
-use crate::limit::Limits;
+use crate::limit::{Limited, Limits};
 use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
 use crate::log::{Log, NewRecord, Position, place, topics};
@@ -31,7 +31,7 @@ use crate::store::Store;
 use crate::store::progress::Progress;
 
 use reach::Reach;
-pub use receipt::{Form, IngestError, Item, ItemError, Origin, Receipt};
+pub use receipt::{Form, Item, ItemError, Origin, Receipt};
 
 /// Header of a record whose copies could not be looked for: readers that must not repeat an effect look again.
 pub const UNCHECKED: &str = "unchecked";
@@ -105,27 +105,27 @@ impl Ingest {
         }
     }
 
-    /// Takes a batch of items. The answer has one entry an item, in order; an `Err` for the whole means that nothing
-    /// was taken.
+    /// Whether so many events of this caller are within its tenant's rate and its key's. For those who can be told to
+    /// come back later: what stands in a topic already is not asked, for it would hold up what stands behind it.
+    pub fn admit(&self, principal: &Principal, events: usize) -> Result<(), Limited> {
+        let parts = &self.inner.parts;
+        let (tenant, key) = (principal.tenant(), principal.key_id());
+        parts.limits.admit(&parts.control.state(), tenant, key, events)
+    }
+
+    /// Takes a batch of items. The answer has one entry an item, in order.
     pub async fn take(
         &self,
         principal: &Principal,
         origin: Origin<'_>,
         items: &[Item<'_>],
-    ) -> Result<Vec<Result<Receipt, ItemError>>, IngestError> {
-        let parts = &self.inner.parts;
-        parts.limits.admit(
-            &parts.control.state(),
-            principal.tenant(),
-            principal.key_id(),
-            items.len(),
-        )?;
+    ) -> Vec<Result<Receipt, ItemError>> {
         let mut checked = self.check(principal, origin, items).await;
         self.look_up(principal, &mut checked).await;
         self.keep_conflicts(principal, origin, items, &checked).await;
         let outcomes = self.append(checked).await;
         self.report(origin, &outcomes);
-        Ok(outcomes)
+        outcomes
     }
 
     /// The parts, for whoever waits for what was taken.

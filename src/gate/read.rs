@@ -9,7 +9,7 @@ use crate::log::rejected::Reason;
 use crate::log::{LogError, Record};
 
 /// The body to be taken in.
-pub(super) enum Body {
+pub enum Body {
     /// The payload as it stands.
     AsIs,
     /// The datum of an event of our own schema, from this byte of the payload on.
@@ -19,16 +19,15 @@ pub(super) enum Body {
 }
 
 /// A record that can't be read, now or later.
-pub(super) struct Unread {
-    pub(super) reason: Reason,
-    pub(super) detail: String,
+pub struct Unread {
+    /// What it counts as.
+    pub reason: Reason,
+    /// In a sentence.
+    pub detail: String,
 }
 
 /// Reads the payload. `Err` when the registry can't be asked now.
-pub(super) async fn body(
-    record: &Record,
-    registry: Option<&Registry>,
-) -> Result<Result<Body, Unread>, LogError> {
+pub async fn body(record: &Record, registry: Option<&Registry>) -> Result<Result<Body, Unread>, LogError> {
     let unread = |detail: String| {
         Ok(Err(Unread {
             reason: Reason::Unreadable,
@@ -58,7 +57,7 @@ pub(super) async fn body(
 }
 
 /// The headers of a record, borrowed.
-pub(super) fn headers(record: &Record) -> Vec<(&str, &[u8])> {
+pub fn headers(record: &Record) -> Vec<(&str, &[u8])> {
     record
         .headers
         .iter()
@@ -68,7 +67,7 @@ pub(super) fn headers(record: &Record) -> Vec<(&str, &[u8])> {
 
 /// The item a record becomes. CloudEvents in binary mode have their attributes in headers `ce_…` (Kafka protocol
 /// binding of CloudEvents 1.0.2, section 3.2); in structured mode the body says what it is.
-pub(super) fn form<'a>(record: &'a Record, body: &'a Body, headers: &'a [(&'a str, &'a [u8])]) -> Form<'a> {
+pub fn form<'a>(record: &'a Record, body: &'a Body, headers: &'a [(&'a str, &'a [u8])]) -> Form<'a> {
     let body = match body {
         Body::AsIs => record.payload.as_slice(),
         Body::Json(json) => json.as_slice(),

@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use crate::event::draft::{Accepted, Intake, Problem, Refusal};
-use crate::limit::Limited;
 use crate::log::{LogError, Position};
 
 /// Where a batch comes from.
@@ -107,12 +106,4 @@ pub enum ItemError {
     /// The log did not confirm it: whether it is there is unknown, send it again under the same id.
     #[error(transparent)]
     Log(#[from] LogError),
-}
-
-/// Why a whole batch was not taken.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-pub enum IngestError {
-    /// The tenant or key writes more than it may.
-    #[error(transparent)]
-    Limited(#[from] Limited),
 }

@@ -16,7 +16,8 @@ use crate::auth::manage::ManageError;
 use crate::control::{ControlError, Refusal as ControlRefusal};
 use crate::event::batch::BatchError;
 use crate::event::draft::{Problem, Refusal};
-use crate::ingest::{IngestError, ItemError};
+use crate::ingest::ItemError;
+use crate::limit::Limited;
 use crate::log::LogError;
 use crate::query::QueryError;
 
@@ -201,9 +202,8 @@ impl From<ItemError> for ApiError {
     }
 }
 
-impl From<IngestError> for ApiError {
-    fn from(error: IngestError) -> Self {
-        let IngestError::Limited(limited) = error;
+impl From<Limited> for ApiError {
+    fn from(limited: Limited) -> Self {
         Self {
             retry_after: Some(limited.retry_after),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", limited.to_string())

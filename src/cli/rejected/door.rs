@@ -9,10 +9,11 @@ use crate::app::{self, Connections, Following};
 use crate::auth::Principal;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::event::{TenantId, draft, schema};
-use crate::ingest::{Form, Ingest, IngestError, Item, Origin, Parts};
+use crate::event::TenantId;
+use crate::gate::read;
+use crate::ingest::{Ingest, Item, Origin, Parts};
 use crate::limit::Limits;
-use crate::log::framing::{Framed, unframe};
+use crate::log::registry::Registry;
 use crate::log::rejected::Rejected;
 use crate::store::progress::Progress;
 
@@ -20,6 +21,7 @@ use crate::store::progress::Progress;
 pub(super) struct Door {
     ingest: Ingest,
     following: Following,
+    registry: Option<Arc<Registry>>,
 }
 
 impl Door {
@@ -34,7 +36,12 @@ impl Door {
             framing: app::framing(connections.registry.as_deref()).await?,
             progress: Progress::default(),
         });
-        Ok(Self { ingest, following })
+        let registry = connections.registry.clone();
+        Ok(Self {
+            ingest,
+            following,
+            registry,
+        })
     }
 
     /// Takes a record in; the reason where it stays. Its place in the inbox serves as its id where it has none, so a
@@ -43,9 +50,14 @@ impl Door {
         if self.following.control.state().tenant(tenant).is_none() {
             return Err(format!("there is no tenant {tenant}"));
         }
-        let headers = headers(rejected);
+        let record = &rejected.record;
+        let body = read::body(record, self.registry.as_deref())
+            .await
+            .map_err(|error| error.to_string())?;
+        let body = body.map_err(|unread| unread.detail)?;
+        let headers = read::headers(record);
         let item = Item {
-            form: form(rejected, &headers)?,
+            form: read::form(record, &body, &headers),
             client_id: None,
             place: Some(&rejected.origin),
         };
@@ -54,50 +66,9 @@ impl Door {
             kind: "kafka",
             id: None,
         };
-        loop {
-            match self.ingest.take(&principal, origin, &[item]).await {
-                Ok(mut outcomes) => {
-                    return match outcomes.pop() {
-                        Some(Err(error)) => Err(error.to_string()),
-                        _ => Ok(()),
-                    };
-                }
-                Err(IngestError::Limited(limited)) => tokio::time::sleep(limited.retry_after).await,
-            }
+        match self.ingest.take(&principal, origin, &[item]).await.pop() {
+            Some(Err(error)) => Err(error.to_string()),
+            _ => Ok(()),
         }
-    }
-}
-
-fn headers(rejected: &Rejected) -> Vec<(&str, &[u8])> {
-    let headers = rejected.record.headers.iter();
-    headers
-        .map(|(name, value)| (name.as_str(), value.as_slice()))
-        .collect()
-}
-
-/// As the gate reads it, but for Avro of other schemas.
-fn form<'a>(rejected: &'a Rejected, headers: &'a [(&'a str, &'a [u8])]) -> Result<Form<'a>, String> {
-    let header = |name: &str| {
-        headers
-            .iter()
-            .find(|(found, _)| *found == name)
-            .map(|(_, value)| *value)
-    };
-    match unframe(&rejected.record.payload) {
-        Framed::SingleObject(fingerprint, record) if fingerprint == schema::fingerprint() => {
-            Ok(Form::Mapped {
-                record,
-                map: draft::accept_datum,
-            })
-        }
-        Framed::SingleObject(..) | Framed::Confluent(..) => {
-            Err("only the gate reads Avro of other schemas: list its tenant in gate.allow_tenants".to_owned())
-        }
-        Framed::Bare(body) if header("ce_specversion").is_some() => Ok(Form::CloudEvent {
-            headers,
-            content_type: header("content-type").and_then(|value| std::str::from_utf8(value).ok()),
-            body,
-        }),
-        Framed::Bare(body) => Ok(Form::Event(body)),
     }
 }

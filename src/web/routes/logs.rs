@@ -57,7 +57,8 @@ pub(super) async fn one(
         client_id: key.as_deref(),
         place: None,
     };
-    let outcome = state.ingest.take(&principal, HTTP, &[item]).await?.pop();
+    state.ingest.admit(&principal, 1)?;
+    let outcome = state.ingest.take(&principal, HTTP, &[item]).await.pop();
     let receipt = outcome.unwrap_or(Err(ItemError::Log(crate::log::LogError::Full)))?;
     let indexed = !options.wait_indexed || wait(&state, &principal, std::slice::from_ref(&receipt)).await;
     let status = match (receipt.duplicate, indexed) {
@@ -126,7 +127,8 @@ async fn many_events(
     } else {
         HTTP
     };
-    let outcomes = state.ingest.take(principal, origin, &items).await?;
+    state.ingest.admit(principal, items.len())?;
+    let outcomes = state.ingest.take(principal, origin, &items).await;
     let indexed = !options.wait_indexed || {
         let receipts: Vec<Receipt> = outcomes.iter().flatten().cloned().collect();
         wait(state, principal, &receipts).await
