@@ -9,10 +9,15 @@ use toml::{Table, Value};
 #[derive(Args, Clone)]
 pub(crate) struct Remote {
     /// The running server
-    #[arg(long, env = "TRAILHOUSE_URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRAILHOUSE_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
     url: String,
     /// Token or API key
-    #[arg(long, env = "TRAILHOUSE_TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, env = "TRAILHOUSE_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_searches;
 mod clickhouse_fence;
 mod clickhouse_front;
+mod commands;
 mod control;
 mod copies;
 mod dirty_months;

@@ -1,10 +1,11 @@
 //! What the stories share: a running server ([`app`]), those who talk to it ([`caller`]), the log it stands on
-//! ([`brokers`]), and children that end with the tests ([`leash`]).
+//! ([`brokers`]), and children that end with the tests ([`leash`, `ending`]).
 
 pub mod app;
 pub mod brokers;
 pub mod caller;
 pub mod clickhouse_front;
+pub mod ending;
 pub mod leash;
 pub mod wait;
 

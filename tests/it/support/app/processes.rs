@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::super::brokers::{self, kill9};
+use super::super::ending::end;
 use super::super::wait::{until, until_some};
 use super::App;
 
@@ -77,8 +78,7 @@ impl App {
     /// Ends everything and removes what it kept.
     pub(super) fn end(&self) {
         if let Some(mut serve) = self.child().take() {
-            let _ = serve.kill();
-            let _ = serve.wait();
+            end(&mut serve);
         }
         // The kernel ends the children with the server; until they are gone they may still write.
         for _ in 0..200 {

@@ -1,0 +1,108 @@
+//! Commands that look, measure and explain: what they say of a server that is well, and of one that is not.
+
+use serde_json::Value;
+
+use crate::support::app::PASSWORD;
+use crate::support::{App, Child};
+
+/// A server, and commands that know where it is and who asks.
+async fn known() -> App {
+    let app = App::start_with(&[]).await;
+    app.set("TRAILHOUSE_URL", &format!("http://{}", app.at().web));
+    let session = app.login("admin", PASSWORD).await;
+    app.set("TRAILHOUSE_TOKEN", session["token"].as_str().unwrap());
+    app
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_a_server_well_and_says_what_is_wrong_with_one_that_is_not() {
+    let app = known().await;
+    let ran = app.run(&["doctor", "--json"]).await;
+    assert!(ran.ok, "{ran:?}");
+    let findings: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+    for check in [
+        "configuration",
+        "data directory",
+        "master keys",
+        "log",
+        "clickhouse",
+        "server",
+    ] {
+        let found = findings.iter().find(|finding| finding["check"] == check);
+        assert_eq!(
+            found.map(|finding| &finding["health"]),
+            Some(&Value::from("ok")),
+            "{check}: {}",
+            ran.out
+        );
+    }
+
+    let held = app.hold(Child::ClickHouse);
+    let ran = app.run(&["doctor"]).await;
+    assert!(!ran.ok && ran.out.contains("PROBLEM  clickhouse"), "{ran:?}");
+    drop(held);
+
+    assert!(app.stop().await.success());
+    let ran = app.run(&["doctor"]).await;
+    assert!(!ran.ok && ran.out.contains("PROBLEM  server"), "{ran:?}");
+    assert!(ran.out.contains("start `trailhouse serve`"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bench_measures_the_server_it_is_shown() {
+    let app = known().await;
+    let report = app.home().join("report.md");
+    let figure = |ran: &str, what: &str| {
+        let report: Value = serde_json::from_str(ran).unwrap();
+        let figures = report["figures"].as_array().unwrap();
+        let figure = figures.iter().find(|figure| figure["what"] == what);
+        figure.unwrap_or_else(|| panic!("no {what:?} in {ran}"))["value"]
+            .as_f64()
+            .unwrap()
+    };
+    for (mode, what, value) in [
+        ("bulk --rate 400 --batch 50", "acknowledged, all", 400.0),
+        (
+            "bulk --rate 100 --batch 50 --mix cloudtrail",
+            "acknowledged, all",
+            100.0,
+        ),
+        ("single --rate 50 --connections 4", "failed requests", 0.0),
+        (
+            "latency --rate 100 --probes 5",
+            "probes not found, or not in time",
+            0.0,
+        ),
+    ] {
+        let arguments = format!("bench {mode} --seconds 1 --json --report {}", report.display());
+        let ran = app.run(&arguments.split(' ').collect::<Vec<_>>()).await;
+        assert!(ran.ok, "{mode}: {ran:?}");
+        assert!(
+            (figure(&ran.out, what) - value).abs() < 0.5,
+            "{mode}: {}",
+            ran.out
+        );
+    }
+    let ran = app.run(&["bench", "queries", "--fill", "1200", "--json"]).await;
+    assert!(ran.ok && figure(&ran.out, "events held") >= 1200.0, "{ran:?}");
+    let report = std::fs::read_to_string(report).unwrap();
+    let sections = report.lines().filter(|line| line.starts_with("## ")).count();
+    assert_eq!(sections, 4, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_printed_configuration_is_one_that_can_be_used() {
+    let app = known().await;
+    let printed = app.run(&["config"]).await;
+    assert!(printed.ok && printed.out.contains("[clickhouse]"), "{printed:?}");
+    let file = app.home().join("all.toml");
+    std::fs::write(&file, printed.out.replace("#batch_rows", "batch_rows")).unwrap();
+    let file = file.to_str().unwrap();
+    for command in ["migrate", "doctor"] {
+        let ran = app.run(&[command, "--config", file]).await;
+        assert!(ran.ok, "{command}: {ran:?}");
+    }
+    std::fs::write(file, "[projector]\nbatch_rowz = 3\n").unwrap();
+    let ran = app.run(&["migrate", "--config", file]).await;
+    assert!(!ran.ok && ran.err.contains("batch_rowz"), "{ran:?}");
+}
