@@ -5,6 +5,9 @@
 //! an office. So an address from which a user has logged in is known for this user: what comes from there is counted
 //! by itself, and nobody else's attempts hold it up. Users that don't exist are counted alike.
 //!
+//! An attempt is charged before its password is looked at, and a right one is given back: guesses that come all at
+//! once are counted like those that come in a row.
+//!
 //! Argon2 takes 19 MiB and 20 ms, so only a few run at once; further attempts wait in a bounded line and are turned away
 //! when it is full.
 
@@ -16,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{AuthError, Config};
@@ -63,7 +66,7 @@ impl Attempts {
         }
     }
 
-    /// That an attempt for this name may be made from there now.
+    /// Charges an attempt for this name from there, if one may be made now.
     pub(super) fn admit(&self, name: &str, from: IpAddr) -> Result<Attempt, AuthError> {
         let from = network(from);
         let known = held(&self.known)
@@ -73,26 +76,32 @@ impl Attempts {
             name: name.to_owned(),
             known: known.then_some(from),
         };
-        self.by_user.admit(&user)?;
-        if !known {
-            self.by_address.admit(&from)?;
+        self.by_user.charge(&user)?;
+        if !known && let Err(refused) = self.by_address.charge(&from) {
+            self.by_user.give_back(&user);
+            return Err(refused);
         }
-        self.all
-            .check()
-            .map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))?;
-        Ok(Attempt { user, from })
+        let attempt = Attempt { user, from };
+        match self.all.check() {
+            Ok(()) => Ok(attempt),
+            Err(until) => {
+                self.give_back(&attempt);
+                Err(too_many(until.wait_time_from(DefaultClock::default().now())))
+            }
+        }
     }
 
-    /// Counts a wrong password.
-    pub(super) fn note_wrong(&self, attempt: &Attempt) {
-        self.by_user.note(&attempt.user);
+    /// For an attempt that was not wrong, or whose password nobody looked at. What is not given back was wrong.
+    pub(super) fn give_back(&self, attempt: &Attempt) {
+        self.by_user.give_back(&attempt.user);
         if attempt.user.known.is_none() {
-            self.by_address.note(&attempt.from);
+            self.by_address.give_back(&attempt.from);
         }
     }
 
     /// Knows the address from now on.
     pub(super) fn note_right(&self, attempt: Attempt) {
+        self.give_back(&attempt);
         if attempt.user.known.is_some() {
             return;
         }
@@ -140,51 +149,48 @@ impl Attempts {
     }
 }
 
-/// Wrong passwords by a key.
-struct Wrong<K: Clone + Eq + Hash> {
-    counts: DefaultKeyedRateLimiter<K>,
-    blocked: Mutex<HashMap<K, Instant>>,
+/// Wrong passwords by a key: so many at once, and then as many as fall due a minute.
+struct Wrong<K> {
+    burst: Duration,
+    each: Duration,
+    /// When all that a key was charged has fallen due; no key stays for longer.
+    due: Mutex<HashMap<K, Instant>>,
 }
 
 impl<K: Clone + Eq + Hash> Wrong<K> {
     fn new(per_minute: u32) -> Self {
+        let burst = Duration::from_secs(60);
         Self {
-            counts: RateLimiter::keyed(Quota::per_minute(some(per_minute))),
-            blocked: Mutex::default(),
+            burst,
+            each: burst / per_minute.max(1),
+            due: Mutex::default(),
         }
     }
 
-    fn admit(&self, key: &K) -> Result<(), AuthError> {
-        let blocked = held(&self.blocked);
-        let left = blocked
-            .get(key)
-            .map(|until| until.saturating_duration_since(Instant::now()));
-        left.filter(|left| !left.is_zero())
-            .map_or(Ok(()), |left| Err(too_many(left)))
+    fn charge(&self, key: &K) -> Result<(), AuthError> {
+        let (now, mut due) = (Instant::now(), held(&self.due));
+        // What stays is bounded by the attempts a second.
+        if due.len() >= KEYS_MAX {
+            due.retain(|_, due| *due > now);
+        }
+        let charged = due.get(key).map_or(now, |due| now.max(*due)) + self.each;
+        let ahead = charged.saturating_duration_since(now + self.burst);
+        if ahead.is_zero() {
+            due.insert(key.clone(), charged);
+            Ok(())
+        } else {
+            Err(too_many(ahead))
+        }
     }
 
-    /// When there were too many, the key is blocked until the next one is due.
-    fn note(&self, key: &K) {
-        self.forget();
-        let Err(until) = self.counts.check_key(key) else {
+    fn give_back(&self, key: &K) {
+        let mut due = held(&self.due);
+        let Some(charged) = due.get_mut(key) else {
             return;
         };
-        let (now, left) = (
-            Instant::now(),
-            until.wait_time_from(DefaultClock::default().now()),
-        );
-        let mut blocked = held(&self.blocked);
-        if blocked.len() >= KEYS_MAX {
-            blocked.retain(|_, until| *until > now);
-        }
-        blocked.insert(key.clone(), now + left);
-    }
-
-    /// Lets go of what nobody tried of late. What stays is bounded by the logins a second.
-    fn forget(&self) {
-        if self.counts.len() >= KEYS_MAX {
-            self.counts.retain_recent();
-            self.counts.shrink_to_fit();
+        *charged -= self.each;
+        if *charged <= Instant::now() {
+            due.remove(key);
         }
     }
 }
@@ -229,10 +235,9 @@ mod tests {
         IpAddr::from([203, 0, 113, last])
     }
 
-    /// Whether a wrong password may be tried; it is counted.
+    /// Whether a wrong password may be tried, all at once: none is said to be right before the next one comes.
     fn wrong(attempts: &Attempts, name: &str, from: IpAddr) -> bool {
-        let admitted = attempts.admit(name, from);
-        admitted.map(|attempt| attempts.note_wrong(&attempt)).is_ok()
+        attempts.admit(name, from).is_ok()
     }
 
     fn right(attempts: &Attempts, name: &str, from: IpAddr) -> bool {
@@ -246,8 +251,7 @@ mod tests {
         let tried = (0..100)
             .filter(|n| wrong(&attempts, "admin", address(*n)))
             .count();
-        // The fourth is the one too many.
-        assert_eq!(tried, 4);
+        assert_eq!(tried, 3);
         assert!(!right(&attempts, "admin", address(200)), "nobody knows this one");
         assert!(right(&attempts, "ada", address(0)));
     }
@@ -258,13 +262,13 @@ mod tests {
         let tried = (0..100)
             .filter(|n| wrong(&attempts, &format!("user-{n}"), address(1)))
             .count();
-        assert_eq!(tried, 7);
+        assert_eq!(tried, 6);
         assert!(right(&attempts, "ada", address(2)));
         let neighbours = (0..100u128).filter(|n| {
             let from = Ipv6Addr::from_bits(0x2001_0db8 << 96 | n);
             wrong(&attempts, &format!("other-{n}"), from.into())
         });
-        assert_eq!(neighbours.count(), 7);
+        assert_eq!(neighbours.count(), 6);
     }
 
     #[test]
@@ -280,7 +284,23 @@ mod tests {
         assert!(right(&attempts, "admin", address(1)));
         // Known is not trusted: guessing from there is counted as anywhere.
         let tried = (0..100).filter(|_| wrong(&attempts, "admin", address(1))).count();
-        assert_eq!(tried, 4);
+        assert_eq!(tried, 3);
+    }
+
+    #[test]
+    fn what_was_not_wrong_is_given_back_and_what_was_refused_is_not_charged() {
+        let attempts = attempts();
+        for _ in 0..10 {
+            let attempt = attempts.admit("admin", address(1)).ok().unwrap();
+            attempts.give_back(&attempt);
+        }
+        assert!(held(&attempts.by_user.due).is_empty() && held(&attempts.by_address.due).is_empty());
+        for n in 0..6 {
+            assert!(wrong(&attempts, &format!("user-{n}"), address(1)));
+        }
+        // The address is at its end: what it tries now costs the user nothing.
+        assert!((0..10).all(|_| !wrong(&attempts, "admin", address(1))));
+        assert!((0..3).all(|_| wrong(&attempts, "admin", address(2))));
     }
 
     #[test]
