@@ -8,8 +8,9 @@
 //! An attempt is charged before its password is looked at, and a right one is given back: guesses that come all at
 //! once are counted like those that come in a row.
 //!
-//! Argon2 takes 19 MiB and 20 ms, so only a few run at once; further attempts wait in a bounded line and are turned away
-//! when it is full.
+//! Argon2 takes 19 MiB and 20 ms, so only a few run at once. What strangers bring, and passwords that are set, wait in a
+//! bounded line each, and are turned away when it is full; strangers come only so many a second. Who comes from a known
+//! address shares neither with them: what such a user has under way is bounded by its own count.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -20,11 +21,11 @@ use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::{AuthError, Config};
 
-/// How many attempts wait for their turn; at 20 ms each on two threads the last waits 0.6 s.
+/// How long a line may be; at 20 ms each on two threads its last waits 0.6 s.
 const WAITING_MAX: usize = 64;
 /// How many names, or addresses, with wrong passwords are kept before old ones are let go.
 const KEYS_MAX: usize = 10_000;
@@ -33,12 +34,13 @@ const KNOWN_MAX: usize = 8;
 
 /// The counts of one instance.
 pub(super) struct Attempts {
-    all: DefaultDirectRateLimiter,
+    strangers: DefaultDirectRateLimiter,
     by_user: Wrong<User>,
     by_address: Wrong<IpAddr>,
     known: Mutex<HashMap<String, VecDeque<IpAddr>>>,
     running: Arc<Semaphore>,
-    waiting: Semaphore,
+    strangers_line: Semaphore,
+    setting_line: Semaphore,
 }
 
 /// Whom an attempt is for: by a known address of the user's, or by all others together.
@@ -57,12 +59,13 @@ pub(super) struct Attempt {
 impl Attempts {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            all: RateLimiter::direct(Quota::per_second(some(config.logins_per_second))),
+            strangers: RateLimiter::direct(Quota::per_second(some(config.logins_per_second))),
             by_user: Wrong::new(config.wrong_passwords_per_minute),
             by_address: Wrong::new(config.wrong_passwords_per_minute_by_address),
             known: Mutex::default(),
             running: Arc::new(Semaphore::new(config.password_checks_at_once.max(1))),
-            waiting: Semaphore::new(WAITING_MAX),
+            strangers_line: Semaphore::new(WAITING_MAX),
+            setting_line: Semaphore::new(WAITING_MAX),
         }
     }
 
@@ -77,12 +80,15 @@ impl Attempts {
             known: known.then_some(from),
         };
         self.by_user.charge(&user)?;
-        if !known && let Err(refused) = self.by_address.charge(&from) {
-            self.by_user.give_back(&user);
+        let attempt = Attempt { user, from };
+        if known {
+            return Ok(attempt);
+        }
+        if let Err(refused) = self.by_address.charge(&from) {
+            self.by_user.give_back(&attempt.user);
             return Err(refused);
         }
-        let attempt = Attempt { user, from };
-        match self.all.check() {
+        match self.strangers.check() {
             Ok(()) => Ok(attempt),
             Err(until) => {
                 self.give_back(&attempt);
@@ -119,25 +125,35 @@ impl Attempts {
         }
     }
 
-    /// A turn to run argon2, in order of arrival.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthError> {
-        let _waiting = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| too_many(Duration::from_secs(1)))?;
-        self.running
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| AuthError::Unavailable)
+    /// Checks a password when its turn has come.
+    pub(super) async fn check<T: Send + 'static>(
+        &self,
+        attempt: &Attempt,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AuthError> {
+        let line = attempt.user.known.is_none().then_some(&self.strangers_line);
+        self.run(line, work).await
     }
 
-    /// Runs argon2 off the async threads, when its turn has come.
-    pub(super) async fn run<T: Send + 'static>(
+    /// Hashes a password that is set, when its turn has come.
+    pub(super) async fn set<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AuthError> {
-        let turn = self.turn().await?;
+        self.run(Some(&self.setting_line), work).await
+    }
+
+    /// Runs argon2 off the async threads, in order of arrival, for whom there is room in the line.
+    async fn run<T: Send + 'static>(
+        &self,
+        line: Option<&Semaphore>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AuthError> {
+        let waiting = line.map(Semaphore::try_acquire).transpose();
+        let waiting = waiting.map_err(|_| too_many(Duration::from_secs(1)))?;
+        let turn = self.running.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| AuthError::Unavailable)?;
+        drop(waiting);
         // The turn ends with the work, also when nobody waits for its result any more.
         let work = move || {
             let _turn = turn;
@@ -169,7 +185,7 @@ impl<K: Clone + Eq + Hash> Wrong<K> {
 
     fn charge(&self, key: &K) -> Result<(), AuthError> {
         let (now, mut due) = (Instant::now(), held(&self.due));
-        // What stays is bounded by the attempts a second.
+        // What stays is bounded by the strangers a second, and by the users there are.
         if due.len() >= KEYS_MAX {
             due.retain(|_, due| *due > now);
         }
@@ -301,6 +317,28 @@ mod tests {
         // The address is at its end: what it tries now costs the user nothing.
         assert!((0..10).all(|_| !wrong(&attempts, "admin", address(1))));
         assert!((0..3).all(|_| wrong(&attempts, "admin", address(2))));
+    }
+
+    #[tokio::test]
+    async fn strangers_keep_nobody_out_of_known_places_or_from_setting_a_password() {
+        let mut config = Config::builder().load().unwrap();
+        config.logins_per_second = 2;
+        let attempts = Attempts::new(&config);
+        assert!(right(&attempts, "ada", address(1)));
+        let stranger = attempts.admit("admin", address(2)).ok().unwrap();
+        assert!(
+            !right(&attempts, "admin", address(3)),
+            "both of this second are gone"
+        );
+        let known = attempts.admit("ada", address(1)).ok().unwrap();
+
+        let line = attempts.strangers_line.acquire_many(WAITING_MAX as u32).await;
+        let refused = attempts.check(&stranger, || ()).await;
+        assert!(matches!(refused, Err(AuthError::TooMany { .. })), "{refused:?}");
+        assert_eq!(attempts.check(&known, || 1).await, Ok(1));
+        assert_eq!(attempts.set(|| 2).await, Ok(2));
+        drop(line);
+        assert_eq!(attempts.check(&stranger, || 3).await, Ok(3));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempts::Attempt;
 use super::principal::tenant_is_open;
 use super::token::Use;
 use super::{Auth, AuthError};
@@ -41,7 +42,7 @@ impl Auth {
             String::new()
         };
         let attempt = self.inner.attempts.admit(&name, from)?;
-        match self.user_with(&name, password).await {
+        match self.user_with(&attempt, &name, password).await {
             Ok(Some(user)) => {
                 self.inner.attempts.note_right(attempt);
                 self.tokens_for(&user)
@@ -55,7 +56,12 @@ impl Auth {
     }
 
     /// The user that has this name and this password.
-    async fn user_with(&self, name: &str, password: SecretString) -> Result<Option<Arc<User>>, AuthError> {
+    async fn user_with(
+        &self,
+        attempt: &Attempt,
+        name: &str,
+        password: SecretString,
+    ) -> Result<Option<Arc<User>>, AuthError> {
         let possible = crypto::password::problem(&password).is_none();
         let (user, hash) = if possible {
             self.hash_of(name)?
@@ -65,7 +71,7 @@ impl Auth {
         let right = self
             .inner
             .attempts
-            .run(move || crypto::password::verify(&password, &hash))
+            .check(attempt, move || crypto::password::verify(&password, &hash))
             .await?;
         Ok(user.filter(|_| right))
     }
