@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::event::id::{self, CLIENT_ID_MAX, IdOrigin};
 use crate::event::json::{Json, Value};
 use crate::event::moment::{self, Moment};
-use crate::event::problem::{MESSAGE_MAX, NAME_MAX, TYPE_MAX};
+use crate::event::problem::{MESSAGE_MAX, NAME_MAX, SYSTEM_PREFIX, TYPE_MAX};
 use crate::event::shapes::{Draft, Given, Slot};
 use crate::event::{Event, Outcome, Resource, Severity, Source, TimeFrom};
 
@@ -44,7 +44,7 @@ pub fn finish(mut draft: Draft<'_>, intake: &Intake<'_>) -> Result<Accepted, Ref
         time_offset,
         time_from,
         received_at: intake.received_at,
-        event_type: text(&mut draft, Slot::Type, TYPE_MAX)
+        event_type: given_type(&mut draft)
             .unwrap_or_else(|| type_of(resource.kind.as_deref(), action.as_deref())),
         action,
         severity: word(
@@ -219,6 +219,17 @@ fn moment_of(given: &Given<'_>) -> Result<Moment, String> {
     moment.ok_or_else(|| format!("expected {EXPECTED}"))
 }
 
+fn given_type(draft: &mut Draft<'_>) -> Option<String> {
+    let place = draft.given(Slot::Type)?.place.clone();
+    let name = text(draft, Slot::Type, TYPE_MAX)?;
+    if name.starts_with(SYSTEM_PREFIX) {
+        let detail = format!("types that begin with `{SYSTEM_PREFIX}` are the server's own");
+        draft.problem(&place, detail);
+        return None;
+    }
+    Some(name)
+}
+
 /// A type for an event that names none: `document.update` for an UPDATE of a `document`.
 fn type_of(resource: Option<&str>, action: Option<&str>) -> String {
     let name = match (resource, action) {
@@ -226,7 +237,7 @@ fn type_of(resource: Option<&str>, action: Option<&str>) -> String {
         (None, Some(action)) => action.to_lowercase(),
         (_, None) => return UNSPECIFIED.to_owned(),
     };
-    if name.len() <= TYPE_MAX {
+    if name.len() <= TYPE_MAX && !name.starts_with(SYSTEM_PREFIX) {
         name
     } else {
         UNSPECIFIED.to_owned()

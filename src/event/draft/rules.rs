@@ -278,6 +278,22 @@ fn size_and_number_of_keys_are_bounded() {
 }
 
 #[test]
+fn no_type_that_is_made_up_is_one_of_the_servers_own() {
+    let door = Door::of("acme");
+    let type_of = |body: &str| door.takes(body).event.event_type;
+    for body in [
+        r#"{"action":"LOGIN","resource":{"type":"Trailhouse"}}"#,
+        r#"{"action":"Trailhouse.login"}"#,
+    ] {
+        assert_eq!(type_of(body), UNSPECIFIED, "{body}");
+    }
+    assert_eq!(
+        type_of(r#"{"event_type":"trailhouses.built"}"#),
+        "trailhouses.built"
+    );
+}
+
+#[test]
 fn an_answer_is_not_much_larger_than_the_question() {
     let door = Door::of("acme");
     let key = "k".repeat(100_000);
