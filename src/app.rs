@@ -39,7 +39,7 @@ use crate::query::Queries;
 use crate::store::Store;
 use crate::store::progress::Progress;
 use crate::web::tls::Certificates;
-use crate::web::{self, AppState, Health, Services};
+use crate::web::{self, AppState, Health, Pulse, Services};
 
 /// The embedded ClickHouse's password for the user `default`, in the data directory.
 pub const CLICKHOUSE_PASSWORD: &str = "clickhouse.password";
@@ -317,6 +317,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         health: Health {
             log,
             store,
+            pulse: Pulse::default(),
             metrics,
             data_dir: embedded.then(|| data.path().to_owned()),
             free_percent: engines::disk::free_percent,

@@ -24,7 +24,7 @@ use confique::Config as Confique;
 
 pub use answer::Json;
 pub use error::ApiError;
-pub use state::{AppState, Health, Services};
+pub use state::{AppState, Health, Pulse, Services};
 
 /// The section `web` of the configuration.
 #[derive(Clone, Debug, Confique)]
