@@ -206,6 +206,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     if let Some(problem) = config.web.problem().or_else(|| config.projector.problem()) {
         anyhow::bail!(problem);
     }
+    if let Some(warning) = config.web.warning() {
+        tracing::warn!("{warning}");
+    }
     let certificates = config.web.tls.files()?.map(Certificates::open).transpose()?;
     let data = DataDir::open(&config.data_dir)?;
     let metrics = gauges::record();
