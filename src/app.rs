@@ -39,7 +39,7 @@ use crate::query::Queries;
 use crate::store::Store;
 use crate::store::progress::Progress;
 use crate::web::tls::Certificates;
-use crate::web::{self, AppState, Health, Services};
+use crate::web::{self, AppState, Health, Pulse, Services};
 
 /// The embedded ClickHouse's password for the user `default`, in the data directory.
 pub const CLICKHOUSE_PASSWORD: &str = "clickhouse.password";
@@ -206,6 +206,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     if let Some(problem) = config.web.problem().or_else(|| config.projector.problem()) {
         anyhow::bail!(problem);
     }
+    if let Some(warning) = config.web.warning() {
+        tracing::warn!("{warning}");
+    }
     let certificates = config.web.tls.files()?.map(Certificates::open).transpose()?;
     let data = DataDir::open(&config.data_dir)?;
     let metrics = gauges::record();
@@ -317,6 +320,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         health: Health {
             log,
             store,
+            pulse: Pulse::default(),
             metrics,
             data_dir: embedded.then(|| data.path().to_owned()),
             free_percent: engines::disk::free_percent,

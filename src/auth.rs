@@ -54,7 +54,8 @@ pub struct Config {
     /// The same from one address (of IPv6, one network of 64 bits), for whichever users have not logged in from there.
     #[config(default = 60)]
     pub wrong_passwords_per_minute_by_address: u32,
-    /// Logins a second on each instance. Each costs about 20 ms of a core and 19 MiB while it runs.
+    /// Logins a second on each instance, from addresses from which their user has not logged in. Each costs about 20 ms
+    /// of a core and 19 MiB while it runs.
     #[config(default = 50)]
     pub logins_per_second: u32,
     /// Passwords that are checked at once.

@@ -25,7 +25,7 @@ use crate::event::{Event, schema};
 use crate::limit::{Limited, Limits};
 use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
-use crate::log::{Log, NewRecord, Position, place, topics};
+use crate::log::{Log, NewRecord, Position, partitioner, topics};
 use crate::meters;
 use crate::store::Store;
 use crate::store::progress::Progress;
@@ -252,7 +252,7 @@ impl Ingest {
     fn record_of<'a>(&self, event: &'a Event, payload: &'a [u8], unchecked: bool) -> NewRecord<'a> {
         let key = event.event_id.as_bytes();
         NewRecord {
-            partition: place::partition_of(key, self.inner.partitions),
+            partition: partitioner::partition_of(key, self.inner.partitions),
             key,
             payload,
             headers: if unchecked { &[(UNCHECKED, b"")] } else { &[] },

@@ -10,7 +10,7 @@ pub mod client;
 pub mod fetch;
 pub mod framing;
 pub mod group;
-pub mod place;
+pub mod partitioner;
 mod producer;
 mod producers;
 mod pump;

@@ -5,7 +5,7 @@
 //! content differs. [`batch`] gathers rows by ClickHouse month (pure). [`writer`] inserts month by month and knows
 //! what to do when its outcome is unknown, [`bisect`] who is to blame when it is refused (pure). Only when all months
 //! of a batch are in are its offsets committed, so that a crash at any point repeats work and loses none; repeated
-//! rows are found by asking the table which offsets it holds.
+//! rows are found by asking the table which offsets it holds ([`takeover`]).
 
 pub mod batch;
 pub mod bisect;

@@ -24,7 +24,7 @@ use confique::Config as Confique;
 
 pub use answer::Json;
 pub use error::ApiError;
-pub use state::{AppState, Health, Services};
+pub use state::{AppState, Health, Pulse, Services};
 
 /// The section `web` of the configuration.
 #[derive(Clone, Debug, Confique)]
@@ -71,6 +71,13 @@ impl Config {
             )
         })
     }
+
+    /// A sentence when this server works, and what it knows of its callers does not.
+    pub fn warning(&self) -> Option<&'static str> {
+        (self.behind_proxy && self.trusted_proxies.is_empty()).then_some(
+            "web.behind_proxy is set and web.trusted_proxies names no proxy: all callers have the proxy's address, so one who guesses passwords keeps the others out",
+        )
+    }
 }
 
 /// The whole HTTP service.
@@ -81,6 +88,16 @@ pub fn router(state: AppState) -> Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_that_nobody_names_is_warned_of() {
+        let mut config = Config::builder().load().unwrap();
+        assert_eq!(config.warning(), None);
+        config.behind_proxy = true;
+        assert!(config.warning().unwrap().contains("web.trusted_proxies"));
+        config.trusted_proxies = vec!["10.0.0.0/8".to_owned().try_into().unwrap()];
+        assert_eq!(config.warning(), None);
+    }
 
     #[test]
     fn listening_to_the_world_in_the_clear_must_be_meant() {

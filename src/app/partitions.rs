@@ -1,7 +1,7 @@
 //! The partitions of `audit.events`, as control state recorded them when the log began.
 
 use crate::control::Control;
-use crate::log::place::{self, Partitions};
+use crate::log::partitioner::{self, Partitions};
 
 /// Events stand where they stood when the log began: partitions that were added stay empty, and without those that are
 /// gone this is not the log that it was.
@@ -10,11 +10,11 @@ pub(super) fn compare(control: &Control, found: u32) -> anyhow::Result<()> {
         .state()
         .deployment()
         .map_or(found, |known| known.partitions);
-    let changed = place::changed(found, recorded);
+    let changed = partitioner::changed(found, recorded);
     match Partitions::compare(found, recorded) {
         Partitions::AsEver => {}
         Partitions::Added => tracing::warn!("{changed}; those that were added stay empty"),
-        Partitions::Gone => anyhow::bail!("{changed}: {}", place::GONE_REMEDY),
+        Partitions::Gone => anyhow::bail!("{changed}: {}", partitioner::GONE_REMEDY),
     }
     Ok(())
 }

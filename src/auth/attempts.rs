@@ -5,8 +5,12 @@
 //! an office. So an address from which a user has logged in is known for this user: what comes from there is counted
 //! by itself, and nobody else's attempts hold it up. Users that don't exist are counted alike.
 //!
-//! Argon2 takes 19 MiB and 20 ms, so only a few run at once; further attempts wait in a bounded line and are turned away
-//! when it is full.
+//! An attempt is charged before its password is looked at, and a right one is given back: guesses that come all at
+//! once are counted like those that come in a row.
+//!
+//! Argon2 takes 19 MiB and 20 ms, so only a few run at once. What strangers bring, and passwords that are set, wait in a
+//! bounded line each, and are turned away when it is full; strangers come only so many a second. Who comes from a known
+//! address shares neither with them: what such a user has under way is bounded by its own count.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -16,12 +20,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::Semaphore;
 
 use super::{AuthError, Config};
 
-/// How many attempts wait for their turn; at 20 ms each on two threads the last waits 0.6 s.
+/// How long a line may be; at 20 ms each on two threads its last waits 0.6 s.
 const WAITING_MAX: usize = 64;
 /// How many names, or addresses, with wrong passwords are kept before old ones are let go.
 const KEYS_MAX: usize = 10_000;
@@ -30,12 +34,13 @@ const KNOWN_MAX: usize = 8;
 
 /// The counts of one instance.
 pub(super) struct Attempts {
-    all: DefaultDirectRateLimiter,
+    strangers: DefaultDirectRateLimiter,
     by_user: Wrong<User>,
     by_address: Wrong<IpAddr>,
     known: Mutex<HashMap<String, VecDeque<IpAddr>>>,
     running: Arc<Semaphore>,
-    waiting: Semaphore,
+    strangers_line: Semaphore,
+    setting_line: Semaphore,
 }
 
 /// Whom an attempt is for: by a known address of the user's, or by all others together.
@@ -54,16 +59,17 @@ pub(super) struct Attempt {
 impl Attempts {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            all: RateLimiter::direct(Quota::per_second(some(config.logins_per_second))),
+            strangers: RateLimiter::direct(Quota::per_second(some(config.logins_per_second))),
             by_user: Wrong::new(config.wrong_passwords_per_minute),
             by_address: Wrong::new(config.wrong_passwords_per_minute_by_address),
             known: Mutex::default(),
             running: Arc::new(Semaphore::new(config.password_checks_at_once.max(1))),
-            waiting: Semaphore::new(WAITING_MAX),
+            strangers_line: Semaphore::new(WAITING_MAX),
+            setting_line: Semaphore::new(WAITING_MAX),
         }
     }
 
-    /// That an attempt for this name may be made from there now.
+    /// Charges an attempt for this name from there, if one may be made now.
     pub(super) fn admit(&self, name: &str, from: IpAddr) -> Result<Attempt, AuthError> {
         let from = network(from);
         let known = held(&self.known)
@@ -73,26 +79,35 @@ impl Attempts {
             name: name.to_owned(),
             known: known.then_some(from),
         };
-        self.by_user.admit(&user)?;
-        if !known {
-            self.by_address.admit(&from)?;
+        self.by_user.charge(&user)?;
+        let attempt = Attempt { user, from };
+        if known {
+            return Ok(attempt);
         }
-        self.all
-            .check()
-            .map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))?;
-        Ok(Attempt { user, from })
+        if let Err(refused) = self.by_address.charge(&from) {
+            self.by_user.give_back(&attempt.user);
+            return Err(refused);
+        }
+        match self.strangers.check() {
+            Ok(()) => Ok(attempt),
+            Err(until) => {
+                self.give_back(&attempt);
+                Err(too_many(until.wait_time_from(DefaultClock::default().now())))
+            }
+        }
     }
 
-    /// Counts a wrong password.
-    pub(super) fn note_wrong(&self, attempt: &Attempt) {
-        self.by_user.note(&attempt.user);
+    /// For an attempt that was not wrong, or whose password nobody looked at. What is not given back was wrong.
+    pub(super) fn give_back(&self, attempt: &Attempt) {
+        self.by_user.give_back(&attempt.user);
         if attempt.user.known.is_none() {
-            self.by_address.note(&attempt.from);
+            self.by_address.give_back(&attempt.from);
         }
     }
 
     /// Knows the address from now on.
     pub(super) fn note_right(&self, attempt: Attempt) {
+        self.give_back(&attempt);
         if attempt.user.known.is_some() {
             return;
         }
@@ -110,25 +125,35 @@ impl Attempts {
         }
     }
 
-    /// A turn to run argon2, in order of arrival.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthError> {
-        let _waiting = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| too_many(Duration::from_secs(1)))?;
-        self.running
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| AuthError::Unavailable)
+    /// Checks a password when its turn has come.
+    pub(super) async fn check<T: Send + 'static>(
+        &self,
+        attempt: &Attempt,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AuthError> {
+        let line = attempt.user.known.is_none().then_some(&self.strangers_line);
+        self.run(line, work).await
     }
 
-    /// Runs argon2 off the async threads, when its turn has come.
-    pub(super) async fn run<T: Send + 'static>(
+    /// Hashes a password that is set, when its turn has come.
+    pub(super) async fn set<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AuthError> {
-        let turn = self.turn().await?;
+        self.run(Some(&self.setting_line), work).await
+    }
+
+    /// Runs argon2 off the async threads, in order of arrival, for whom there is room in the line.
+    async fn run<T: Send + 'static>(
+        &self,
+        line: Option<&Semaphore>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AuthError> {
+        let waiting = line.map(Semaphore::try_acquire).transpose();
+        let waiting = waiting.map_err(|_| too_many(Duration::from_secs(1)))?;
+        let turn = self.running.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| AuthError::Unavailable)?;
+        drop(waiting);
         // The turn ends with the work, also when nobody waits for its result any more.
         let work = move || {
             let _turn = turn;
@@ -140,51 +165,48 @@ impl Attempts {
     }
 }
 
-/// Wrong passwords by a key.
-struct Wrong<K: Clone + Eq + Hash> {
-    counts: DefaultKeyedRateLimiter<K>,
-    blocked: Mutex<HashMap<K, Instant>>,
+/// Wrong passwords by a key: so many at once, and then as many as fall due a minute.
+struct Wrong<K> {
+    burst: Duration,
+    each: Duration,
+    /// When all that a key was charged has fallen due; no key stays for longer.
+    due: Mutex<HashMap<K, Instant>>,
 }
 
 impl<K: Clone + Eq + Hash> Wrong<K> {
     fn new(per_minute: u32) -> Self {
+        let burst = Duration::from_secs(60);
         Self {
-            counts: RateLimiter::keyed(Quota::per_minute(some(per_minute))),
-            blocked: Mutex::default(),
+            burst,
+            each: burst / per_minute.max(1),
+            due: Mutex::default(),
         }
     }
 
-    fn admit(&self, key: &K) -> Result<(), AuthError> {
-        let blocked = held(&self.blocked);
-        let left = blocked
-            .get(key)
-            .map(|until| until.saturating_duration_since(Instant::now()));
-        left.filter(|left| !left.is_zero())
-            .map_or(Ok(()), |left| Err(too_many(left)))
+    fn charge(&self, key: &K) -> Result<(), AuthError> {
+        let (now, mut due) = (Instant::now(), held(&self.due));
+        // What stays is bounded by the strangers a second, and by the users there are.
+        if due.len() >= KEYS_MAX {
+            due.retain(|_, due| *due > now);
+        }
+        let charged = due.get(key).map_or(now, |due| now.max(*due)) + self.each;
+        let ahead = charged.saturating_duration_since(now + self.burst);
+        if ahead.is_zero() {
+            due.insert(key.clone(), charged);
+            Ok(())
+        } else {
+            Err(too_many(ahead))
+        }
     }
 
-    /// When there were too many, the key is blocked until the next one is due.
-    fn note(&self, key: &K) {
-        self.forget();
-        let Err(until) = self.counts.check_key(key) else {
+    fn give_back(&self, key: &K) {
+        let mut due = held(&self.due);
+        let Some(charged) = due.get_mut(key) else {
             return;
         };
-        let (now, left) = (
-            Instant::now(),
-            until.wait_time_from(DefaultClock::default().now()),
-        );
-        let mut blocked = held(&self.blocked);
-        if blocked.len() >= KEYS_MAX {
-            blocked.retain(|_, until| *until > now);
-        }
-        blocked.insert(key.clone(), now + left);
-    }
-
-    /// Lets go of what nobody tried of late. What stays is bounded by the logins a second.
-    fn forget(&self) {
-        if self.counts.len() >= KEYS_MAX {
-            self.counts.retain_recent();
-            self.counts.shrink_to_fit();
+        *charged -= self.each;
+        if *charged <= Instant::now() {
+            due.remove(key);
         }
     }
 }
@@ -229,10 +251,9 @@ mod tests {
         IpAddr::from([203, 0, 113, last])
     }
 
-    /// Whether a wrong password may be tried; it is counted.
+    /// Whether a wrong password may be tried, all at once: none is said to be right before the next one comes.
     fn wrong(attempts: &Attempts, name: &str, from: IpAddr) -> bool {
-        let admitted = attempts.admit(name, from);
-        admitted.map(|attempt| attempts.note_wrong(&attempt)).is_ok()
+        attempts.admit(name, from).is_ok()
     }
 
     fn right(attempts: &Attempts, name: &str, from: IpAddr) -> bool {
@@ -246,8 +267,7 @@ mod tests {
         let tried = (0..100)
             .filter(|n| wrong(&attempts, "admin", address(*n)))
             .count();
-        // The fourth is the one too many.
-        assert_eq!(tried, 4);
+        assert_eq!(tried, 3);
         assert!(!right(&attempts, "admin", address(200)), "nobody knows this one");
         assert!(right(&attempts, "ada", address(0)));
     }
@@ -258,13 +278,13 @@ mod tests {
         let tried = (0..100)
             .filter(|n| wrong(&attempts, &format!("user-{n}"), address(1)))
             .count();
-        assert_eq!(tried, 7);
+        assert_eq!(tried, 6);
         assert!(right(&attempts, "ada", address(2)));
         let neighbours = (0..100u128).filter(|n| {
             let from = Ipv6Addr::from_bits(0x2001_0db8 << 96 | n);
             wrong(&attempts, &format!("other-{n}"), from.into())
         });
-        assert_eq!(neighbours.count(), 7);
+        assert_eq!(neighbours.count(), 6);
     }
 
     #[test]
@@ -280,7 +300,45 @@ mod tests {
         assert!(right(&attempts, "admin", address(1)));
         // Known is not trusted: guessing from there is counted as anywhere.
         let tried = (0..100).filter(|_| wrong(&attempts, "admin", address(1))).count();
-        assert_eq!(tried, 4);
+        assert_eq!(tried, 3);
+    }
+
+    #[test]
+    fn what_was_not_wrong_is_given_back_and_what_was_refused_is_not_charged() {
+        let attempts = attempts();
+        for _ in 0..10 {
+            let attempt = attempts.admit("admin", address(1)).ok().unwrap();
+            attempts.give_back(&attempt);
+        }
+        assert!(held(&attempts.by_user.due).is_empty() && held(&attempts.by_address.due).is_empty());
+        for n in 0..6 {
+            assert!(wrong(&attempts, &format!("user-{n}"), address(1)));
+        }
+        // The address is at its end: what it tries now costs the user nothing.
+        assert!((0..10).all(|_| !wrong(&attempts, "admin", address(1))));
+        assert!((0..3).all(|_| wrong(&attempts, "admin", address(2))));
+    }
+
+    #[tokio::test]
+    async fn strangers_keep_nobody_out_of_known_places_or_from_setting_a_password() {
+        let mut config = Config::builder().load().unwrap();
+        config.logins_per_second = 2;
+        let attempts = Attempts::new(&config);
+        assert!(right(&attempts, "ada", address(1)));
+        let stranger = attempts.admit("admin", address(2)).ok().unwrap();
+        assert!(
+            !right(&attempts, "admin", address(3)),
+            "both of this second are gone"
+        );
+        let known = attempts.admit("ada", address(1)).ok().unwrap();
+
+        let line = attempts.strangers_line.acquire_many(WAITING_MAX as u32).await;
+        let refused = attempts.check(&stranger, || ()).await;
+        assert!(matches!(refused, Err(AuthError::TooMany { .. })), "{refused:?}");
+        assert_eq!(attempts.check(&known, || 1).await, Ok(1));
+        assert_eq!(attempts.set(|| 2).await, Ok(2));
+        drop(line);
+        assert_eq!(attempts.check(&stranger, || 3).await, Ok(3));
     }
 
     #[test]

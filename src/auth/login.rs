@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempts::Attempt;
 use super::principal::tenant_is_open;
 use super::token::Use;
 use super::{Auth, AuthError};
@@ -41,27 +42,38 @@ impl Auth {
             String::new()
         };
         let attempt = self.inner.attempts.admit(&name, from)?;
+        match self.user_with(&attempt, &name, password).await {
+            Ok(Some(user)) => {
+                self.inner.attempts.note_right(attempt);
+                self.tokens_for(&user)
+            }
+            Ok(None) => Err(AuthError::WrongPassword),
+            Err(error) => {
+                self.inner.attempts.give_back(&attempt);
+                Err(error)
+            }
+        }
+    }
+
+    /// The user that has this name and this password.
+    async fn user_with(
+        &self,
+        attempt: &Attempt,
+        name: &str,
+        password: SecretString,
+    ) -> Result<Option<Arc<User>>, AuthError> {
         let possible = crypto::password::problem(&password).is_none();
         let (user, hash) = if possible {
-            self.hash_of(&name)?
+            self.hash_of(name)?
         } else {
             (None, crypto::password::decoy())
         };
         let right = self
             .inner
             .attempts
-            .run(move || crypto::password::verify(&password, &hash))
+            .check(attempt, move || crypto::password::verify(&password, &hash))
             .await?;
-        match user.filter(|_| right) {
-            Some(user) => {
-                self.inner.attempts.note_right(attempt);
-                self.tokens_for(&user)
-            }
-            None => {
-                self.inner.attempts.note_wrong(&attempt);
-                Err(AuthError::WrongPassword)
-            }
-        }
+        Ok(user.filter(|_| right))
     }
 
     /// The user of that name, if one may log in, and the hash to compare with: a decoy when there is none.

@@ -150,7 +150,7 @@ impl Auth {
         let hash = self
             .inner
             .attempts
-            .run(move || crypto::password::hash(&password))
+            .set(move || crypto::password::hash(&password))
             .await?;
         let hash = hash.map_err(|_| AuthError::Unavailable)?;
         let sealed = self

@@ -104,6 +104,7 @@ impl Doctor {
         let findings = match global.quietly(&self.engines) {
             Ok(config) => {
                 let mut findings = vec![here::configuration(&config, global.config.as_deref())];
+                findings.extend(here::in_front(&config));
                 findings.extend(look(&config).await);
                 findings.push(server(&self.remote).await);
                 findings

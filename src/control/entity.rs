@@ -1,5 +1,5 @@
 //! What control state is made of: tenants, users, API keys. Each has a version, 1 when it is made and one more with
-//! every accepted command, which is what `ETag` and `expected_version` speak of.
+//! every accepted command, which is what `expected_version` speaks of.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -295,6 +295,7 @@ impl State {
             .filter(|key| inside(&envelope.by, &key.tenant));
         let key = key.ok_or(Refusal::NotFound)?;
         expect(envelope, key.version)?;
+        may_grant(envelope, key.roles)?;
         let version = key.version + 1;
         let revoked_at = key.revoked_at.or(Some(envelope.at));
         let revoked = ApiKey {
@@ -370,8 +371,8 @@ fn operators_only(envelope: &Envelope) -> Result<(), Refusal> {
     }
 }
 
-/// That the sender may make, or change, somebody with these roles: a tenant's admin neither makes operators nor
-/// takes one over by its password.
+/// That the sender may make, or change, somebody with these roles: a tenant's admin neither makes operators, nor
+/// takes one over by its password, nor revokes an operator's key.
 fn may_grant(envelope: &Envelope, roles: Roles) -> Result<(), Refusal> {
     if roles.has(Role::Operator) {
         operators_only(envelope)

@@ -82,11 +82,6 @@ impl Event {
     }
 }
 
-/// Whether two events with the same id say the same.
-pub fn same_content(a: &Event, b: &Event) -> bool {
-    a.content().agrees_with(&b.content())
-}
-
 struct Hasher(Xxh3Default);
 
 impl Hasher {

@@ -6,11 +6,7 @@
 
 mod avro;
 mod check;
-#[cfg(test)]
-mod examples;
 mod fields;
-#[cfg(test)]
-mod rules;
 
 pub use avro::accept_datum;
 pub use check::{AHEAD_MAX, UNSPECIFIED};
@@ -183,3 +179,6 @@ impl FallbackId<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,13 +34,6 @@ pub enum IdOrigin {
     Minted,
 }
 
-impl IdOrigin {
-    /// Whether no earlier copy can exist.
-    pub fn is_fresh(self) -> bool {
-        self == Self::Minted
-    }
-}
-
 /// A client's UUID that is kept as it is: version 4 or 7, hyphenated or 32 hex digits, in any case.
 pub fn kept(text: &str) -> Option<(Uuid, IdOrigin)> {
     let uuid = uuid(text)?;

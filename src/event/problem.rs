@@ -7,6 +7,9 @@ use super::json::scan::{Fault, FaultKind, Limits};
 
 /// The largest event, in bytes as it came.
 pub const EVENT_BYTES_MAX: usize = 256 * 1024;
+/// How the types of the server's own events begin. Searches leave these out unless they are asked for, so nobody who
+/// sends events may hide one among them.
+pub const SYSTEM_PREFIX: &str = "trailhouse.";
 /// The longest `event_type` and `action`, in bytes.
 pub const TYPE_MAX: usize = 256;
 /// The longest id, name, address or type of an actor or a resource, in bytes.

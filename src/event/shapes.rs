@@ -21,12 +21,12 @@ use names::{Known, SLOTS, known, known_of_actor, known_of_resource};
 
 /// Where a value stood: a fixed path and a key.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
+pub struct Location<'a> {
     parent: &'static str,
     key: Cow<'a, str>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Location<'a> {
     /// The member `key` of the object at `parent`.
     pub fn new(parent: &'static str, key: Cow<'a, str>) -> Self {
         Self { parent, key }
@@ -44,7 +44,7 @@ impl<'a> Place<'a> {
 #[derive(Clone, Debug)]
 pub struct Given<'a> {
     /// Where it stood.
-    pub place: Place<'a>,
+    pub location: Location<'a>,
     /// What was written.
     pub value: Value<'a>,
 }
@@ -54,7 +54,7 @@ pub struct Given<'a> {
 struct Extra<'a> {
     /// The object that it stays in: `actor`, `resource` or `cloudevent`.
     group: Option<&'static str>,
-    place: Place<'a>,
+    location: Location<'a>,
     value: Value<'a>,
 }
 
@@ -99,24 +99,24 @@ impl<'a> Draft<'a> {
             Reading::Lenient => ("/data", "/data/actor", "/data/resource"),
         };
         for member in members {
-            let place = Place::new(root, member.key.decode());
-            match known(&place.key) {
-                Some(Known::Slot(slot)) => self.fill(slot, place, member.value, reading),
+            let location = Location::new(root, member.key.decode());
+            match known(&location.key) {
+                Some(Known::Slot(slot)) => self.fill(slot, location, member.value, reading),
                 Some(Known::Actor) => {
-                    self.read_group("actor", actor, known_of_actor, place, member.value, reading)
+                    self.read_group("actor", actor, known_of_actor, location, member.value, reading)
                 }
                 Some(Known::Resource) => {
                     self.read_group(
                         "resource",
                         resource,
                         known_of_resource,
-                        place,
+                        location,
                         member.value,
                         reading,
                     );
                 }
-                None if reading == Reading::Lenient => self.keep(None, place, member.value),
-                None => self.set_aside(None, place, member.value),
+                None if reading == Reading::Lenient => self.keep(None, location, member.value),
+                None => self.set_aside(None, location, member.value),
             }
         }
     }
@@ -126,7 +126,7 @@ impl<'a> Draft<'a> {
         group: &'static str,
         parent: &'static str,
         known: fn(&str) -> Option<Slot>,
-        place: Place<'a>,
+        location: Location<'a>,
         value: Value<'a>,
         reading: Reading,
     ) {
@@ -134,23 +134,23 @@ impl<'a> Draft<'a> {
             Value::Null => {}
             Value::Object(span) => {
                 for member in scan::members(span) {
-                    let place = Place::new(parent, member.key.decode());
-                    match known(&place.key) {
-                        Some(slot) => self.fill(slot, place, member.value, reading),
-                        None => self.set_aside(Some(group), place, member.value),
+                    let location = Location::new(parent, member.key.decode());
+                    match known(&location.key) {
+                        Some(slot) => self.fill(slot, location, member.value, reading),
+                        None => self.set_aside(Some(group), location, member.value),
                     }
                 }
             }
             other if reading == Reading::Strict => {
-                self.problem(&place, format!("expected an object, found {}", other.kind()));
+                self.problem(&location, format!("expected an object, found {}", other.kind()));
             }
-            other => self.set_aside(None, place, other),
+            other => self.set_aside(None, location, other),
         }
     }
 
     /// Puts a value into its slot. Null and the empty string say nothing. A second value for the same slot must be
     /// the same as the first.
-    pub fn fill(&mut self, slot: Slot, place: Place<'a>, value: Value<'a>, reading: Reading) {
+    pub fn fill(&mut self, slot: Slot, location: Location<'a>, value: Value<'a>, reading: Reading) {
         match value {
             Value::Null => return,
             Value::Text(text) if text.is_empty() => return,
@@ -158,38 +158,42 @@ impl<'a> Draft<'a> {
         }
         let lenient = reading == Reading::Lenient && slot != Slot::Tenant;
         match &self.slots[slot as usize] {
-            None if lenient && !suits(slot, &value) => self.set_aside(None, place, value),
-            None => self.slots[slot as usize] = Some(Given { place, value }),
+            None if lenient && !suits(slot, &value) => self.set_aside(None, location, value),
+            None => self.slots[slot as usize] = Some(Given { location, value }),
             Some(first) if agree(slot, &first.value, &value) => {}
-            Some(_) if lenient => self.set_aside(None, place, value),
+            Some(_) if lenient => self.set_aside(None, location, value),
             Some(first) => {
                 let detail = format!(
                     "disagrees with `{}`, which names the same field",
-                    first.place.pointer()
+                    first.location.pointer()
                 );
-                self.problem(&place, detail);
+                self.problem(&location, detail);
             }
         }
     }
 
     /// Sends a value to the details, with a warning.
-    fn set_aside(&mut self, group: Option<&'static str>, place: Place<'a>, value: Value<'a>) {
-        let detail = match known(&place.key) {
+    fn set_aside(&mut self, group: Option<&'static str>, location: Location<'a>, value: Value<'a>) {
+        let detail = match known(&location.key) {
             Some(_) if group.is_none() => "does not fit the field of this name: kept in the details",
             _ => "unknown key: kept in the details",
         };
-        self.warnings.push(Problem::new(place.pointer(), detail));
-        self.keep(group, place, value);
+        self.warnings.push(Problem::new(location.pointer(), detail));
+        self.keep(group, location, value);
     }
 
     /// Sends a value to the details, where its sender meant it to go; with others of a `group`, under that name.
-    pub fn keep(&mut self, group: Option<&'static str>, place: Place<'a>, value: Value<'a>) {
-        self.extra.push(Extra { group, place, value });
+    pub fn keep(&mut self, group: Option<&'static str>, location: Location<'a>, value: Value<'a>) {
+        self.extra.push(Extra {
+            group,
+            location,
+            value,
+        });
     }
 
     /// Notes a problem.
-    pub fn problem(&mut self, place: &Place<'_>, detail: impl Into<String>) {
-        self.problems.push(Problem::new(place.pointer(), detail));
+    pub fn problem(&mut self, location: &Location<'_>, detail: impl Into<String>) {
+        self.problems.push(Problem::new(location.pointer(), detail));
     }
 
     /// Takes what was given for a slot.
@@ -211,11 +215,11 @@ impl<'a> Draft<'a> {
     pub fn take_details(&mut self) -> Option<Json> {
         let given = match self.take(Slot::Details) {
             Some(Given {
-                place,
+                location,
                 value: Value::Object(span),
-            }) => Some((place, span)),
-            Some(Given { place, value }) => {
-                self.problem(&place, format!("expected an object, found {}", value.kind()));
+            }) => Some((location, span)),
+            Some(Given { location, value }) => {
+                self.problem(&location, format!("expected an object, found {}", value.kind()));
                 None
             }
             None => None,
@@ -229,7 +233,7 @@ impl<'a> Draft<'a> {
         (out.len() > 2).then(|| Json::from_compact(out))
     }
 
-    fn merge(&mut self, given: Option<Span<'a>>, extra: &[(Place<'a>, String)], out: &mut String) {
+    fn merge(&mut self, given: Option<Span<'a>>, extra: &[(Location<'a>, String)], out: &mut String) {
         let members = given.map(scan::members).unwrap_or_default();
         out.push('{');
         for member in &members {
@@ -240,17 +244,17 @@ impl<'a> Draft<'a> {
             out.push(':');
             member.value.write_compact(out);
         }
-        for (place, value) in extra {
-            if let Some(same) = members.iter().find(|member| member.key.decode() == place.key) {
+        for (location, value) in extra {
+            if let Some(same) = members.iter().find(|member| member.key.decode() == location.key) {
                 if !same_text(&same.value, value) {
-                    self.problem(place, "the details hold another value of this name");
+                    self.problem(location, "the details hold another value of this name");
                 }
                 continue;
             }
             if out.len() > 1 {
                 out.push(',');
             }
-            quote_into(&place.key, out);
+            quote_into(&location.key, out);
             out.push(':');
             out.push_str(value);
         }
@@ -258,17 +262,17 @@ impl<'a> Draft<'a> {
     }
 
     /// One entry per key of the details: what stood inside `actor` or `resource` stays together under that name.
-    fn group_extra(&mut self) -> Vec<(Place<'a>, String)> {
-        let mut entries: Vec<(Place<'a>, String)> = Vec::with_capacity(self.extra.len());
+    fn group_extra(&mut self) -> Vec<(Location<'a>, String)> {
+        let mut entries: Vec<(Location<'a>, String)> = Vec::with_capacity(self.extra.len());
         let mut groups: Vec<(&'static str, String)> = Vec::new();
         for extra in std::mem::take(&mut self.extra) {
             let mut text = String::new();
             let Some(group) = extra.group else {
                 extra.value.write_compact(&mut text);
-                entries.push((extra.place, text));
+                entries.push((extra.location, text));
                 continue;
             };
-            quote_into(&extra.place.key, &mut text);
+            quote_into(&extra.location.key, &mut text);
             text.push(':');
             extra.value.write_compact(&mut text);
             match groups.iter_mut().find(|(name, _)| *name == group) {
@@ -280,11 +284,11 @@ impl<'a> Draft<'a> {
             }
         }
         for (group, members) in groups {
-            let place = Place::new("", Cow::Borrowed(group));
+            let location = Location::new("", Cow::Borrowed(group));
             if entries.iter().any(|(other, _)| other.key == group) {
-                self.problem(&place, "the details hold another value of this name");
+                self.problem(&location, "the details hold another value of this name");
             }
-            entries.push((place, format!("{{{members}}}")));
+            entries.push((location, format!("{{{members}}}")));
         }
         entries
     }

@@ -13,13 +13,11 @@ pub enum Known {
     Ip,
     /// A severity.
     Severity,
-    /// The least severity.
-    MinSeverity,
     /// An outcome.
     Outcome,
     /// A label.
     Tag,
-    /// Not about a field, and given once: how to search, not what for.
+    /// Not compared with a field, and given once.
     Control(Control),
 }
 
@@ -31,6 +29,7 @@ pub enum Control {
     To,
     ReceivedFrom,
     ReceivedTo,
+    MinSeverity,
     Tenant,
     Include,
     Text,
@@ -79,7 +78,7 @@ const NAMES: &[(&str, Known)] = &[
     ("event_id", K::EventId),
     ("source_event_id", K::Text(F::SourceEventId)),
     ("severity", K::Severity),
-    ("min_severity", K::MinSeverity),
+    ("min_severity", K::Control(C::MinSeverity)),
     ("outcome", K::Outcome),
     ("tag", K::Tag),
     ("tags", K::Tag),

@@ -1,7 +1,8 @@
 //! From the parameters of a request to a [`Search`], or to everything that is wrong with them.
 //!
 //! A parameter is a name, perhaps an operator (`[gt]`, `[gte]`, `[lt]`, `[lte]`, `[prefix]`), perhaps `!`, and a
-//! value. The same name and operator again means "or"; everything else means "and". Every problem is found in one
+//! value. The same name and operator again means "or"; everything else means "and". What is no field of its own
+//! (`from`, `min_severity`, `limit`, …) is given once. Every problem is found in one
 //! go, each under the parameter's name as it was written.
 
 mod value;
@@ -120,16 +121,7 @@ impl Reader {
             Some(Known::Control(control)) if operator == Operator::Equal && !negated => {
                 return self.control(control, value);
             }
-            Some(Known::MinSeverity) if operator == Operator::Equal && !negated => {
-                let test = Test::AtLeast(severity(value)?);
-                self.search.filter.conditions.push(Condition {
-                    field: Field::Severity,
-                    test,
-                    negated,
-                });
-                return Ok(());
-            }
-            Some(Known::Control(_) | Known::MinSeverity) => {
+            Some(Known::Control(_)) => {
                 return Err(format!("`{name}` takes a value and neither an operator nor `!`"));
             }
             Some(Known::Text(field)) => Field::Text(field),
@@ -160,6 +152,11 @@ impl Reader {
             Control::To => search.filter.time.to = Some(moment_of(value)?),
             Control::ReceivedFrom => search.filter.received.from = Some(moment_of(value)?),
             Control::ReceivedTo => search.filter.received.to = Some(moment_of(value)?),
+            Control::MinSeverity => search.filter.conditions.push(Condition {
+                field: Field::Severity,
+                test: Test::AtLeast(severity(value)?),
+                negated: false,
+            }),
             Control::Text => search.filter.words = Words::parse(value)?,
             Control::Cursor => search.cursor = Some(value.to_owned()),
             Control::Tenant => {

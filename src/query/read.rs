@@ -9,7 +9,7 @@
 //! one that wins, so they need no `FINAL`, which in 26.5 can't read backwards; counting needs it, in months that are
 //! marked.
 
-mod places;
+mod permits;
 mod row;
 mod turns;
 

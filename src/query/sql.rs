@@ -8,10 +8,11 @@ mod condition;
 use condition::{push_condition, push_words};
 
 use super::cursor::Cursor;
-use super::filter::{Filter, Range, SYSTEM_PREFIX};
+use super::filter::{Filter, Range};
 use super::parse::Order;
 use super::scope::Scope;
 use crate::clock::Timestamp;
+use crate::event::problem::SYSTEM_PREFIX;
 use crate::store::{Statement, Value};
 
 /// The last microsecond that `DateTime64(6)` holds with certainty: the end of 2299-12-30.

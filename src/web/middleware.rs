@@ -1,7 +1,8 @@
 //! What every request passes: an id, a count, and a net under its handler; and, once it may use its route, a bound on
 //! what its body takes.
 //!
-//! Room for bodies is set aside after the access check. Strangers get no room: what they send to open routes is small.
+//! Room for bodies is set aside after the access check. Strangers have a room of their own: what they send is small, but
+//! they may be many, and callers who are known don't wait behind them.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -57,14 +58,16 @@ const STRANGERS_BYTES: usize = 16 * 1024;
 const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Bodies that are in memory at once, in KiB: what a request may take is set aside before it is read.
 const BODIES_KIB: usize = 96 * 1024;
+/// The same for strangers, all together: 4,096 of their largest.
+const STRANGERS_KIB: usize = 64 * 1024;
 /// How long a request waits for room before it is told to come back.
 const ROOM_WITHIN: Duration = Duration::from_secs(3);
 
 /// What bodies may take.
 #[derive(Clone)]
 pub(super) struct Bodies {
-    /// Shared by all of them; `None` where they are too small to matter.
-    room: Option<Arc<Semaphore>>,
+    /// Shared by all of them.
+    room: Arc<Semaphore>,
     largest: usize,
 }
 
@@ -72,15 +75,15 @@ impl Bodies {
     /// Of callers who are known, on all their routes together.
     pub(super) fn of_callers(largest: usize) -> Self {
         Self {
-            room: Some(Arc::new(Semaphore::new(BODIES_KIB))),
+            room: Arc::new(Semaphore::new(BODIES_KIB)),
             largest,
         }
     }
 
-    /// Of anybody.
+    /// Of anybody, on all open routes together.
     pub(super) fn of_strangers() -> Self {
         Self {
-            room: None,
+            room: Arc::new(Semaphore::new(STRANGERS_KIB)),
             largest: STRANGERS_BYTES,
         }
     }
@@ -103,14 +106,11 @@ async fn bounded(State(bodies): State<Bodies>, mut request: Request, next: Next)
     DefaultBodyLimit::max(bodies.largest).apply(&mut request);
     request.extensions_mut().insert(BodyMax(bodies.largest));
     let needed = bodies.needed(&request);
-    let Some(room) = bodies.room else {
-        return next.run(request).await;
-    };
-    match tokio::time::timeout(ROOM_WITHIN, room.acquire_many_owned(needed)).await {
+    match tokio::time::timeout(ROOM_WITHIN, bodies.room.acquire_many_owned(needed)).await {
         Ok(Ok(_held)) => next.run(request).await,
         _ => ApiError::unavailable(
             "too_busy",
-            "Too many large requests are being read. Try again.",
+            "Too many requests are being read. Try again.",
             Duration::from_secs(2),
         )
         .into_response(),

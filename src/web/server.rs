@@ -34,6 +34,9 @@ const HEAD_WITHIN: Duration = Duration::from_secs(75);
 /// How often the other end of an HTTP/2 connection is asked whether it is there. While it answers, and has asked for
 /// something once, it stays.
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// How many requests one HTTP/2 connection may have under way: enough for a client that sends in bulk, and a bound on
+/// what a stranger opens through one.
+const STREAMS_MAX: u32 = 64;
 /// When no connection can be taken because there are too many files open, some will be closed after this.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often it is said that all places are taken.
@@ -161,7 +164,8 @@ where
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY);
+        .keep_alive_interval(PING_EVERY)
+        .max_concurrent_streams(STREAMS_MAX);
     let service = TowerToHyperService::new(app);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
@@ -287,6 +291,28 @@ mod tests {
         }
         server.stop.cancel();
         server.served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_connection_is_told_how_many_requests_it_may_have_under_way() {
+        let server = begun(None).await;
+        let mut client = TcpStream::connect(server.at).await.unwrap();
+        client
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+            .await
+            .unwrap();
+        // The server's first frame: three bytes of length, its type (4: settings), flags, stream; then settings of
+        // six bytes each.
+        let mut head = [0; 9];
+        client.read_exact(&mut head).await.unwrap();
+        assert_eq!(head[3], 4);
+        let mut settings = vec![0; usize::from(head[2])];
+        client.read_exact(&mut settings).await.unwrap();
+        let streams = settings.chunks(6).find(|setting| setting[..2] == [0, 3]);
+        assert_eq!(
+            streams.map(|setting| &setting[2..]),
+            Some(&STREAMS_MAX.to_be_bytes()[..])
+        );
     }
 
     #[tokio::test]

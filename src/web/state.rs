@@ -3,9 +3,10 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Mutex;
 
 use super::{ApiError, Config};
 use crate::auth::Auth;
@@ -58,6 +59,8 @@ pub struct Health {
     pub log: Log,
     /// ClickHouse.
     pub store: Store,
+    /// What ClickHouse answered last.
+    pub pulse: Pulse,
     /// The metrics as text.
     pub metrics: Option<PrometheusHandle>,
     /// Where data is written, when that is this machine's disk.
@@ -69,7 +72,43 @@ pub struct Health {
 /// Under this much free disk nothing more is taken.
 pub const FREE_PERCENT_MIN: f64 = 5.0;
 
+/// An answer that is kept for a while: `/readyz` is open, and however many ask there, ClickHouse is asked by one of them
+/// at a time and once a second.
+pub struct Pulse {
+    kept_for: Duration,
+    last: Mutex<Option<(Instant, Option<String>)>>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            kept_for: Duration::from_secs(1),
+            last: Mutex::default(),
+        }
+    }
+}
+
+impl Pulse {
+    async fn or(&self, ask: impl Future<Output = Option<String>>) -> Option<String> {
+        let mut last = self.last.lock().await;
+        if let Some((at, answer)) = &*last
+            && at.elapsed() < self.kept_for
+        {
+            return answer.clone();
+        }
+        let answer = ask.await;
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
 impl Health {
+    /// What is wrong with ClickHouse, as of a second ago at most.
+    pub async fn clickhouse_problem(&self) -> Option<String> {
+        let ask = async { self.store.ping().await.err().map(|error| error.to_string()) };
+        self.pulse.or(ask).await
+    }
+
     /// A sentence when the disk is nearly full.
     pub fn disk_problem(&self) -> Option<String> {
         let free = (self.free_percent)(self.data_dir.as_deref()?).ok()?;
@@ -97,5 +136,36 @@ impl Services {
                 Duration::from_secs(30),
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn however_many_ask_one_of_them_asks_clickhouse_and_the_others_hear_the_answer() {
+        let asked = AtomicUsize::new(0);
+        let ask = async || {
+            let n = asked.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Some(n.to_string())
+        };
+        let told = async |pulse: &Pulse| {
+            let askers = (0..100).map(|_| pulse.or(ask()));
+            futures_util::future::join_all(askers).await
+        };
+        let kept = Pulse {
+            kept_for: Duration::MAX,
+            ..Pulse::default()
+        };
+        assert_eq!(told(&kept).await, vec![Some("0".to_owned()); 100]);
+        let forgotten = Pulse {
+            kept_for: Duration::ZERO,
+            ..Pulse::default()
+        };
+        assert_eq!(told(&forgotten).await[99], Some("100".to_owned()));
     }
 }

@@ -150,6 +150,11 @@ async fn a_trusted_proxy_speaks_for_its_callers_and_nobody_becomes_this_machine(
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_proxy_metrics_are_closed_until_loopback_is_said_to_be_safe() {
     let app = App::start_with(&[("TRAILHOUSE_WEB__BEHIND_PROXY", "true")]).await;
+    assert!(
+        app.log().contains("web.trusted_proxies names no proxy"),
+        "{}",
+        app.log()
+    );
     let refused = app.stranger().get("/metrics").await.problem(403);
     let said = refused["detail"].as_str().unwrap();
     assert!(said.contains("web.metrics_on_loopback"), "{said}");

@@ -45,6 +45,18 @@ async fn wrong_passwords_for_one_name_are_counted_and_hold_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn guesses_that_come_all_at_once_are_counted_like_those_in_a_row() {
+    let fixture = begun().await;
+    let guesses = (0..20).map(|_| fixture.login("admin", "a wrong password".into()));
+    let answers = futures_util::future::join_all(guesses).await;
+    let looked_at = answers
+        .iter()
+        .filter(|answer| answer.as_ref().err() == Some(&AuthError::WrongPassword))
+        .count();
+    assert_eq!(looked_at, 3);
+}
+
+#[tokio::test]
 async fn where_a_user_has_logged_in_before_others_do_not_keep_it_out() {
     let fixture = begun().await;
     assert!(fixture.login_from(1, "admin", PASSWORD.into()).await.is_ok());

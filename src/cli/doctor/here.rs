@@ -41,6 +41,13 @@ pub(super) fn configuration(config: &Config, file: Option<&Path>) -> Finding {
     }
 }
 
+/// What a proxy in front hides.
+pub(super) fn in_front(config: &Config) -> Option<Finding> {
+    let remedy = "name the proxies' networks in web.trusted_proxies, and let them send X-Forwarded-For";
+    let warning = config.web.warning()?;
+    Some(Finding::warning("in front", warning, remedy))
+}
+
 /// The data directory, and room on its disk.
 pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
     let dir = &config.data_dir;

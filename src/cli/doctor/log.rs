@@ -1,7 +1,7 @@
 //! The log: brokers, topics, and how far the readers are behind.
 
 use super::Finding;
-use crate::log::place::{self, Partitions};
+use crate::log::partitioner::{self, Partitions};
 use crate::log::{Log, LogError, topics};
 use crate::{gate, projections};
 
@@ -79,14 +79,14 @@ pub(super) async fn look(log: &Log) -> (Vec<Finding>, Option<u32>) {
 
 /// What there is to say of partitions that are not those of the log's beginning.
 pub(super) fn compare(found: u32, recorded: u32) -> Option<Finding> {
-    let (check, changed) = ("partitions", place::changed(found, recorded));
+    let (check, changed) = ("partitions", partitioner::changed(found, recorded));
     match Partitions::compare(found, recorded) {
         Partitions::AsEver => None,
         Partitions::Added => {
             let remedy = "nothing: events stay where they were placed, and those that were added stay empty";
             Some(Finding::warning(check, changed, remedy))
         }
-        Partitions::Gone => Some(Finding::problem(check, changed, place::GONE_REMEDY)),
+        Partitions::Gone => Some(Finding::problem(check, changed, partitioner::GONE_REMEDY)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::event::id::{self, CLIENT_ID_MAX, IdOrigin};
 use crate::event::json::{Json, Value};
 use crate::event::moment::{self, Moment};
-use crate::event::problem::{MESSAGE_MAX, NAME_MAX, TYPE_MAX};
+use crate::event::problem::{MESSAGE_MAX, NAME_MAX, SYSTEM_PREFIX, TYPE_MAX};
 use crate::event::shapes::{Draft, Given, Slot};
 use crate::event::{Event, Outcome, Resource, Severity, Source, TimeFrom};
 
@@ -44,7 +44,7 @@ pub fn finish(mut draft: Draft<'_>, intake: &Intake<'_>) -> Result<Accepted, Ref
         time_offset,
         time_from,
         received_at: intake.received_at,
-        event_type: text(&mut draft, Slot::Type, TYPE_MAX)
+        event_type: given_type(&mut draft)
             .unwrap_or_else(|| type_of(resource.kind.as_deref(), action.as_deref())),
         action,
         severity: word(
@@ -102,12 +102,12 @@ fn own_tenant(draft: &mut Draft<'_>, intake: &Intake<'_>) -> Result<(), Refusal>
         Value::Text(name) if name.decode() == intake.tenant.as_str() => {}
         Value::Text(_) => {
             return Err(Refusal::OtherTenant {
-                field: given.place.pointer(),
+                field: given.location.pointer(),
             });
         }
         other => {
-            let place = given.place.clone();
-            draft.problem(&place, format!("expected a string, found {}", other.kind()));
+            let location = given.location.clone();
+            draft.problem(&location, format!("expected a string, found {}", other.kind()));
         }
     }
     Ok(())
@@ -116,9 +116,12 @@ fn own_tenant(draft: &mut Draft<'_>, intake: &Intake<'_>) -> Result<(), Refusal>
 /// The id of the event, what the client called it where that is not the id itself, and where the id came from.
 fn identity(draft: &mut Draft<'_>, intake: &Intake<'_>) -> (Uuid, Option<String>, IdOrigin) {
     let given = draft.take(Slot::Id).and_then(|given| match given.value {
-        Value::Text(text) => checked_id(draft, &given.place.pointer(), text.decode()),
+        Value::Text(text) => checked_id(draft, &given.location.pointer(), text.decode()),
         other => {
-            draft.problem(&given.place, format!("expected a string, found {}", other.kind()));
+            draft.problem(
+                &given.location,
+                format!("expected a string, found {}", other.kind()),
+            );
             None
         }
     });
@@ -178,9 +181,9 @@ fn when(
             Ok(Moment { at, .. }) => {
                 let bounds =
                     format!("{at} is not between 1970-01-01T00:00:00Z and {latest}, a day after its receipt");
-                draft.problem(&given.place, bounds);
+                draft.problem(&given.location, bounds);
             }
-            Err(detail) => draft.problem(&given.place, detail),
+            Err(detail) => draft.problem(&given.location, detail),
         }
     }
     let clients_v7 = match origin {
@@ -219,6 +222,17 @@ fn moment_of(given: &Given<'_>) -> Result<Moment, String> {
     moment.ok_or_else(|| format!("expected {EXPECTED}"))
 }
 
+fn given_type(draft: &mut Draft<'_>) -> Option<String> {
+    let location = draft.given(Slot::Type)?.location.clone();
+    let name = text(draft, Slot::Type, TYPE_MAX)?;
+    if name.starts_with(SYSTEM_PREFIX) {
+        let detail = format!("types that begin with `{SYSTEM_PREFIX}` are the server's own");
+        draft.problem(&location, detail);
+        return None;
+    }
+    Some(name)
+}
+
 /// A type for an event that names none: `document.update` for an UPDATE of a `document`.
 fn type_of(resource: Option<&str>, action: Option<&str>) -> String {
     let name = match (resource, action) {
@@ -226,7 +240,7 @@ fn type_of(resource: Option<&str>, action: Option<&str>) -> String {
         (None, Some(action)) => action.to_lowercase(),
         (_, None) => return UNSPECIFIED.to_owned(),
     };
-    if name.len() <= TYPE_MAX {
+    if name.len() <= TYPE_MAX && !name.starts_with(SYSTEM_PREFIX) {
         name
     } else {
         UNSPECIFIED.to_owned()

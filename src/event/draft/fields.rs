@@ -19,13 +19,13 @@ pub(super) fn actor(draft: &mut Draft<'_>, intake: &Intake<'_>) -> Actor {
         ip: ip(draft),
         user_agent: text(draft, Slot::UserAgent, USER_AGENT_MAX),
     };
-    let place = draft.given(Slot::ActorId).map(|given| given.place.clone());
+    let location = draft.given(Slot::ActorId).map(|given| given.location.clone());
     actor.id = text(draft, Slot::ActorId, NAME_MAX);
     if let Some(own) = intake.actor {
-        if let (Some(id), Some(place)) = (&actor.id, place)
+        if let (Some(id), Some(location)) = (&actor.id, location)
             && id != own
         {
-            draft.problem(&place, format!("this credential writes only as `{own}`"));
+            draft.problem(&location, format!("this credential writes only as `{own}`"));
         }
         actor.id = Some(own.to_owned());
     }
@@ -33,12 +33,12 @@ pub(super) fn actor(draft: &mut Draft<'_>, intake: &Intake<'_>) -> Actor {
 }
 
 fn ip(draft: &mut Draft<'_>) -> Option<IpAddr> {
-    let place = draft.given(Slot::Ip)?.place.clone();
+    let location = draft.given(Slot::Ip)?.location.clone();
     let text = text(draft, Slot::Ip, NAME_MAX)?;
     match text.parse::<IpAddr>() {
         Ok(ip) => Some(ip.to_canonical()),
         Err(_) => {
-            draft.problem(&place, "expected an IPv4 or IPv6 address");
+            draft.problem(&location, "expected an IPv4 or IPv6 address");
             None
         }
     }
@@ -48,7 +48,7 @@ pub(super) fn text(draft: &mut Draft<'_>, slot: Slot, limit: usize) -> Option<St
     let given = draft.take(slot)?;
     let Value::Text(text) = given.value else {
         draft.problem(
-            &given.place,
+            &given.location,
             format!("expected a string, found {}", given.value.kind()),
         );
         return None;
@@ -56,7 +56,7 @@ pub(super) fn text(draft: &mut Draft<'_>, slot: Slot, limit: usize) -> Option<St
     let text = text.decode();
     if text.len() > limit {
         draft.problem(
-            &given.place,
+            &given.location,
             format!("at most {limit} bytes are kept, this has {}", text.len()),
         );
         return None;
@@ -78,7 +78,7 @@ pub(super) fn word<T: Default>(
         _ => None,
     };
     word.unwrap_or_else(|| {
-        draft.problem(&given.place, format!("expected {expected}"));
+        draft.problem(&given.location, format!("expected {expected}"));
         T::default()
     })
 }
@@ -89,7 +89,7 @@ pub(super) fn tags(draft: &mut Draft<'_>) -> Vec<String> {
     };
     let Value::Array(span) = given.value else {
         draft.problem(
-            &given.place,
+            &given.location,
             format!("expected an array of strings, found {}", given.value.kind()),
         );
         return Vec::new();
@@ -97,7 +97,7 @@ pub(super) fn tags(draft: &mut Draft<'_>) -> Vec<String> {
     let elements = elements(span);
     if elements.len() > TAGS_MAX {
         draft.problem(
-            &given.place,
+            &given.location,
             format!("at most {TAGS_MAX} tags are kept, this has {}", elements.len()),
         );
     }
@@ -106,11 +106,11 @@ pub(super) fn tags(draft: &mut Draft<'_>) -> Vec<String> {
         match element {
             Value::Text(text) if text.decode().len() <= TAG_MAX => tags.push(text.decode().into_owned()),
             Value::Text(_) => draft.problems.push(Problem::new(
-                format!("{}/{i}", given.place.pointer()),
+                format!("{}/{i}", given.location.pointer()),
                 format!("at most {TAG_MAX} bytes are kept of a tag"),
             )),
             other => draft.problems.push(Problem::new(
-                format!("{}/{i}", given.place.pointer()),
+                format!("{}/{i}", given.location.pointer()),
                 format!("expected a string, found {}", other.kind()),
             )),
         }

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Draft, Place, Reading, Slot};
+use super::{Draft, Location, Reading, Slot};
 use crate::event::json::scan::{self, Limits, Member};
 use crate::event::json::{Text, Value};
 use crate::event::problem::{NAME_MAX, Problem};
@@ -188,28 +188,28 @@ fn read<'a>(
     }
     let mut rest = Vec::new();
     for (name, value) in attributes {
-        let place = Place::new("", name);
-        match place.key.as_ref() {
+        let location = Location::new("", name);
+        match location.key.as_ref() {
             "specversion" if matches!(value, Value::Text(text) if text.decode() == "1.0") => {}
-            "specversion" => draft.problem(&place, "only version \"1.0\" of CloudEvents is known"),
-            "id" => draft.fill(Slot::Id, place, value, Reading::Strict),
-            "type" => draft.fill(Slot::Type, place, value, Reading::Strict),
-            "time" => draft.fill(Slot::Time, place, value, Reading::Strict),
-            "tenantid" => draft.fill(Slot::Tenant, place, value, Reading::Strict),
+            "specversion" => draft.problem(&location, "only version \"1.0\" of CloudEvents is known"),
+            "id" => draft.fill(Slot::Id, location, value, Reading::Strict),
+            "type" => draft.fill(Slot::Type, location, value, Reading::Strict),
+            "time" => draft.fill(Slot::Time, location, value, Reading::Strict),
+            "tenantid" => draft.fill(Slot::Tenant, location, value, Reading::Strict),
             "source" => match value {
                 Value::Text(text) if text.decode().len() <= NAME_MAX => {
                     draft.cloudevent_source = Some(text.decode())
                 }
-                Value::Text(_) => draft.problem(&place, format!("at most {NAME_MAX} bytes are kept")),
-                other => draft.problem(&place, format!("expected a string, found {}", other.kind())),
+                Value::Text(_) => draft.problem(&location, format!("at most {NAME_MAX} bytes are kept")),
+                other => draft.problem(&location, format!("expected a string, found {}", other.kind())),
             },
             "datacontenttype" if matches!(value, Value::Text(text) if is_json(&text.decode())) => {}
-            _ => rest.push((place, value)),
+            _ => rest.push((location, value)),
         }
     }
     read_data(draft, data, payload);
-    for (place, value) in rest {
-        read_extension(draft, place, value);
+    for (location, value) in rest {
+        read_extension(draft, location, value);
     }
 }
 
@@ -238,14 +238,14 @@ fn read_data<'a>(draft: &mut Draft<'a>, data: Option<Value<'a>>, payload: &'a Pa
         (None, Payload::Text(text)) => {
             return draft.keep(
                 None,
-                Place::new("", Cow::Borrowed("data")),
+                Location::new("", Cow::Borrowed("data")),
                 Value::Text(Text::plain(text)),
             );
         }
         (None, Payload::Bytes(text)) => {
             return draft.keep(
                 None,
-                Place::new("", Cow::Borrowed("data_base64")),
+                Location::new("", Cow::Borrowed("data_base64")),
                 Value::Text(Text::plain(text)),
             );
         }
@@ -253,7 +253,7 @@ fn read_data<'a>(draft: &mut Draft<'a>, data: Option<Value<'a>>, payload: &'a Pa
     };
     match value {
         Value::Object(span) => draft.read(&scan::members(span), Reading::Lenient),
-        other => draft.keep(None, Place::new("", Cow::Borrowed("data")), other),
+        other => draft.keep(None, Location::new("", Cow::Borrowed("data")), other),
     }
 }
 
@@ -263,13 +263,13 @@ fn below_data(mut problem: Problem) -> Problem {
 }
 
 /// An attribute without a field of its own, or one that serves a field which the data may have filled.
-fn read_extension<'a>(draft: &mut Draft<'a>, place: Place<'a>, value: Value<'a>) {
+fn read_extension<'a>(draft: &mut Draft<'a>, location: Location<'a>, value: Value<'a>) {
     let free = |draft: &Draft<'a>, slot| draft.given(slot).is_none();
-    match (place.key.as_ref(), value) {
+    match (location.key.as_ref(), value) {
         ("subject", Value::Text(text))
             if text.decode().len() <= NAME_MAX && free(draft, Slot::ResourceId) =>
         {
-            draft.fill(Slot::ResourceId, place, value, Reading::Strict);
+            draft.fill(Slot::ResourceId, location, value, Reading::Strict);
         }
         ("traceparent", Value::Text(text)) => {
             if let (Cow::Borrowed(parent), true) = (text.decode(), free(draft, Slot::Trace))
@@ -277,14 +277,14 @@ fn read_extension<'a>(draft: &mut Draft<'a>, place: Place<'a>, value: Value<'a>)
             {
                 draft.fill(
                     Slot::Trace,
-                    place.clone(),
+                    location.clone(),
                     Value::Text(Text::plain(trace)),
                     Reading::Strict,
                 );
             }
-            draft.keep(Some(GROUP), place, value);
+            draft.keep(Some(GROUP), location, value);
         }
-        _ => draft.keep(Some(GROUP), place, value),
+        _ => draft.keep(Some(GROUP), location, value),
     }
 }
 

@@ -122,6 +122,19 @@ fn dates_come_in_many_forms() {
 }
 
 #[test]
+fn what_is_given_once_is_refused_when_it_comes_again() {
+    let params = [
+        ("min_severity", "ERROR"),
+        ("min_severity", "INFO"),
+        ("limit", "5"),
+        ("limit", "6"),
+        ("severity", "ERROR"),
+        ("severity", "INFO"),
+    ];
+    assert_eq!(wrong(&params), ["min_severity", "limit"]);
+}
+
+#[test]
 fn every_problem_is_named_under_its_parameter() {
     let params = [
         ("from", "yesterday"),

@@ -5,12 +5,12 @@
 //! only when it is asked: so each is tried for a short time first, and one that needs longer waits for its turn, of
 //! which there are few. (A bound on rows would be surer, but `max_rows_to_read` counts what could be read, and so
 //! refuses a first page, which stops after a few blocks.) First tries are bounded as well, for many of them at once
-//! would leave the engine no room for anything else; both are shared out among tenants ([`Places`]).
+//! would leave the engine no room for anything else; both are shared out among tenants ([`Permits`]).
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::places::Places;
+use super::permits::Permits;
 use crate::event::TenantId;
 use crate::query::QueryError;
 use crate::store::{Statement, StoreError};
@@ -25,8 +25,8 @@ const SLOW_AT_ONCE: usize = 2;
 /// The turns of one process. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Turns {
-    first: Places,
-    slow: Places,
+    first: Permits,
+    slow: Permits,
 }
 
 impl Turns {
@@ -34,8 +34,8 @@ impl Turns {
     /// has seen every one of them end.
     pub(super) fn new(at_once: NonZeroUsize, longest: Duration) -> Self {
         Self {
-            first: Places::new(at_once.get(), TRY_WITHIN),
-            slow: Places::new(SLOW_AT_ONCE, longest),
+            first: Permits::new(at_once.get(), TRY_WITHIN),
+            slow: Permits::new(SLOW_AT_ONCE, longest),
         }
     }
 
@@ -78,8 +78,8 @@ mod tests {
 
     fn turns(at_once: usize, slow: usize, wait: Duration) -> Turns {
         Turns {
-            first: Places::new(at_once, wait),
-            slow: Places::new(slow, wait),
+            first: Permits::new(at_once, wait),
+            slow: Permits::new(slow, wait),
         }
     }
 
@@ -147,7 +147,7 @@ mod tests {
         for one in &mut of_a {
             assert!(one.as_mut().now_or_never().is_none());
         }
-        assert_eq!(running.get(), 2, "no more than there are places");
+        assert_eq!(running.get(), 2, "no more than there are permits");
         let mut of_b = pin!(turns.ask(&b, Statement::new(), |_| std::future::ready(Ok(7))));
         assert!(of_b.as_mut().now_or_never().is_none());
         drop(of_a.pop_front());

@@ -23,10 +23,9 @@ pub(super) async fn ready(State(state): State<AppState>, request: Request) -> Re
         format!("the log has not answered for {age} s")
     });
     let log = log.or_else(|| state.health.log.forbidden());
-    let clickhouse = state.health.store.ping().await.err();
     let checks = [
         ("log", log),
-        ("clickhouse", clickhouse.map(|error| error.to_string())),
+        ("clickhouse", state.health.clickhouse_problem().await),
         ("disk", state.health.disk_problem()),
     ];
     let log_id = told.then(|| state.control.log_id());

@@ -40,6 +40,11 @@ fn a_tenants_admin_is_walled_in() {
     ))
     .unwrap();
     fold.apply(&envelope(2, 0, None, "kb", create_key("b"))).unwrap();
+    let mut operators = create_key("a");
+    if let Command::CreateKey { roles, .. } = &mut operators {
+        *roles = Roles::of(&[Role::Operator]);
+    }
+    fold.apply(&envelope(3, 0, None, "ka", operators)).unwrap();
     let before = fold.state().clone();
     for (request, version, id, command, refusal) in [
         (10, 1, "ub", disable(), Refusal::NotFound),
@@ -77,6 +82,7 @@ fn a_tenants_admin_is_walled_in() {
             Command::SetPassword { password: sealed() },
             Refusal::OperatorsOnly,
         ),
+        (21, 1, "ka", Command::RevokeKey, Refusal::OperatorsOnly),
     ] {
         assert_eq!(
             refused(&mut fold, &envelope(request, version, Some("a"), id, command)),

@@ -1,6 +1,6 @@
 //! So many at once, shared out among tenants.
 //!
-//! Who asks gets a free place. Where none is free, one waits in line, and the next place goes to the tenant that holds
+//! Who asks gets a free permit. Where none is free, one waits in line, and the next permit goes to the tenant that holds
 //! the fewest, within it to who has waited longest: whoever asks for much gets all that nobody else wants, and no more.
 
 use std::collections::{HashMap, VecDeque};
@@ -14,22 +14,22 @@ use crate::event::TenantId;
 /// The most that may wait of one tenant; at a few milliseconds each, they are through long before they give up.
 const WAITING_MAX: usize = 256;
 
-/// The places. Cheap to clone.
+/// The permits. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(super) struct Permits {
     shares: Arc<Mutex<Shares>>,
     wait: Duration,
 }
 
 /// One of them, given back when dropped.
-pub(super) struct Place {
+pub(super) struct Permit {
     shares: Arc<Mutex<Shares>>,
     tenant: TenantId,
 }
 
 struct Shares {
     free: usize,
-    /// Of those that hold places or wait for one. While somebody waits, no place is free.
+    /// Of those that hold permits or wait for one. While somebody waits, no permit is free.
     tenants: HashMap<TenantId, Share>,
     tickets: u64,
 }
@@ -41,9 +41,9 @@ struct Share {
     waiting: VecDeque<(u64, Asker)>,
 }
 
-type Asker = oneshot::Sender<Place>;
+type Asker = oneshot::Sender<Permit>;
 
-impl Places {
+impl Permits {
     /// So many, each asked for no longer than `wait`.
     pub(super) fn new(count: usize, wait: Duration) -> Self {
         let shares = Shares {
@@ -57,26 +57,26 @@ impl Places {
         }
     }
 
-    /// A place for somebody of this tenant; `None` when none came in time.
-    pub(super) async fn take(&self, tenant: &TenantId) -> Option<Place> {
-        let place = {
+    /// A permit for somebody of this tenant; `None` when none came in time.
+    pub(super) async fn take(&self, tenant: &TenantId) -> Option<Permit> {
+        let permit = {
             let mut shares = held(&self.shares);
             if shares.take(tenant) {
                 let (shares, tenant) = (self.shares.clone(), tenant.clone());
-                return Some(Place { shares, tenant });
+                return Some(Permit { shares, tenant });
             }
             shares.line_up(tenant)?
         };
-        tokio::time::timeout(self.wait, place).await.ok()?.ok()
+        tokio::time::timeout(self.wait, permit).await.ok()?.ok()
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let next = held(&self.shares).give_back(&self.tenant);
         if let Some((tenant, asker)) = next {
             let shares = self.shares.clone();
-            // Where the asker is gone, the place comes back, is dropped, and goes to the next.
+            // Where the asker is gone, the permit comes back, is dropped, and goes to the next.
             let _ = asker.send(Self { shares, tenant });
         }
     }
@@ -92,21 +92,21 @@ impl Shares {
         free
     }
 
-    /// Where a place will arrive; `None` when too many of the tenant wait already.
-    fn line_up(&mut self, tenant: &TenantId) -> Option<oneshot::Receiver<Place>> {
+    /// Where a permit will arrive; `None` when too many of the tenant wait already.
+    fn line_up(&mut self, tenant: &TenantId) -> Option<oneshot::Receiver<Permit>> {
         let waiting = &mut self.tenants.entry(tenant.clone()).or_default().waiting;
         if waiting.len() >= WAITING_MAX {
             waiting.retain(|(_, asker)| !asker.is_closed());
         }
         (waiting.len() < WAITING_MAX).then(|| {
-            let (asker, place) = oneshot::channel();
+            let (asker, permit) = oneshot::channel();
             self.tickets += 1;
             waiting.push_back((self.tickets, asker));
-            place
+            permit
         })
     }
 
-    /// Frees a place of this tenant; says whose it is now.
+    /// Frees a permit of this tenant; says whose it is now.
     fn give_back(&mut self, tenant: &TenantId) -> Option<(TenantId, Asker)> {
         self.free += 1;
         if let Some(share) = self.tenants.get_mut(tenant) {
@@ -152,10 +152,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_free_place_goes_to_the_tenant_that_holds_the_fewest() {
-        let (places, a, b) = (Places::new(2, LONG), tenant("a"), tenant("b"));
-        let (first, second) = (places.take(&a).await, places.take(&a).await);
-        let (mut third, mut other) = (pin!(places.take(&a)), pin!(places.take(&b)));
+    async fn a_free_permit_goes_to_the_tenant_that_holds_the_fewest() {
+        let (permits, a, b) = (Permits::new(2, LONG), tenant("a"), tenant("b"));
+        let (first, second) = (permits.take(&a).await, permits.take(&a).await);
+        let (mut third, mut other) = (pin!(permits.take(&a)), pin!(permits.take(&b)));
         assert!(third.as_mut().now_or_never().is_none());
         assert!(other.as_mut().now_or_never().is_none());
         drop(first);
@@ -164,20 +164,20 @@ mod tests {
         drop(second);
         assert!(third.now_or_never().flatten().is_some(), "and now a's");
         drop(other);
-        assert!(held(&places.shares).tenants.is_empty());
+        assert!(held(&permits.shares).tenants.is_empty());
     }
 
     #[tokio::test]
     async fn within_a_tenant_the_longest_wait_is_served_first_and_who_left_is_passed_over() {
-        let (places, a) = (Places::new(1, LONG), tenant("a"));
-        let place = places.take(&a).await;
-        let mut left = Box::pin(places.take(&a));
-        let (mut second, mut third) = (pin!(places.take(&a)), pin!(places.take(&a)));
+        let (permits, a) = (Permits::new(1, LONG), tenant("a"));
+        let permit = permits.take(&a).await;
+        let mut left = Box::pin(permits.take(&a));
+        let (mut second, mut third) = (pin!(permits.take(&a)), pin!(permits.take(&a)));
         assert!(left.as_mut().now_or_never().is_none());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(third.as_mut().now_or_never().is_none());
         drop(left);
-        drop(place);
+        drop(permit);
         assert!(third.as_mut().now_or_never().is_none());
         let second = second.now_or_never().flatten();
         assert!(second.is_some());
@@ -186,35 +186,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_on_its_way_to_who_has_just_left_is_not_lost() {
-        let (places, a) = (Places::new(1, LONG), tenant("a"));
-        let place = places.take(&a).await;
-        let mut left = Box::pin(places.take(&a));
+    async fn a_permit_on_its_way_to_who_has_just_left_is_not_lost() {
+        let (permits, a) = (Permits::new(1, LONG), tenant("a"));
+        let permit = permits.take(&a).await;
+        let mut left = Box::pin(permits.take(&a));
         assert!(left.as_mut().now_or_never().is_none());
-        drop(place);
+        drop(permit);
         drop(left);
-        assert!(places.take(&a).now_or_never().flatten().is_some());
+        assert!(permits.take(&a).now_or_never().flatten().is_some());
     }
 
     #[tokio::test]
     async fn a_wait_ends_and_a_line_is_no_longer_than_it_may_be() {
-        let (places, a, b) = (Places::new(1, Duration::ZERO), tenant("a"), tenant("b"));
-        let _place = places.take(&a).await;
-        assert!(places.take(&b).await.is_none());
-        let places = Places { wait: LONG, ..places };
-        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(places.take(&a))).collect();
+        let (permits, a, b) = (Permits::new(1, Duration::ZERO), tenant("a"), tenant("b"));
+        let _permit = permits.take(&a).await;
+        assert!(permits.take(&b).await.is_none());
+        let permits = Permits {
+            wait: LONG,
+            ..permits
+        };
+        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(permits.take(&a))).collect();
         for one in &mut waiting {
             assert!(one.as_mut().now_or_never().is_none());
         }
         assert!(
-            matches!(places.take(&a).now_or_never(), Some(None)),
+            matches!(permits.take(&a).now_or_never(), Some(None)),
             "one too many"
         );
         assert!(
-            places.take(&b).now_or_never().is_none(),
+            permits.take(&b).now_or_never().is_none(),
             "b has a line of its own"
         );
         waiting.clear();
-        assert!(places.take(&a).now_or_never().is_none(), "there is room again");
+        assert!(permits.take(&a).now_or_never().is_none(), "there is room again");
     }
 }

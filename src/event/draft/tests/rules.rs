@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::FixedClock;
-use crate::event::content::same_content;
 use crate::event::{TimeFrom, schema};
 
 const V4: &str = "8f14e45f-ceea-467f-9a36-dcd2a5b1c0de";
@@ -64,6 +63,10 @@ impl Door {
             other => panic!("{body}: {other:?}"),
         }
     }
+}
+
+fn same_content(a: &Event, b: &Event) -> bool {
+    a.content().agrees_with(&b.content())
 }
 
 fn cloudevent(source: &str, id: &str) -> String {
@@ -144,7 +147,7 @@ fn without_any_id_one_is_minted_or_taken_from_the_place() {
         door.takes(r#"{"action":"VIEW"}"#),
     );
     assert_ne!(a.event.event_id, b.event.event_id);
-    assert!(a.id.is_fresh() && a.event.event_id.get_version_num() == 7);
+    assert!(a.id == IdOrigin::Minted && a.event.event_id.get_version_num() == 7);
     let inbox = Door {
         place: Some("audit.inbox/0/17"),
         ..Door::of("acme")
@@ -274,6 +277,22 @@ fn size_and_number_of_keys_are_bounded() {
     assert_eq!(
         door.problems(&format!(r#"{{"tags":[{}1]}}"#, r#""t","#.repeat(64))),
         ["/tags"]
+    );
+}
+
+#[test]
+fn no_type_that_is_made_up_is_one_of_the_servers_own() {
+    let door = Door::of("acme");
+    let type_of = |body: &str| door.takes(body).event.event_type;
+    for body in [
+        r#"{"action":"LOGIN","resource":{"type":"Trailhouse"}}"#,
+        r#"{"action":"Trailhouse.login"}"#,
+    ] {
+        assert_eq!(type_of(body), UNSPECIFIED, "{body}");
+    }
+    assert_eq!(
+        type_of(r#"{"event_type":"trailhouses.built"}"#),
+        "trailhouses.built"
     );
 }
 
