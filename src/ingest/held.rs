@@ -13,13 +13,11 @@ use uuid::Uuid;
 use super::reach::Reach;
 use super::{Checked, Ingest};
 use crate::auth::Principal;
-use crate::event::content::Content;
 use crate::event::draft::Accepted;
 use crate::event::id::IdOrigin;
 use crate::event::{TenantId, TimeFrom};
-use crate::log::seen::WINDOW;
 use crate::store::StoreError;
-use crate::store::held::Place;
+use crate::store::held::{Place, Standing};
 
 /// How long taking events waits for the table; without an answer they are taken all the same.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -71,7 +69,7 @@ impl Ingest {
         for checked in checked.iter_mut() {
             settle(checked, &held, reach);
         }
-        if self.is_behind() {
+        if self.is_behind().await {
             mark(checked, reach);
         }
     }
@@ -83,7 +81,7 @@ impl Ingest {
         tenant: &TenantId,
         places: &[Place],
         ids: &[Uuid],
-    ) -> Result<HashMap<Uuid, Content>, StoreError> {
+    ) -> Result<HashMap<Uuid, Standing>, StoreError> {
         let store = &self.inner.parts.store;
         let mut held = HashMap::new();
         if places.len() > BY_ID_MAX {
@@ -95,30 +93,11 @@ impl Ingest {
             sought.clear();
         }
         sought.extend(ids);
-        held.extend(store.held_by_id(tenant, &sought).await?);
+        held.extend(store.held_by_id("events", tenant, &sought).await?);
         Ok(held)
     }
 
-    /// While no partition is longer than the window, readers see every copy themselves.
-    fn window_holds_all(&self) -> bool {
-        self.inner
-            .parts
-            .progress
-            .all()
-            .values()
-            .all(|next| *next < WINDOW)
-            && !self.inner.parts.progress.all().is_empty()
-    }
-
-    /// Whether the table may lack copies that the window no longer reaches.
-    fn is_behind(&self) -> bool {
-        let reached = self.inner.parts.progress.all();
-        self.reach()
-            .ends()
-            .any(|(partition, end)| reached.get(&partition).is_some_and(|next| end - next > WINDOW))
-    }
-
-    fn reach(&self) -> MutexGuard<'_, Reach> {
+    pub(super) fn reach(&self) -> MutexGuard<'_, Reach> {
         self.inner.reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -131,7 +110,7 @@ fn mark(checked: &mut [Checked], reach: Duration) {
     }
 }
 
-fn settle(checked: &mut Checked, held: &HashMap<Uuid, Content>, reach: Duration) {
+fn settle(checked: &mut Checked, held: &HashMap<Uuid, Standing>, reach: Duration) {
     let Checked::New { accepted, .. } = checked else {
         return;
     };
@@ -141,7 +120,7 @@ fn settle(checked: &mut Checked, held: &HashMap<Uuid, Content>, reach: Duration)
     let Some(first) = held.get(&accepted.event.event_id) else {
         return;
     };
-    *checked = if first.agrees_with(&accepted.event.content()) {
+    *checked = if first.content.agrees_with(&accepted.event.content()) {
         Checked::Held(accepted.clone())
     } else {
         Checked::Conflict(accepted.clone())

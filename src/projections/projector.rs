@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Done, Row};
 use super::decode::{DecodeError, Decoder, print};
+use super::earlier::leave_out;
 use super::reject::{reject_record, reject_row};
 use super::takeover::{Held, TakeOver};
 use super::writer::{Stopped, Writer};
@@ -333,7 +334,8 @@ async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done, Stopped> 
     let started = Instant::now();
     let rows = batch.rows();
     let (months, next) = batch.into_parts();
-    for (month, rows) in months {
+    for (month, mut rows) in months {
+        leave_out(&writer, &log, &mut rows).await?;
         // Earlier copies may be held: until they are merged, both would be counted.
         let unchecked = rows.iter().any(|row| row.unchecked);
         if unchecked {
@@ -341,7 +343,8 @@ async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done, Stopped> 
         }
         for refused in writer.write(month, &rows).await? {
             let row = &rows[refused.index];
-            if !reject_row(&log, row, &refused.reason, writer.stop()).await {
+            let why = (Reason::Unstorable, refused.reason.as_str());
+            if !reject_row(&log, row, why, writer.stop()).await {
                 return Err(Stopped);
             }
         }

@@ -14,7 +14,7 @@ use super::decode::Decoder;
 use super::earlier;
 use super::migrate::{self, EVENTS};
 use super::replay::Replay;
-use super::writer::{Stopped, Writer};
+use super::writer::{Stopped, Writer, stretches};
 use crate::log::{Log, LogError, topics};
 use crate::store::{Store, StoreError};
 
@@ -197,8 +197,10 @@ impl Rebuild {
                 rows.retain(|row| !copies.contains(&row.at.offset));
                 if shared && !rows.is_empty() {
                     self.store.mark_months(&[month]).await?;
-                    let held = writer.ask(rows[0].at.partition, rows[0].at.offset).await?;
-                    rows.retain(|row| !held.contains(&row.at));
+                    for (partition, offsets) in stretches(rows.iter().map(|row| row.at)) {
+                        let held = writer.ask(partition, offsets).await?;
+                        rows.retain(|row| !held.contains(&row.at));
+                    }
                 }
                 let refused = writer.write(month, &rows).await?.len() as u64;
                 done.rows += rows.len() as u64 - refused;

@@ -17,6 +17,15 @@ use crate::event::content::Content;
 /// Keys in one question. Each may lie in a granule of its own, which costs about 1,024 rows of the key columns.
 const KEYS_A_QUERY: usize = 2_000;
 
+/// What stands under an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Of the copy that wins.
+    pub version: u64,
+    /// What it says.
+    pub content: Content,
+}
+
 /// Where an event lies in the table, within its tenant: what makes it the one it is.
 pub type Place = (Timestamp, Uuid);
 
@@ -45,7 +54,7 @@ impl Store {
         &self,
         tenant: &TenantId,
         places: &[Place],
-    ) -> Result<HashMap<Uuid, Content>, StoreError> {
+    ) -> Result<HashMap<Uuid, Standing>, StoreError> {
         let questions = places.chunks(KEYS_A_QUERY);
         let questions = questions.map(|places| by_keys(UNORIGINAL_COLUMNS, "events", tenant, places));
         self.contents(questions).await
@@ -54,14 +63,17 @@ impl Store {
     /// What the events of a tenant with these ids say, whenever they happened; where several stand, the one that wins.
     pub async fn held_by_id(
         &self,
+        table: &str,
         tenant: &TenantId,
         ids: &[Uuid],
-    ) -> Result<HashMap<Uuid, Content>, StoreError> {
+    ) -> Result<HashMap<Uuid, Standing>, StoreError> {
         let questions = ids.chunks(KEYS_A_QUERY).map(|ids| {
             let mut statement = Statement::new();
             statement
                 .push(UNORIGINAL_COLUMNS)
-                .push(" FROM events WHERE tenant_id = ")
+                .push(" FROM ")
+                .bind("Identifier", Value::text(table))
+                .push(" WHERE tenant_id = ")
                 .bind("String", Value::text(tenant.as_str()))
                 .push(" AND event_id IN ")
                 .bind("Array(UUID)", Value::texts(ids.iter().map(Uuid::to_string)));
@@ -74,51 +86,39 @@ impl Store {
     async fn contents(
         &self,
         questions: impl Iterator<Item = Statement>,
-    ) -> Result<HashMap<Uuid, Content>, StoreError> {
-        let mut found: HashMap<Uuid, (u64, Content)> = HashMap::new();
+    ) -> Result<HashMap<Uuid, Standing>, StoreError> {
+        let mut found: HashMap<Uuid, Standing> = HashMap::new();
         for statement in questions {
             self.each::<EventRow<'_>, _>(&statement, |row| {
                 let version = row.version;
                 let event = row.into_event()?;
-                if found.get(&event.event_id).is_none_or(|(held, _)| *held < version) {
-                    found.insert(event.event_id, (version, event.content()));
+                let held = found.get(&event.event_id);
+                if held.is_none_or(|held| held.version < version) {
+                    let content = event.content();
+                    found.insert(event.event_id, Standing { version, content });
                 }
                 Ok(())
             })
             .await?;
         }
-        let contents = found.into_iter().map(|(id, (_, content))| (id, content));
-        Ok(contents.collect())
+        Ok(found)
     }
 
-    /// The records of one partition of a log that stand in `table` from an offset on, as (offset, event id), lowest
-    /// offset first.
-    pub async fn held_offsets(
-        &self,
-        table: &str,
-        log_id: Uuid,
-        partition: u16,
-        from: u64,
-    ) -> Result<Vec<(u64, Uuid)>, StoreError> {
-        self.held_between(table, log_id, partition, from..u64::MAX).await
-    }
-
-    /// The same, of some offsets.
+    /// Those of a stretch of offsets of one partition of a log that stand in `table`.
     pub async fn held_between(
         &self,
         table: &str,
         log_id: Uuid,
         partition: u16,
         offsets: Range<u64>,
-    ) -> Result<Vec<(u64, Uuid)>, StoreError> {
-        let select = "SELECT log_offset, event_id";
-        let mut statement = by_offsets(select, table, log_id, partition, offsets);
-        statement.push(" ORDER BY log_offset");
-        let rows = self.rows::<HeldOffset>(&statement).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.log_offset, row.event_id))
-            .collect())
+    ) -> Result<Vec<u64>, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Offset {
+            log_offset: u64,
+        }
+        let statement = by_offsets("SELECT log_offset", table, log_id, partition, offsets);
+        let rows = self.rows::<Offset>(&statement).await?;
+        Ok(rows.into_iter().map(|row| row.log_offset).collect())
     }
 
     /// The last offset of one partition of a log that stands in `table`, from an offset on.
@@ -216,11 +216,4 @@ struct HeldVersion {
     #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
     version: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct HeldOffset {
-    log_offset: u64,
-    #[serde(with = "clickhouse::serde::uuid")]
-    event_id: Uuid,
 }
