@@ -9,6 +9,7 @@
 
 mod conflict;
 mod held;
+mod lag;
 mod reach;
 mod receipt;
 
@@ -30,6 +31,7 @@ use crate::meters;
 use crate::store::Store;
 use crate::store::progress::Progress;
 
+use lag::Others;
 use reach::Reach;
 pub use receipt::{Form, Item, ItemError, Origin, Receipt};
 
@@ -66,6 +68,8 @@ struct Inner {
     partitions: u32,
     /// How far back the seen window reaches at the present rate.
     reach: Mutex<Reach>,
+    /// How far the table is where other instances fill it.
+    others: Mutex<Others>,
     counters: Counters,
 }
 
@@ -96,6 +100,7 @@ impl Ingest {
                 partitions: state.deployment().map_or(0, |deployment| deployment.partitions),
                 parts,
                 reach: Mutex::default(),
+                others: Mutex::default(),
                 counters: Counters {
                     appended: metrics::counter!(meters::APPENDED),
                     append_seconds: metrics::histogram!(meters::APPEND_SECONDS),

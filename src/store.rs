@@ -235,14 +235,17 @@ impl Store {
             .query_timeout
             .saturating_sub(Duration::from_secs(1))
             .max(Duration::from_secs(1));
-        let mut query = self
-            .client
-            .query_raw(statement.sql())
+        self.unbounded(statement)
             .with_setting("max_execution_time", format!("{:.3}", seconds.as_secs_f64()))
-            .with_setting("max_memory_usage", self.query_memory.to_string());
-        for (name, value) in statement.settings() {
-            query = query.with_setting(name, value);
-        }
+            .with_setting("max_memory_usage", self.query_memory.to_string())
+    }
+
+    /// A statement with its values and settings.
+    fn unbounded(&self, statement: &Statement) -> clickhouse::query::Query {
+        let query = self.client.query_raw(statement.sql());
+        let query = statement
+            .settings()
+            .fold(query, |query, (name, value)| query.with_setting(name, value));
         statement
             .params()
             .fold(query, |query, (name, value)| query.param(&name, value))
@@ -289,7 +292,7 @@ mod tests {
     use super::*;
 
     /// What a server is asked, up to the end of the request's head; it answers nothing to everything.
-    async fn asked(listener: &TcpListener) -> String {
+    pub(super) async fn asked(listener: &TcpListener) -> String {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut head = Vec::new();
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -300,12 +303,17 @@ mod tests {
         String::from_utf8_lossy(&head).into_owned()
     }
 
+    /// A handle on it.
+    pub(super) fn store_at(listener: &TcpListener) -> Store {
+        let mut config = Config::builder().load().unwrap();
+        config.url = Some(format!("http://{}", listener.local_addr().unwrap()));
+        Store::new(&config).unwrap()
+    }
+
     #[tokio::test]
     async fn a_server_is_told_to_end_what_nobody_waits_for_where_it_only_reads() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut config = Config::builder().load().unwrap();
-        config.url = Some(format!("http://{}", listener.local_addr().unwrap()));
-        let store = Store::new(&config).unwrap();
+        let store = store_at(&listener);
         let (_, head) = tokio::join!(store.dirty_months(), asked(&listener));
         for setting in [
             "readonly=2",

@@ -59,6 +59,12 @@ impl Rebuild {
             "{} rows serve now; in audit.rejected are {} records that ClickHouse refuses and {} that are no events",
             done.rows, done.refused, done.unreadable
         );
+        if !done.examples.is_empty() {
+            println!("what ClickHouse refuses, where it stands in the log:");
+        }
+        for refused in &done.examples {
+            println!("  {refused}");
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

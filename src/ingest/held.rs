@@ -13,15 +13,17 @@ use uuid::Uuid;
 use super::reach::Reach;
 use super::{Checked, Ingest};
 use crate::auth::Principal;
-use crate::clock::Timestamp;
 use crate::event::draft::Accepted;
 use crate::event::id::IdOrigin;
-use crate::event::{Event, TenantId, TimeFrom};
-use crate::log::seen::WINDOW;
+use crate::event::{TenantId, TimeFrom};
 use crate::store::StoreError;
+use crate::store::held::{Place, Standing};
 
 /// How long taking events waits for the table; without an answer they are taken all the same.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// So many are sought by id alone: a filter of 1 in 100 lets half of the table's blocks through for 64 ids, and all of
+/// them for a bulk of old events.
+const BY_ID_MAX: usize = 64;
 /// Clocks differ; an event further ahead than this could come again when it is no longer recent in the log.
 const AHEAD: Duration = Duration::from_secs(5);
 
@@ -42,21 +44,21 @@ impl Ingest {
     pub(super) async fn look_up(&self, principal: &Principal, checked: &mut [Checked]) {
         let now = self.inner.parts.clock.now();
         let reach = self.reach().age(now);
-        let (mut keys, mut ids) = (Vec::new(), Vec::new());
+        let (mut places, mut ids) = (Vec::new(), Vec::new());
         for checked in checked.iter() {
             if let Checked::New { accepted, .. } = checked
                 && may_be_old(accepted, reach)
             {
                 match accepted.event.time_from {
                     TimeFrom::Received => ids.push(accepted.event.event_id),
-                    _ => keys.push((accepted.event.time, accepted.event.event_id)),
+                    _ => places.push((accepted.event.time, accepted.event.event_id)),
                 }
             }
         }
-        if keys.is_empty() && (ids.is_empty() || self.window_holds_all()) {
+        if places.is_empty() && (ids.is_empty() || self.window_holds_all()) {
             return;
         }
-        let asked = tokio::time::timeout(ANSWER_WITHIN, self.held(principal.tenant(), &keys, &ids));
+        let asked = tokio::time::timeout(ANSWER_WITHIN, self.held(principal.tenant(), &places, &ids));
         let held = match asked.await {
             Ok(Ok(held)) => held,
             unanswered => {
@@ -67,49 +69,35 @@ impl Ingest {
         for checked in checked.iter_mut() {
             settle(checked, &held, reach);
         }
-        if self.is_behind() {
+        if self.is_behind().await {
             mark(checked, reach);
         }
     }
 
+    /// What stands under these ids. A copy that states another time lies elsewhere, so the time does not narrow where it
+    /// is looked for, but in a large bulk: there only those whose place holds nothing, where they are few.
     async fn held(
         &self,
         tenant: &TenantId,
-        keys: &[(Timestamp, Uuid)],
+        places: &[Place],
         ids: &[Uuid],
-    ) -> Result<HashMap<Uuid, Event>, StoreError> {
+    ) -> Result<HashMap<Uuid, Standing>, StoreError> {
         let store = &self.inner.parts.store;
         let mut held = HashMap::new();
-        if !keys.is_empty() {
-            let found = store.held_events(tenant, keys).await?;
-            held.extend(found.into_iter().map(|((_, id), event)| (id, event)));
+        if places.len() > BY_ID_MAX {
+            held = store.held_at(tenant, places).await?;
         }
-        if !ids.is_empty() {
-            held.extend(store.held_events_by_id(tenant, ids).await?);
+        let mut sought: Vec<Uuid> = places.iter().map(|(_, id)| *id).collect();
+        sought.retain(|id| !held.contains_key(id));
+        if sought.len() > BY_ID_MAX {
+            sought.clear();
         }
+        sought.extend(ids);
+        held.extend(store.held_by_id("events", tenant, &sought).await?);
         Ok(held)
     }
 
-    /// While no partition is longer than the window, readers see every copy themselves.
-    fn window_holds_all(&self) -> bool {
-        self.inner
-            .parts
-            .progress
-            .all()
-            .values()
-            .all(|next| *next < WINDOW)
-            && !self.inner.parts.progress.all().is_empty()
-    }
-
-    /// Whether the table may lack copies that the window no longer reaches.
-    fn is_behind(&self) -> bool {
-        let reached = self.inner.parts.progress.all();
-        self.reach()
-            .ends()
-            .any(|(partition, end)| reached.get(&partition).is_some_and(|next| end - next > WINDOW))
-    }
-
-    fn reach(&self) -> MutexGuard<'_, Reach> {
+    pub(super) fn reach(&self) -> MutexGuard<'_, Reach> {
         self.inner.reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,7 +110,7 @@ fn mark(checked: &mut [Checked], reach: Duration) {
     }
 }
 
-fn settle(checked: &mut Checked, held: &HashMap<Uuid, Event>, reach: Duration) {
+fn settle(checked: &mut Checked, held: &HashMap<Uuid, Standing>, reach: Duration) {
     let Checked::New { accepted, .. } = checked else {
         return;
     };
@@ -132,7 +120,7 @@ fn settle(checked: &mut Checked, held: &HashMap<Uuid, Event>, reach: Duration) {
     let Some(first) = held.get(&accepted.event.event_id) else {
         return;
     };
-    *checked = if first.content().agrees_with(&accepted.event.content()) {
+    *checked = if first.content.agrees_with(&accepted.event.content()) {
         Checked::Held(accepted.clone())
     } else {
         Checked::Conflict(accepted.clone())

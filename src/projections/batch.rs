@@ -1,9 +1,11 @@
 //! Rows on their way into the table, gathered by month: one INSERT holds one ClickHouse partition.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::event::Event;
 use crate::ingest::UNCHECKED;
+use crate::log::seen::WINDOW;
 use crate::log::{Position, Record};
 
 /// Bytes of records after which a batch is full: one is filled while another is written, and events are larger in
@@ -48,7 +50,8 @@ impl Row {
 #[derive(Debug, Default)]
 pub struct Batch {
     months: Months,
-    next: BTreeMap<i32, i64>,
+    /// The first offset and the next one to be processed, by partition.
+    offsets: BTreeMap<i32, Range<i64>>,
     rows: usize,
     bytes: usize,
 }
@@ -64,8 +67,9 @@ impl Batch {
 
     /// Notes a record that needs no row: a copy, or one that was rejected.
     pub fn done(&mut self, at: Position) {
-        let next = self.next.entry(at.partition).or_default();
-        *next = (*next).max(at.offset + 1);
+        let next = at.offset + 1;
+        let offsets = self.offsets.entry(at.partition).or_insert(at.offset..next);
+        offsets.end = offsets.end.max(next);
     }
 
     /// How many rows are waiting.
@@ -73,19 +77,21 @@ impl Batch {
         self.rows
     }
 
-    /// It is to be written before more is read.
+    /// It is to be written before more is read: it has enough rows or bytes, or spans half a seen window: what is read
+    /// at once comes on top, and with a whole one a later copy of its own rows would count as a first one again.
     pub fn is_full(&self, rows: usize) -> bool {
-        self.rows >= rows || self.bytes >= BYTES
+        let is_long = |offsets: &Range<i64>| offsets.end - offsets.start >= WINDOW / 2;
+        self.rows >= rows || self.bytes >= BYTES || self.offsets.values().any(is_long)
     }
 
     /// Nothing to write and nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.next.is_empty()
+        self.offsets.is_empty()
     }
 
     /// Forgets partitions that went to another instance: it will do them again.
     pub fn drop_partitions(&mut self, gone: &[i32]) {
-        self.next.retain(|partition, _| !gone.contains(partition));
+        self.offsets.retain(|partition, _| !gone.contains(partition));
         for rows in self.months.values_mut() {
             rows.retain(|row| !gone.contains(&row.at.partition));
         }
@@ -96,7 +102,12 @@ impl Batch {
 
     /// The rows, and what is done once they are written.
     pub fn into_parts(self) -> (Months, Done) {
-        (self.months, self.next.into_iter().collect())
+        let done = self.offsets.into_iter();
+        (
+            self.months,
+            done.map(|(partition, offsets)| (partition, offsets.end))
+                .collect(),
+        )
     }
 }
 
@@ -122,6 +133,18 @@ pub(super) mod samples {
 mod tests {
     use super::samples::row;
     use super::*;
+
+    #[test]
+    fn a_batch_is_full_before_a_copy_of_its_first_row_counts_as_a_first_one() {
+        let mut batch = Batch::default();
+        batch.add(row(1, 7));
+        let copy = |offset| Position { partition: 0, offset };
+        batch.done(copy(7 + WINDOW / 2 - 2));
+        assert!(!batch.is_full(usize::MAX));
+        batch.done(copy(7 + WINDOW / 2 - 1));
+        assert!(batch.is_full(usize::MAX));
+        assert_eq!(batch.into_parts().1, [(0, 7 + WINDOW / 2)]);
+    }
 
     #[test]
     fn a_batch_is_full_of_rows_or_of_bytes() {

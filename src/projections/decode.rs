@@ -5,7 +5,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::event::{Event, TenantId, TimeFrom, schema};
+use crate::clock::Timestamp;
+use crate::event::{Event, TenantId, schema};
 use crate::log::framing::{Framed, unframe};
 use crate::log::registry::Registry;
 use crate::log::seen::Print;
@@ -87,10 +88,11 @@ fn read(payload: &[u8]) -> Result<(Event, Option<u32>), String> {
 
 /// What the seen window needs to know of an event.
 pub fn print(event: &Event) -> Print {
+    let content = event.content();
     Print {
         identity: identity(&event.tenant_id, event.event_id),
-        content: event.content_hash(),
-        time: (event.time_from != TimeFrom::Received).then(|| event.time.micros()),
+        content: content.hash,
+        time: content.stated.map(Timestamp::micros),
     }
 }
 
@@ -113,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::event::TimeFrom;
     use crate::log::Config;
     use crate::log::framing::Framing;
     use crate::projections::batch::samples;
@@ -185,6 +187,19 @@ mod tests {
         // The right one is asked for once.
         *answers.lock().unwrap() = r#""string""#.to_owned();
         assert!(decoder.decode(&record).await.is_ok());
+    }
+
+    #[test]
+    fn a_time_counts_where_it_counts_at_the_door() {
+        for time_from in [TimeFrom::Client, TimeFrom::Id, TimeFrom::Received] {
+            let event = Event {
+                time_from,
+                ..samples::row(1, 0).event
+            };
+            let (print, content) = (print(&event), event.content());
+            assert_eq!(print.time, content.stated.map(Timestamp::micros));
+            assert_eq!(print.time.is_some(), time_from == TimeFrom::Client);
+        }
     }
 
     #[test]

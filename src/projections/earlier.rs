@@ -5,9 +5,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use uuid::Uuid;
+
 use super::batch::Row;
-use crate::event::TenantId;
-use crate::store::held::Place;
+use super::reject::reject_row;
+use super::writer::{Stopped, Writer, persist};
+use crate::event::{TenantId, TimeFrom};
+use crate::log::rejected::Reason;
+use crate::log::{Log, Position};
+use crate::meters;
+use crate::store::held::{Place, Standing};
 use crate::store::row::version_at;
 use crate::store::{Store, StoreError};
 
@@ -21,7 +28,7 @@ pub(super) async fn copied<'a>(
     rows: impl Iterator<Item = &'a Row> + Clone,
 ) -> Result<HashSet<i64>, StoreError> {
     let mut keys: BTreeMap<TenantId, Vec<Place>> = BTreeMap::new();
-    for row in rows.clone() {
+    for row in rows.clone().filter(|row| !is_timeless(row)) {
         let tenant = row.event.tenant_id.clone();
         keys.entry(tenant).or_default().push(place(row));
     }
@@ -30,7 +37,60 @@ pub(super) async fn copied<'a>(
         let versions = store.held_versions(table, &tenant, &keys).await?;
         held.insert(tenant, versions);
     }
-    Ok(later_copies(rows, &held))
+    let mut copies = later_copies(rows.clone(), &held);
+    let without_time = copied_without_time(store, table, rows).await?;
+    copies.extend(without_time.into_keys().map(|at| at.offset));
+    Ok(copies)
+}
+
+/// Leaves out, of what the projector is about to write, the copies that the door could not look up and no merge would
+/// remove. One that says something else is kept in `audit.rejected`.
+pub(super) async fn leave_out(writer: &Writer, log: &Log, rows: &mut Vec<Row>) -> Result<(), Stopped> {
+    let unchecked = || rows.iter().filter(|row| row.unchecked);
+    let (store, table) = (writer.store(), writer.table());
+    let question = || copied_without_time(store, table, unchecked());
+    let copies = persist(writer.stop(), "looking for earlier copies", question).await?;
+    for row in unchecked() {
+        let why = "the event is held with other content";
+        let is_conflict = copies.get(&row.at) == Some(&false);
+        if is_conflict && !reject_row(log, row, (Reason::IdConflict, why), writer.stop()).await {
+            return Err(Stopped);
+        }
+    }
+    rows.retain(|row| !copies.contains_key(&row.at));
+    metrics::counter!(meters::COPIES).increment(copies.len() as u64);
+    Ok(())
+}
+
+/// Where those rows without a time stand of which `table` holds an earlier copy, and whether that one says the same.
+/// Each was given the time of its receipt, so it lies elsewhere than its first copy, and no merge brings them together.
+pub(super) async fn copied_without_time<'a>(
+    store: &Store,
+    table: &str,
+    rows: impl Iterator<Item = &'a Row> + Clone,
+) -> Result<HashMap<Position, bool>, StoreError> {
+    let rows = rows.filter(|row| is_timeless(row));
+    let mut ids: BTreeMap<TenantId, Vec<Uuid>> = BTreeMap::new();
+    for row in rows.clone() {
+        let tenant = row.event.tenant_id.clone();
+        ids.entry(tenant).or_default().push(row.event.event_id);
+    }
+    let mut held = HashMap::new();
+    for (tenant, ids) in ids {
+        let standing = store.held_by_id(table, &tenant, &ids).await?;
+        held.insert(tenant, standing);
+    }
+    Ok(rows.filter_map(|row| later_than(row, &held)).collect())
+}
+
+fn later_than(row: &Row, held: &HashMap<TenantId, HashMap<Uuid, Standing>>) -> Option<(Position, bool)> {
+    let first = held.get(&row.event.tenant_id)?.get(&row.event.event_id)?;
+    let is_earlier = first.version > version_at(row.at.offset.max(0) as u64);
+    is_earlier.then(|| (row.at, first.content.agrees_with(&row.event.content())))
+}
+
+fn is_timeless(row: &Row) -> bool {
+    row.event.time_from == TimeFrom::Received
 }
 
 /// A row is a later copy where one with a higher version is held.
@@ -53,6 +113,22 @@ fn place(row: &Row) -> Place {
 mod tests {
     use super::*;
     use crate::projections::batch::samples::row;
+
+    #[test]
+    fn without_a_time_an_earlier_copy_is_found_by_its_id() {
+        let mut rows = [row(1, 200_000), row(1, 3), row(2, 200_001)];
+        let first = Standing {
+            version: version_at(7),
+            content: rows[0].event.content(),
+        };
+        let of_tenant = HashMap::from([(rows[0].event.event_id, first)]);
+        let held = HashMap::from([(TenantId::default_tenant(), of_tenant)]);
+        assert_eq!(later_than(&rows[0], &held), Some((rows[0].at, true)));
+        assert_eq!(later_than(&rows[1], &held), None);
+        assert_eq!(later_than(&rows[2], &held), None);
+        rows[0].event.message = Some("other".into());
+        assert_eq!(later_than(&rows[0], &held), Some((rows[0].at, false)));
+    }
 
     #[test]
     fn of_copies_the_one_at_the_lower_offset_counts() {

@@ -34,11 +34,14 @@ pub async fn run(store: Store, log: Log, progress: Progress, stop: CancellationT
     stop.run_until_cancelled(work).await;
 }
 
-/// Merges every month that has been dirty for a while down to one copy of each record.
+/// Merges every month that has been dirty for a while down to one copy of each record. One that can't be merged now
+/// does not hold up the others.
 pub async fn clean_months(store: &Store) -> Result<(), StoreError> {
     for month in store.dirty_months().await? {
-        if store.clean_month(month).await? {
-            tracing::info!(month, "merged clean");
+        match store.clean_month(month).await {
+            Ok(true) => tracing::info!(month, "merged clean"),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, month, "it stays dirty for now"),
         }
     }
     Ok(())

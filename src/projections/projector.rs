@@ -1,6 +1,7 @@
 //! The running projector: one member of the group, reading ahead while the last batch is being written.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Done, Row};
 use super::decode::{DecodeError, Decoder, print};
+use super::earlier::leave_out;
 use super::reject::{reject_record, reject_row};
 use super::takeover::{Held, TakeOver};
 use super::writer::{Stopped, Writer};
@@ -105,7 +107,7 @@ impl Projector {
                     self.start_writing();
                 }
                 event = group.next(), if has_room => match event {
-                    Some(event) => self.on(event, &group, stop).await?,
+                    Some(event) => if self.on(event, &group, stop).await?.is_break() { break },
                     None => return Err(LogError::Unavailable("the reader of the log has ended".into())),
                 },
             }
@@ -126,19 +128,19 @@ impl Projector {
         beat.max(since + Duration::from_millis(20))
     }
 
+    /// `Break` when nothing more may be taken.
     async fn on(
         &mut self,
         event: GroupEvent,
         group: &Group,
         stop: &CancellationToken,
-    ) -> Result<(), LogError> {
+    ) -> Result<ControlFlow<()>, LogError> {
         match event {
-            GroupEvent::Records(records) => self.take(records, stop).await,
+            GroupEvent::Records(records) => return Ok(self.take(records, stop).await),
             GroupEvent::Assigned(assignments) => {
                 for assignment in assignments {
                     self.assign(assignment, stop).await?;
                 }
-                Ok(())
             }
             GroupEvent::Revoked(gone, hand_over) => {
                 self.finish(group, stop).await?;
@@ -148,15 +150,14 @@ impl Projector {
                 }
                 self.batch.drop_partitions(&gone);
                 hand_over.done();
-                Ok(())
             }
-            GroupEvent::Failed(error @ LogError::Misconfigured(_)) => Err(error),
+            GroupEvent::Failed(error @ LogError::Misconfigured(_)) => return Err(error),
             GroupEvent::Failed(error) => {
                 tracing::warn!(%error, "the projector can't read the log; it tries again");
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                Ok(())
             }
         }
+        Ok(ControlFlow::Continue(()))
     }
 
     async fn assign(&mut self, assignment: Assignment, stop: &CancellationToken) -> Result<(), LogError> {
@@ -188,7 +189,9 @@ impl Projector {
         Ok(())
     }
 
-    async fn take(&mut self, records: Vec<Record>, stop: &CancellationToken) -> Result<(), LogError> {
+    /// Takes records in. It breaks off where the process stops first: nothing may be taken after what was left out, or
+    /// it would be committed past it.
+    async fn take(&mut self, records: Vec<Record>, stop: &CancellationToken) -> ControlFlow<()> {
         self.since.get_or_insert_with(Instant::now);
         for record in records {
             let at = Position {
@@ -196,7 +199,7 @@ impl Projector {
                 offset: record.offset,
             };
             let Some(decoded) = self.decode(&record, stop).await else {
-                return Ok(());
+                return ControlFlow::Break(());
             };
             let Some(partition) = self.partitions.get_mut(&at.partition) else {
                 continue;
@@ -204,12 +207,12 @@ impl Projector {
             let look_back = at.offset < partition.next;
             let reached = self.take_over.reach(at.partition, at.offset, &mut partition.held);
             if reached.await.is_err() {
-                return Ok(());
+                return ControlFlow::Break(());
             }
             match decoded {
                 Err(why) if !look_back => {
                     if !reject_record(&self.log, &record, None, (Reason::Unreadable, &why), stop).await {
-                        return Ok(());
+                        return ControlFlow::Break(());
                     }
                     self.batch.done(at);
                 }
@@ -229,7 +232,7 @@ impl Projector {
                         );
                         let (tenant, why) = (Some(&event.tenant_id), (Reason::IdConflict, why.as_str()));
                         if !reject_record(&self.log, &record, tenant, why, stop).await {
-                            return Ok(());
+                            return ControlFlow::Break(());
                         }
                         self.batch.done(at);
                     }
@@ -239,7 +242,7 @@ impl Projector {
         if self.batch.is_empty() {
             self.since = None;
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
 
     /// The event; `Err` when there will never be one, `None` when the process stops first.
@@ -331,7 +334,8 @@ async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done, Stopped> 
     let started = Instant::now();
     let rows = batch.rows();
     let (months, next) = batch.into_parts();
-    for (month, rows) in months {
+    for (month, mut rows) in months {
+        leave_out(&writer, &log, &mut rows).await?;
         // Earlier copies may be held: until they are merged, both would be counted.
         let unchecked = rows.iter().any(|row| row.unchecked);
         if unchecked {
@@ -339,7 +343,8 @@ async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done, Stopped> 
         }
         for refused in writer.write(month, &rows).await? {
             let row = &rows[refused.index];
-            if !reject_row(&log, row, &refused.reason, writer.stop()).await {
+            let why = (Reason::Unstorable, refused.reason.as_str());
+            if !reject_row(&log, row, why, writer.stop()).await {
                 return Err(Stopped);
             }
         }
@@ -356,7 +361,63 @@ async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done, Stopped> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use confique::Config as _;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::clock::{SystemClock, Timestamp};
+    use crate::event::schema;
+    use crate::log::framing::Framing;
+    use crate::projections::batch::samples::row;
+    use crate::{log, store};
+
+    /// Of engines that nobody runs.
+    fn projector(stop: &CancellationToken) -> Projector {
+        let mut config = store::Config::builder().load().unwrap();
+        config.url = Some("http://127.0.0.1:9".into());
+        let store = store::Store::new(&config).unwrap();
+        let mut config = log::Config::builder().load().unwrap();
+        config.brokers = "127.0.0.1:9".into();
+        let log = Log::new(&config, "test").unwrap();
+        let writer = Writer::new(store.clone(), Uuid::nil(), Arc::new(SystemClock), stop.clone());
+        let take_over = TakeOver::new(store, Uuid::nil(), writer.clone(), 1);
+        let config = Config::builder().load().unwrap();
+        let progress = Progress::default();
+        Projector::new(log, (writer, take_over), Decoder::new(None), progress, config)
+    }
+
+    fn record(framing: Framing, offset: i64) -> Record {
+        let mut payload = Vec::new();
+        framing.begin(&mut payload);
+        schema::encode(&row(1, 0).event, &mut payload);
+        Record {
+            topic: topics::EVENTS.into(),
+            partition: 0,
+            offset,
+            appended_at: Timestamp::from_micros(0),
+            key: Vec::new(),
+            payload,
+            headers: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_taken_after_a_record_that_a_stop_left_out() {
+        let stop = CancellationToken::new();
+        let mut projector = projector(&stop);
+        projector.partitions.insert(0, Partition::default());
+        let ours = Framing::SingleObject(schema::fingerprint());
+        let taken = projector.take(vec![record(ours, 0)], &stop).await;
+        assert!(taken.is_continue());
+
+        stop.cancel();
+        // Its schema can't be confirmed: it waits, and the stop ends the waiting.
+        let records = vec![record(Framing::Confluent(3), 1), record(ours, 2)];
+        assert!(projector.take(records, &stop).await.is_break());
+        assert_eq!(projector.batch.into_parts().1, [(0, 1)]);
+    }
 
     #[test]
     fn the_pause_between_writes_grows_with_the_load_up_to_a_second() {

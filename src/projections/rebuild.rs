@@ -14,7 +14,7 @@ use super::decode::Decoder;
 use super::earlier;
 use super::migrate::{self, EVENTS};
 use super::replay::Replay;
-use super::writer::{Stopped, Writer};
+use super::writer::{Refused, Stopped, Writer, stretches};
 use crate::log::{Log, LogError, topics};
 use crate::store::{Store, StoreError};
 
@@ -22,6 +22,8 @@ use crate::store::{Store, StoreError};
 const BESIDE: &str = "events_rebuild";
 /// Rows that are read before they are written.
 const CHUNK: usize = 50_000;
+/// Refused records that are named.
+const NAMED: usize = 20;
 
 /// Why a rebuild did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,9 @@ pub enum RebuildError {
     /// Before the exchange.
     #[error("{0}; the serving table is as it was")]
     Before(Cause),
+    /// ClickHouse did not say how the exchange ended.
+    #[error("{0}; the two tables may have been exchanged all the same: run it again, whichever serves now")]
+    Exchange(StoreError),
     /// After it.
     #[error("{0}; the new table serves, and may lack what came in during the rebuild: run it again")]
     After(Cause),
@@ -64,12 +69,14 @@ pub enum Cause {
 }
 
 /// What a rebuild did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
     /// Rows in the table that serves now.
     pub rows: u64,
     /// Records that ClickHouse does not take; they are in `audit.rejected`.
     pub refused: u64,
+    /// The first of them: where they stand in the log, and what ClickHouse says.
+    pub examples: Vec<String>,
     /// Records of the log that are no events; they are in `audit.rejected`.
     pub unreadable: u64,
 }
@@ -111,7 +118,8 @@ impl Rebuild {
                 found,
             });
         }
-        self.store.exchange(EVENTS, BESIDE).await.map_err(before)?;
+        let exchanged = self.store.exchange(EVENTS, BESIDE).await;
+        exchanged.map_err(not_exchanged)?;
         // The old table may have got rows since; from here on the projector writes into the new one as well.
         self.fill_all(&mut replays, &self.writer, true, &mut done, progress)
             .await
@@ -131,11 +139,7 @@ impl Rebuild {
         self.store.drop_table(BESIDE).await?;
         migrate::create_beside(&self.store, BESIDE).await?;
         let writer = self.writer.clone().into_table(BESIDE);
-        let mut done = Rebuilt {
-            rows: 0,
-            refused: 0,
-            unreadable: 0,
-        };
+        let mut done = Rebuilt::default();
         self.fill_all(replays, &writer, false, &mut done, progress)
             .await?;
         Ok((done, self.store.count(BESIDE, self.log_id).await?))
@@ -197,14 +201,41 @@ impl Rebuild {
                 rows.retain(|row| !copies.contains(&row.at.offset));
                 if shared && !rows.is_empty() {
                     self.store.mark_months(&[month]).await?;
-                    let held = writer.ask(rows[0].at.partition, rows[0].at.offset).await?;
-                    rows.retain(|row| !held.contains(&row.at));
+                    for (partition, offsets) in stretches(rows.iter().map(|row| row.at)) {
+                        let held = writer.ask(partition, offsets).await?;
+                        rows.retain(|row| !held.contains(&row.at));
+                    }
                 }
-                let refused = writer.write(month, &rows).await?.len() as u64;
-                done.rows += rows.len() as u64 - refused;
-                done.refused += refused;
+                let refused = writer.write(month, &rows).await?;
+                done.written(&rows, &refused);
             }
         }
+    }
+}
+
+impl Rebuilt {
+    fn written(&mut self, rows: &[Row], refused: &[Refused]) {
+        self.rows += (rows.len() - refused.len()) as u64;
+        self.refused += refused.len() as u64;
+        let room = NAMED.saturating_sub(self.examples.len());
+        self.examples.extend(refused.iter().take(room).map(|refused| {
+            let at = rows[refused.index].at;
+            format!(
+                "{}/{}/{}: {}",
+                topics::EVENTS,
+                at.partition,
+                at.offset,
+                refused.reason
+            )
+        }));
+    }
+}
+
+/// Only a refusal says that nothing happened.
+fn not_exchanged(error: StoreError) -> RebuildError {
+    match error {
+        StoreError::Refused { .. } => RebuildError::Before(error.into()),
+        _ => RebuildError::Exchange(error),
     }
 }
 
@@ -218,4 +249,40 @@ fn by_month(rows: Vec<Row>) -> BTreeMap<u32, Vec<Row>> {
         months.entry(row.event.time.month()).or_default().push(row);
     }
     months
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projections::batch::samples::row;
+
+    #[test]
+    fn what_clickhouse_refuses_is_named_up_to_a_bound() {
+        let rows: Vec<Row> = (0..50).map(|offset| row(1, offset)).collect();
+        let refused = |index| Refused {
+            index,
+            reason: "too long".into(),
+        };
+        let mut done = Rebuilt::default();
+        done.written(&rows, &[refused(3)]);
+        assert_eq!((done.rows, done.refused), (49, 1));
+        assert_eq!(done.examples, ["audit.events/0/3: too long"]);
+        done.written(&rows, &(0..50).map(refused).collect::<Vec<_>>());
+        assert_eq!((done.rows, done.refused, done.examples.len()), (49, 51, NAMED));
+    }
+
+    #[test]
+    fn an_exchange_without_an_answer_may_have_happened() {
+        let away = not_exchanged(StoreError::no_answer()).to_string();
+        assert!(
+            away.contains("may have been exchanged") && away.contains("run it again"),
+            "{away}"
+        );
+        let refused = StoreError::Refused {
+            code: 497,
+            message: "no rights".into(),
+        };
+        let refused = not_exchanged(refused).to_string();
+        assert!(refused.contains("as it was"), "{refused}");
+    }
 }

@@ -44,8 +44,8 @@ pub(super) async fn reject_record(
     }
 }
 
-/// The same for a row that ClickHouse can't take.
-pub(super) async fn reject_row(log: &Log, row: &Row, why: &str, stop: &CancellationToken) -> bool {
+/// The same for a row.
+pub(super) async fn reject_row(log: &Log, row: &Row, why: (Reason, &str), stop: &CancellationToken) -> bool {
     let mut payload = Vec::with_capacity(row.bytes + 10);
     Framing::SingleObject(schema::fingerprint()).begin(&mut payload);
     schema::encode(&row.event, &mut payload);
@@ -59,5 +59,5 @@ pub(super) async fn reject_row(log: &Log, row: &Row, why: &str, stop: &Cancellat
         headers: Vec::new(),
     };
     let tenant = Some(&row.event.tenant_id);
-    reject_record(log, &record, tenant, (Reason::Unstorable, why), stop).await
+    reject_record(log, &record, tenant, why, stop).await
 }

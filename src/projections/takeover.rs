@@ -7,13 +7,12 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::writer::{Stopped, Writer};
-use crate::store::{Store, StoreError};
+use super::writer::{Stopped, Writer, persist};
+use crate::store::Store;
+use crate::store::row::partition_column;
 
 /// Offsets in a range: 4 MB of them are remembered at once.
 pub const RANGE: i64 = 131_072;
@@ -48,12 +47,12 @@ impl TakeOver {
 
     /// Ends what may still write the partition, and asks what is held from `next` on, the last range of it.
     pub async fn begin(&self, partition: i32, next: i64) -> Result<Held, Stopped> {
-        let column = column(partition);
+        let column = partition_column(partition);
         let last = || {
             self.store
                 .last_held(self.writer.table(), self.log_id, column, offset(next))
         };
-        let last = ask(self.writer.stop(), partition, last).await?;
+        let last = persist(self.writer.stop(), "asking how far a partition has come", last).await?;
         let from = last.map_or(next, |last| next.max(last as i64 + 1 - self.range));
         let held = self.writer.held(partition, from).await?;
         Ok(Held {
@@ -69,11 +68,15 @@ impl TakeOver {
         };
         let range = offset(due.start)..offset(due.end);
         let found = || {
-            self.store
-                .held_between(self.writer.table(), self.log_id, column(partition), range.clone())
+            self.store.held_between(
+                self.writer.table(),
+                self.log_id,
+                partition_column(partition),
+                range.clone(),
+            )
         };
-        let found = ask(self.writer.stop(), partition, found).await?;
-        held.learn(due, found.into_iter().map(|(offset, _)| offset as i64));
+        let found = persist(self.writer.stop(), "asking what a partition holds", found).await?;
+        held.learn(due, found.into_iter().map(u64::cast_signed));
         Ok(())
     }
 }
@@ -103,34 +106,8 @@ impl Held {
     }
 }
 
-/// Asks until ClickHouse answers, or the process stops.
-async fn ask<T, F>(stop: &CancellationToken, partition: i32, question: impl Fn() -> F) -> Result<T, Stopped>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    const AGAIN: Duration = Duration::from_millis(500);
-    loop {
-        match question().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => tracing::warn!(%error, partition, "ClickHouse can't yet say what it holds"),
-        }
-        if stop
-            .run_until_cancelled(tokio::time::sleep(AGAIN))
-            .await
-            .is_none()
-        {
-            return Err(Stopped);
-        }
-    }
-}
-
 fn offset(offset: i64) -> u64 {
     offset.max(0).cast_unsigned()
-}
-
-/// Kafka numbers partitions from 0; no topic comes near 65,536 of them.
-fn column(partition: i32) -> u16 {
-    u16::try_from(partition).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

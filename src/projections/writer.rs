@@ -7,7 +7,8 @@
 //!
 //! [`bisect`]: super::bisect
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::bisect::{Bisection, Next};
 use super::migrate::EVENTS;
 use crate::clock::Clock;
 use crate::log::Position;
-use crate::store::row::{EventRow, version_at};
+use crate::store::row::{EventRow, partition_column, version_at};
 use crate::store::{Store, StoreError};
 
 /// Writes into one table, for one log.
@@ -63,6 +64,11 @@ impl Writer {
         Self { table, ..self }
     }
 
+    /// Where that table is.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The table it writes into.
     pub fn table(&self) -> &'static str {
         self.table
@@ -90,7 +96,7 @@ impl Writer {
                     tracing::warn!(%error, month, rows = piece.rows.len(), "an insert did not succeed; it will be repeated");
                     metrics::counter!(crate::meters::INSERTS_REPEATED).increment(1);
                     attempt += 1;
-                    self.pause(attempt).await?;
+                    pause(&self.stop, attempt).await?;
                     piece.rows = self.missing(month, rows, piece.rows).await?;
                     bisection.push(piece);
                 }
@@ -101,13 +107,8 @@ impl Writer {
 
     /// Marks a month as dirty, as long as it takes or until the process stops.
     pub async fn mark(&self, month: u32) -> Result<(), Stopped> {
-        let mut attempt = 0;
-        while let Err(error) = self.store.mark_months(&[month]).await {
-            tracing::warn!(%error, month, "a month can't yet be marked as dirty");
-            attempt += 1;
-            self.pause(attempt).await?;
-        }
-        Ok(())
+        let mark = || async move { self.store.mark_months(&[month]).await };
+        persist(&self.stop, "marking a month as dirty", mark).await
     }
 
     /// Resolves when writing is to be given up.
@@ -117,17 +118,10 @@ impl Writer {
 
     /// The offsets of a partition, from `from` on, that the table holds already.
     pub async fn held(&self, partition: i32, from: i64) -> Result<HashSet<i64>, Stopped> {
-        let mut attempt = 0;
-        loop {
-            match self.settle_and_ask(&[partition], None, from).await {
-                Ok(held) => return Ok(held.into_iter().map(|position| position.offset).collect()),
-                Err(error) => {
-                    tracing::warn!(%error, partition, "ClickHouse can't yet say what it holds");
-                    attempt += 1;
-                    self.pause(attempt).await?;
-                }
-            }
-        }
+        let stretches = BTreeMap::from([(partition, from..i64::MAX)]);
+        let question = || self.settle_and_ask(&stretches, None);
+        let held = persist(&self.stop, "asking what a partition holds", question).await?;
+        Ok(held.into_iter().map(|position| position.offset).collect())
     }
 
     async fn insert(&self, rows: &[Row], indexes: &[usize]) -> Result<(), StoreError> {
@@ -150,71 +144,77 @@ impl Writer {
 
     /// After an insert of unknown outcome: which of its rows are not in the table.
     async fn missing(&self, month: u32, rows: &[Row], indexes: Vec<usize>) -> Result<Vec<usize>, Stopped> {
-        let partitions = partitions_of(rows, &indexes);
-        let from = indexes
-            .iter()
-            .map(|index| rows[*index].at.offset)
-            .min()
-            .unwrap_or_default();
-        let mut attempt = 0;
-        loop {
-            match self.settle_and_ask(&partitions, Some(month), from).await {
-                Ok(held) => {
-                    return Ok(indexes
-                        .into_iter()
-                        .filter(|index| !held.contains(&rows[*index].at))
-                        .collect());
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "ClickHouse is still away");
-                    attempt += 1;
-                    self.pause(attempt).await?;
-                }
-            }
-        }
+        let stretches = stretches(indexes.iter().map(|index| rows[*index].at));
+        let question = || self.settle_and_ask(&stretches, Some(month));
+        let held = persist(&self.stop, "asking what an insert has left", question).await?;
+        let missing = indexes.into_iter();
+        Ok(missing.filter(|index| !held.contains(&rows[*index].at)).collect())
     }
 
     async fn settle_and_ask(
         &self,
-        partitions: &[i32],
+        stretches: &BTreeMap<i32, Range<i64>>,
         dirty: Option<u32>,
-        from: i64,
     ) -> Result<HashSet<Position>, StoreError> {
         if let Some(month) = dirty {
             self.store.mark_months(&[month]).await?;
         }
         let mut held = HashSet::new();
-        for partition in partitions {
+        for (partition, offsets) in stretches {
             let mark = format!(".p{partition}.");
             self.store.kill_inserts(&prefix(self.log_id), &mark).await?;
-            held.extend(self.ask(*partition, from).await?);
+            held.extend(self.ask(*partition, offsets.clone()).await?);
         }
         Ok(held)
     }
 
-    /// The positions of a partition, from an offset on, that the table holds now.
-    pub async fn ask(&self, partition: i32, from: i64) -> Result<HashSet<Position>, StoreError> {
-        let (of, offset) = (partition_column(partition), from.max(0) as u64);
+    /// The positions of a stretch of a partition that the table holds now.
+    pub async fn ask(&self, partition: i32, offsets: Range<i64>) -> Result<HashSet<Position>, StoreError> {
+        let column = partition_column(partition);
+        let offsets = offsets.start.max(0).cast_unsigned()..offsets.end.max(0).cast_unsigned();
         let held = self
             .store
-            .held_offsets(self.table, self.log_id, of, offset)
+            .held_between(self.table, self.log_id, column, offsets)
             .await?;
-        Ok(held
-            .into_iter()
-            .map(|(offset, _)| Position {
-                partition,
-                offset: offset as i64,
-            })
-            .collect())
+        let offsets = held.into_iter().map(u64::cast_signed);
+        Ok(offsets.map(|offset| Position { partition, offset }).collect())
     }
+}
 
-    async fn pause(&self, attempt: u32) -> Result<(), Stopped> {
-        let wait = Duration::from_millis(50u64 << attempt.min(6));
-        tokio::select! {
-            () = self.stop.cancelled() => Err(Stopped),
-            () = tokio::time::sleep(wait) => Ok(()),
+/// Does what ClickHouse is needed for until it succeeds, or the process stops.
+pub(super) async fn persist<T, F>(
+    stop: &CancellationToken,
+    what: &'static str,
+    question: impl Fn() -> F,
+) -> Result<T, Stopped>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut attempt = 0;
+    loop {
+        match question().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => tracing::warn!(%error, what, "ClickHouse can't do it yet"),
         }
+        attempt += 1;
+        pause(stop, attempt).await?;
     }
+}
+
+async fn pause(stop: &CancellationToken, attempt: u32) -> Result<(), Stopped> {
+    let wait = Duration::from_millis(50u64 << attempt.min(6));
+    let waited = stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+    waited.ok_or(Stopped)
+}
+
+/// The stretch of each partition in which these records stand.
+pub(super) fn stretches(records: impl Iterator<Item = Position>) -> BTreeMap<i32, Range<i64>> {
+    let mut stretches: BTreeMap<i32, Range<i64>> = BTreeMap::new();
+    for Position { partition, offset } in records {
+        let stretch = stretches.entry(partition).or_insert(offset..offset + 1);
+        *stretch = stretch.start.min(offset)..stretch.end.max(offset + 1);
+    }
+    stretches
 }
 
 /// Names an insert by its log and the partitions it holds, so that their next owner can end it, and nobody else's. A
@@ -232,11 +232,6 @@ fn prefix(log_id: Uuid) -> String {
     format!("trailhouse-projector.{log_id}.")
 }
 
-/// Kafka numbers partitions from 0; no topic comes near 65,536 of them.
-fn partition_column(partition: i32) -> u16 {
-    u16::try_from(partition).unwrap_or(u16::MAX)
-}
-
 fn partitions_of(rows: &[Row], indexes: &[usize]) -> Vec<i32> {
     let mut partitions: Vec<i32> = indexes.iter().map(|index| rows[*index].at.partition).collect();
     partitions.sort_unstable();
@@ -247,6 +242,13 @@ fn partitions_of(rows: &[Row], indexes: &[usize]) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_is_asked_for_its_own_stretch_alone() {
+        let at = |(partition, offset)| Position { partition, offset };
+        let found = stretches([(1, 90), (0, 5), (1, 70), (0, 5)].into_iter().map(at));
+        assert_eq!(found, BTreeMap::from([(0, 5..6), (1, 70..91)]));
+    }
 
     #[test]
     fn an_insert_is_found_by_its_log_and_each_of_its_partitions() {

@@ -16,7 +16,7 @@ mod turns;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use row::{CountRow, Filling, KeyRow, PAGE_COLUMNS, in_order, near, push_id, winners};
+use row::{CountRow, Filling, KeyRow, PAGE_COLUMNS, in_order, near, push_id, shown, winners};
 use turns::Turns;
 use uuid::Uuid;
 
@@ -139,7 +139,8 @@ impl Queries {
         })
     }
 
-    /// One event by its id, or by the id that its client gave it; of several with the same client's id, the latest.
+    /// One event by its id, or by the id that its client gave it; of several with the same client's id, the latest, of
+    /// copies the one that counts.
     /// `tenant` as an operator may name it.
     pub async fn get(
         &self,
@@ -332,11 +333,7 @@ impl Queries {
         which(&mut sql);
         sql.push(" LIMIT ").bind("UInt16", Value::number(COPIES_MAX));
         read_near(&mut sql);
-        let events = winners(self.rows(scope, sql).await?);
-        Ok(events
-            .into_values()
-            .map(|(_, event)| event)
-            .max_by_key(|event| (event.time, event.event_id)))
+        Ok(shown(self.rows(scope, sql).await?))
     }
 
     async fn rows(&self, scope: &Scope, sql: Statement) -> Result<Vec<(u64, Event)>, QueryError> {

@@ -11,10 +11,20 @@ use uuid::Uuid;
 use super::row::{EventRow, FIRST_VERSION, REPLACING_VERSION};
 use super::{Statement, Store, StoreError, Value};
 use crate::clock::Timestamp;
-use crate::event::{Event, TenantId};
+use crate::event::TenantId;
+use crate::event::content::Content;
 
 /// Keys in one question. Each may lie in a granule of its own, which costs about 1,024 rows of the key columns.
 const KEYS_A_QUERY: usize = 2_000;
+
+/// What stands under an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Of the copy that wins.
+    pub version: u64,
+    /// What it says.
+    pub content: Content,
+}
 
 /// Where an event lies in the table, within its tenant: what makes it the one it is.
 pub type Place = (Timestamp, Uuid);
@@ -39,85 +49,76 @@ impl Store {
         Ok(found)
     }
 
-    /// Those of them that table events holds, to compare contents with; where several copies stand, the one that wins.
-    pub async fn held_events(
+    /// What the events at these places say, by their ids; where several copies stand, the one that wins.
+    pub async fn held_at(
         &self,
         tenant: &TenantId,
-        keys: &[Place],
-    ) -> Result<HashMap<Place, Event>, StoreError> {
-        let mut found: HashMap<Place, (u64, Event)> = HashMap::new();
-        for keys in keys.chunks(KEYS_A_QUERY) {
-            let statement = by_keys(EVENT_COLUMNS, "events", tenant, keys);
-            self.each::<EventRow<'_>, _>(&statement, |row| {
-                let version = row.version;
-                let event = row.into_event()?;
-                let key = (event.time, event.event_id);
-                if found.get(&key).is_none_or(|(held, _)| *held < version) {
-                    found.insert(key, (version, event));
-                }
-                Ok(())
-            })
-            .await?;
-        }
-        Ok(found.into_iter().map(|(key, (_, event))| (key, event)).collect())
+        places: &[Place],
+    ) -> Result<HashMap<Uuid, Standing>, StoreError> {
+        let questions = places.chunks(KEYS_A_QUERY);
+        let questions = questions.map(|places| by_keys(UNORIGINAL_COLUMNS, "events", tenant, places));
+        self.contents(questions).await
     }
 
-    /// The events of a tenant with these ids, whenever they happened; where several copies stand, the one that wins.
-    pub async fn held_events_by_id(
+    /// What the events of a tenant with these ids say, whenever they happened; where several stand, the one that wins.
+    pub async fn held_by_id(
         &self,
+        table: &str,
         tenant: &TenantId,
         ids: &[Uuid],
-    ) -> Result<HashMap<Uuid, Event>, StoreError> {
-        let mut found: HashMap<Uuid, (u64, Event)> = HashMap::new();
-        for ids in ids.chunks(KEYS_A_QUERY) {
+    ) -> Result<HashMap<Uuid, Standing>, StoreError> {
+        let questions = ids.chunks(KEYS_A_QUERY).map(|ids| {
             let mut statement = Statement::new();
             statement
-                .push(EVENT_COLUMNS)
-                .push(" FROM events WHERE tenant_id = ")
+                .push(UNORIGINAL_COLUMNS)
+                .push(" FROM ")
+                .bind("Identifier", Value::text(table))
+                .push(" WHERE tenant_id = ")
                 .bind("String", Value::text(tenant.as_str()))
                 .push(" AND event_id IN ")
                 .bind("Array(UUID)", Value::texts(ids.iter().map(Uuid::to_string)));
+            statement
+        });
+        self.contents(questions).await
+    }
+
+    /// Of each row only what it takes to compare it is kept: a bulk may ask for 100,000 events of 256 KiB.
+    async fn contents(
+        &self,
+        questions: impl Iterator<Item = Statement>,
+    ) -> Result<HashMap<Uuid, Standing>, StoreError> {
+        let mut found: HashMap<Uuid, Standing> = HashMap::new();
+        for statement in questions {
             self.each::<EventRow<'_>, _>(&statement, |row| {
                 let version = row.version;
                 let event = row.into_event()?;
-                if found.get(&event.event_id).is_none_or(|(held, _)| *held < version) {
-                    found.insert(event.event_id, (version, event));
+                let held = found.get(&event.event_id);
+                if held.is_none_or(|held| held.version < version) {
+                    let content = event.content();
+                    found.insert(event.event_id, Standing { version, content });
                 }
                 Ok(())
             })
             .await?;
         }
-        Ok(found.into_iter().map(|(id, (_, event))| (id, event)).collect())
+        Ok(found)
     }
 
-    /// The records of one partition of a log that stand in `table` from an offset on, as (offset, event id), lowest
-    /// offset first.
-    pub async fn held_offsets(
-        &self,
-        table: &str,
-        log_id: Uuid,
-        partition: u16,
-        from: u64,
-    ) -> Result<Vec<(u64, Uuid)>, StoreError> {
-        self.held_between(table, log_id, partition, from..u64::MAX).await
-    }
-
-    /// The same, of some offsets.
+    /// Those of a stretch of offsets of one partition of a log that stand in `table`.
     pub async fn held_between(
         &self,
         table: &str,
         log_id: Uuid,
         partition: u16,
         offsets: Range<u64>,
-    ) -> Result<Vec<(u64, Uuid)>, StoreError> {
-        let select = "SELECT log_offset, event_id";
-        let mut statement = by_offsets(select, table, log_id, partition, offsets);
-        statement.push(" ORDER BY log_offset");
-        let rows = self.rows::<HeldOffset>(&statement).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.log_offset, row.event_id))
-            .collect())
+    ) -> Result<Vec<u64>, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Offset {
+            log_offset: u64,
+        }
+        let statement = by_offsets("SELECT log_offset", table, log_id, partition, offsets);
+        let rows = self.rows::<Offset>(&statement).await?;
+        Ok(rows.into_iter().map(|row| row.log_offset).collect())
     }
 
     /// The last offset of one partition of a log that stands in `table`, from an offset on.
@@ -179,6 +180,14 @@ pub(crate) const EVENT_COLUMNS: &str = "SELECT tenant_id, time, event_id, receiv
     details_types, request_id, trace_id, tags, source, source_id, provenance, raw, raw_sha256, raw_redacted, \
     log_id, log_partition, version";
 
+/// Those of a row but for the original, which is more than everything else together, and for its place in the log.
+pub(crate) const UNORIGINAL_COLUMNS: &str = "SELECT tenant_id, time, event_id, received_at, time_offset, time_from, \
+    source_event_id, event_type, action, severity, outcome, actor_id, actor_type, actor_name, actor_email, session_id, \
+    ip, user_agent, resource_type, resource_id, resource_name, message, before, after, details, details_types, \
+    request_id, trace_id, tags, source, source_id, provenance, '' AS raw, '' AS raw_sha256, \
+    CAST([] AS Array(String)) AS raw_redacted, toUUID('00000000-0000-0000-0000-000000000000') AS log_id, \
+    toUInt16(0) AS log_partition, version";
+
 /// Times prune on the primary key, ids say which. A row of another pair of them can slip in: callers look closer.
 fn by_keys(columns: &'static str, table: &str, tenant: &TenantId, keys: &[Place]) -> Statement {
     let mut statement = Statement::new();
@@ -207,11 +216,4 @@ struct HeldVersion {
     #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
     version: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct HeldOffset {
-    log_offset: u64,
-    #[serde(with = "clickhouse::serde::uuid")]
-    event_id: Uuid,
 }

@@ -42,14 +42,33 @@ impl Progress {
         self.next.borrow().clone()
     }
 
-    /// Waits until the table holds a record. `None` when another instance projects its partition, `Some(false)`
-    /// when the time is over.
+    /// Waits until the table holds a record. `None` when another instance projects its partition, from the beginning or
+    /// from now on; `Some(false)` when the time is over.
     pub async fn wait(&self, at: Position, within: Duration) -> Option<bool> {
         let mut next = self.next.subscribe();
-        if !next.borrow().contains_key(&at.partition) {
-            return None;
-        }
         let reached = next.wait_for(|all| all.get(&at.partition).is_none_or(|next| *next > at.offset));
-        Some(matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_))))
+        match tokio::time::timeout(within, reached).await {
+            Ok(Ok(all)) => all.contains_key(&at.partition).then_some(true),
+            _ => Some(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_partition_that_goes_while_it_is_waited_for_has_not_been_reached() {
+        const LONG: Duration = Duration::from_secs(60);
+        let at = |offset| Position { partition: 0, offset };
+        let progress = Progress::default();
+        assert_eq!(progress.wait(at(5), LONG).await, None);
+        progress.reached(0, 5);
+        assert_eq!(progress.wait(at(4), LONG).await, Some(true));
+        assert_eq!(progress.wait(at(5), Duration::ZERO).await, Some(false));
+        let goes = async { progress.forget(0) };
+        let (waited, ()) = tokio::join!(progress.wait(at(5), LONG), goes);
+        assert_eq!(waited, None);
     }
 }

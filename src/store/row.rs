@@ -28,6 +28,11 @@ pub const FIRST_VERSION: u64 = 1 << 62;
 /// Versions from here on belong to records that replace an original: `REPLACING_VERSION + o`.
 pub const REPLACING_VERSION: u64 = 1 << 63;
 
+/// A partition as its column has it. Kafka numbers them from 0; no topic comes near 65,536 of them.
+pub fn partition_column(partition: i32) -> u16 {
+    u16::try_from(partition).unwrap_or(u16::MAX)
+}
+
 /// The version of an original record at `offset`.
 pub const fn version_at(offset: u64) -> u64 {
     FIRST_VERSION.saturating_sub(offset)

@@ -127,21 +127,22 @@ impl Store {
         condition: &'static str,
         log_id: Uuid,
     ) -> Result<u64, StoreError> {
-        #[derive(Row, Deserialize)]
-        struct Count {
-            rows: u64,
-        }
         let mut statement = Statement::new();
         statement
             .push("SELECT count() AS rows FROM ")
             .push(table)
             .push(condition);
         statement.bind("UUID", Value::text(log_id.to_string()));
-        Ok(self
-            .rows::<Count>(&statement)
-            .await?
-            .first()
-            .map_or(0, |count| count.rows))
+        self.count_of(&statement).await
+    }
+
+    async fn count_of(&self, statement: &Statement) -> Result<u64, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Count {
+            rows: u64,
+        }
+        let counted = self.rows::<Count>(statement).await?;
+        Ok(counted.first().map_or(0, |count| count.rows))
     }
 
     /// How often each offset of a stretch of a partition stands in the table; both ends belong to the stretch.
@@ -182,12 +183,9 @@ impl Store {
         let Some(marked_at) = self.settled_mark(month).await? else {
             return Ok(false);
         };
-        let mut statement = Statement::new();
-        statement
-            .push("OPTIMIZE TABLE events PARTITION ")
-            .bind("UInt32", Value::number(month))
-            .push(" FINAL");
-        self.run_slowly(&statement).await?;
+        if self.has_rows(month).await? {
+            self.merge_month(month).await?;
+        }
         // Above the mark that was read, and below any that came after it.
         let mut statement = Statement::new();
         statement
@@ -198,6 +196,26 @@ impl Store {
             .push(")");
         self.execute(&statement).await?;
         Ok(true)
+    }
+
+    /// Whether there is anything to merge: a month without parts can't be merged.
+    async fn has_rows(&self, month: u32) -> Result<bool, StoreError> {
+        let mut statement = Statement::new();
+        statement
+            .push("SELECT count() AS rows FROM events WHERE _partition_id = ")
+            .bind("String", Value::number(month));
+        self.count_of(&statement).await.map(|rows| rows > 0)
+    }
+
+    async fn merge_month(&self, month: u32) -> Result<(), StoreError> {
+        let mut statement = Statement::new();
+        statement
+            .push("OPTIMIZE TABLE events PARTITION ")
+            .bind("UInt32", Value::number(month))
+            .push(" FINAL")
+            // Else it succeeds, too, where it did nothing: for want of disk, or because another merge has the parts.
+            .set("optimize_throw_if_noop", 1);
+        self.run_slowly(&statement).await
     }
 
     /// When the month was last marked, by ClickHouse's clock, where that is long enough ago.
@@ -221,11 +239,7 @@ impl Store {
     }
 
     async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {
-        let query = self.client.query_raw(statement.sql());
-        let query = statement
-            .params()
-            .fold(query, |query, (name, value)| query.param(&name, value));
-        within(SLOW, query.execute()).await
+        within(SLOW, self.unbounded(statement).execute()).await
     }
 }
 
@@ -236,4 +250,19 @@ async fn within(
     Ok(tokio::time::timeout(time, answer)
         .await
         .map_err(|_| StoreError::no_answer())??)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::super::tests::{asked, store_at};
+
+    #[tokio::test]
+    async fn a_month_that_was_not_merged_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let store = store_at(&listener);
+        let (_, head) = tokio::join!(store.merge_month(202601), asked(&listener));
+        assert!(head.contains("optimize_throw_if_noop=1"), "{head}");
+    }
 }

@@ -4,6 +4,7 @@ use confique::Config as _;
 use trailhouse::projections::maintenance::clean_months;
 use trailhouse::projections::migrate::migrate;
 use trailhouse::store::{Config, Store};
+use uuid::Uuid;
 
 use crate::support::clickhouse_front::front;
 
@@ -31,9 +32,20 @@ async fn a_mark_counts_against_any_clock_and_is_cleared_when_it_has_settled() {
     store.mark_months(&[202601, 202602, 202603]).await.unwrap();
     assert_eq!(store.dirty_months().await.unwrap(), [202601, 202602, 202603]);
 
-    // What was marked lately stays; only what has settled is merged and cleared.
+    // What was marked lately stays; only what has settled is merged and cleared. One of these two has rows.
     mark(202512, true, -600).await;
+    mark(202511, true, -600).await;
+    for version in [1, 2] {
+        let row = format!("'a', '2025-11-02 00:00:00', toUUID('{}'), {version}", Uuid::nil());
+        front
+            .ask(&format!(
+                "INSERT INTO trailhouse.events (tenant_id, time, event_id, version) VALUES ({row})"
+            ))
+            .await;
+    }
     clean_months(&store).await.unwrap();
+    let versions = front.ask("SELECT version FROM trailhouse.events").await;
+    assert_eq!(versions.trim(), "2");
     assert_eq!(store.dirty_months().await.unwrap(), [202601, 202602, 202603]);
     front.ask("OPTIMIZE TABLE trailhouse.dirty_months FINAL").await;
     assert_eq!(store.dirty_months().await.unwrap(), [202601, 202602, 202603]);

@@ -15,14 +15,9 @@ use crate::store::{Statement, Value};
 /// How far from the time in its id an event is sought first: few granules, however long the history.
 const ID_WINDOW_MICROS: i64 = 3_600_000_000;
 
-/// The columns of a page's rows: those of a row but for the original, which is more than everything else together and is
-/// shown with a single event alone, and for its place in the log. What a page does not show it does not read.
-pub(super) const PAGE_COLUMNS: &str = "SELECT tenant_id, time, event_id, received_at, time_offset, time_from, \
-    source_event_id, event_type, action, severity, outcome, actor_id, actor_type, actor_name, actor_email, session_id, \
-    ip, user_agent, resource_type, resource_id, resource_name, message, before, after, details, details_types, \
-    request_id, trace_id, tags, source, source_id, provenance, '' AS raw, '' AS raw_sha256, \
-    CAST([] AS Array(String)) AS raw_redacted, toUUID('00000000-0000-0000-0000-000000000000') AS log_id, \
-    toUInt16(0) AS log_partition, version";
+/// The columns of a page's rows: the original is shown with a single event alone. What a page does not show it does not
+/// read.
+pub(super) use crate::store::held::UNORIGINAL_COLUMNS as PAGE_COLUMNS;
 
 /// Bytes of events after which a page ends early: a thousand of the largest would be 256 MiB.
 const PAGE_BYTES: usize = 16 << 20;
@@ -85,6 +80,22 @@ pub(super) fn winners(rows: Vec<(u64, Event)>) -> HashMap<Place, (u64, Event)> {
         }
     }
     winners
+}
+
+/// Which of the events of one id is shown. An event id is that of one event: the one that wins, whatever time a later
+/// copy states. A source's own id may serve several events: the latest.
+pub(super) fn shown(rows: Vec<(u64, Event)>) -> Option<Event> {
+    let mut firsts: HashMap<Uuid, (u64, Event)> = HashMap::new();
+    for (version, event) in rows {
+        if firsts
+            .get(&event.event_id)
+            .is_none_or(|(held, _)| *held < version)
+        {
+            firsts.insert(event.event_id, (version, event));
+        }
+    }
+    let events = firsts.into_values().map(|(_, event)| event);
+    events.max_by_key(|event| (event.time, event.event_id))
 }
 
 /// The events of these places, each once.
@@ -150,6 +161,20 @@ mod tests {
             .map(|name| name.rsplit(' ').next().unwrap_or_default())
             .collect();
         assert_eq!(names, EventRow::COLUMN_NAMES);
+    }
+
+    #[test]
+    fn of_one_event_id_the_first_is_shown_and_of_a_sources_id_the_latest() {
+        let event = |id: u128, micros: i64| Event {
+            time: Timestamp::from_micros(micros),
+            ..Event::sample(id)
+        };
+        // A later copy of the same event, which states a later time.
+        let rows = vec![(7, event(1, 10)), (3, event(1, 99)), (7, event(1, 10))];
+        assert_eq!(shown(rows), Some(event(1, 10)));
+        let rows = vec![(7, event(1, 10)), (3, event(1, 99)), (5, event(2, 20))];
+        assert_eq!(shown(rows), Some(event(2, 20)));
+        assert_eq!(shown(Vec::new()), None);
     }
 
     #[test]
