@@ -8,9 +8,6 @@ use super::words::Words;
 use crate::clock::Timestamp;
 use crate::event::{Outcome, Severity};
 
-/// Event types that begin so are Trailhouse's own records of who read what.
-pub const SYSTEM_PREFIX: &str = "trailhouse.";
-
 /// All conditions, every one of which an event must satisfy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
