@@ -32,7 +32,8 @@ pub const GROUP: &str = "trailhouse-projector";
 /// When a batch is written.
 #[derive(Clone, Debug, Confique)]
 pub struct Config {
-    /// Rows after which a batch is written at once, 1 to 500000; it is also written at 32 MiB.
+    /// Rows after which a batch is written at once, 1 to 500000; it is also written at 32 MiB, or after 65,536
+    /// offsets of a partition.
     #[config(default = 20000)]
     pub batch_rows: usize,
     /// Milliseconds between two batches while events keep coming. Fewer and larger inserts cost ClickHouse less;

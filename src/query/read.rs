@@ -16,7 +16,9 @@ mod turns;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use row::{CountRow, Filling, KeyRow, PAGE_COLUMNS, in_order, near, push_id, shown, winners};
+use row::{
+    CountRow, Filling, Found, KeyRow, PAGE_COLUMNS, in_order, merge, near, place, push_id, shown, winners,
+};
 use turns::Turns;
 use uuid::Uuid;
 
@@ -60,6 +62,9 @@ pub struct Count {
     /// Whether that is all.
     pub is_exact: bool,
 }
+
+/// How often a page is read on where all that was found were copies that don't count.
+const READ_ON: usize = 8;
 
 /// Events that are read at once: 64 MiB where each is as large as may be. A longer page is read in steps, and ends where
 /// it is large enough.
@@ -106,16 +111,38 @@ impl Queries {
         };
         let as_of = cursor.map_or_else(|| self.clock.now(), |cursor| cursor.as_of);
 
-        let (mut found, has_more) = self.found(scope, search, cursor.as_ref(), order).await?;
-        if back {
-            found.reverse();
+        let mut found = self.found(scope, search, cursor.as_ref(), order).await?;
+        for _ in 0..READ_ON {
+            let Some((time, event_id)) = found.end.filter(|_| found.events.is_empty() && found.has_more)
+            else {
+                break;
+            };
+            let beyond = Cursor {
+                back,
+                time,
+                event_id,
+                as_of,
+            };
+            found = self.found(scope, search, Some(&beyond), order).await?;
         }
-        let at = |back: bool, event: Option<&Event>| {
-            let event = event?;
+        let Found {
+            mut events,
+            end,
+            has_more,
+        } = found;
+        let begin = events.first().map(place).or(end);
+        let (first, last) = if back {
+            events.reverse();
+            (end, begin)
+        } else {
+            (begin, end)
+        };
+        let at = |back: bool, place: Option<Place>| {
+            let (time, event_id) = place?;
             let cursor = Cursor {
                 back,
-                time: event.time,
-                event_id: event.event_id,
+                time,
+                event_id,
                 as_of,
             };
             Some(cursor.seal(&self.cursor_key, scope, search))
@@ -132,9 +159,9 @@ impl Queries {
             None
         };
         Ok(Page {
-            next_cursor: if after { at(false, found.last()) } else { None },
-            prev_cursor: if before { at(true, found.first()) } else { None },
-            events: found,
+            next_cursor: if after { at(false, last) } else { None },
+            prev_cursor: if before { at(true, first) } else { None },
+            events,
             count,
         })
     }
@@ -191,14 +218,14 @@ impl Queries {
             .ok_or_else(problem)
     }
 
-    /// Up to a page of events in `order`, and whether there are more.
+    /// Up to a page of events in `order`.
     async fn found(
         &self,
         scope: &Scope,
         search: &Search,
         cursor: Option<&Cursor>,
         order: Order,
-    ) -> Result<(Vec<Event>, bool), QueryError> {
+    ) -> Result<Found, QueryError> {
         let limit = usize::from(search.limit);
         let rest = |sql: &mut Statement| {
             sql.push(" FROM events");
@@ -213,18 +240,16 @@ impl Queries {
             read_near(sql);
         };
         let mut page = Filling::new(limit);
-        if search.filter.finds_neighbours() && limit <= EVENTS_AT_ONCE {
+        if search.filter.finds_neighbours() && scope.own().is_none() && limit <= EVENTS_AT_ONCE {
             let mut sql = Statement::new();
             sql.push(PAGE_COLUMNS);
             rest(&mut sql);
             let rows = self.rows(scope, sql).await?;
-            let places: Vec<Place> = rows
-                .iter()
-                .map(|(_, event)| (event.time, event.event_id))
-                .collect();
+            let mut places: Vec<Place> = rows.iter().map(|(_, event)| place(event)).collect();
             let has_more = places.len() > limit;
-            let whole = page.take(in_order(&places[..places.len().min(limit)], winners(rows)));
-            return Ok((page.into_events(), has_more || !whole));
+            places.truncate(limit);
+            let whole = page.take(in_order(&places, winners(rows)));
+            return Ok(page.found(places.last().filter(|_| whole), has_more));
         }
         let mut sql = Statement::new();
         sql.push("SELECT time, event_id, version");
@@ -236,14 +261,19 @@ impl Queries {
             })
             .await?;
         let has_more = keys.len() > limit;
-        keys.truncate(limit);
+        merge(&mut keys);
+        if has_more && keys.len() > 1 {
+            // Further copies of the last one may not be among the rows that were read.
+            keys.pop();
+        }
+        let end = keys.last().map(KeyRow::place);
         for keys in keys.chunks(EVENTS_AT_ONCE) {
             let places: Vec<Place> = keys.iter().map(KeyRow::place).collect();
             if !page.take(in_order(&places, self.events_at(scope, keys).await?)) {
-                return Ok((page.into_events(), true));
+                return Ok(page.found(None, true));
             }
         }
-        Ok((page.into_events(), has_more))
+        Ok(page.found(end.as_ref(), has_more))
     }
 
     /// The events at these keys, but for those whose winning copy is another than the one that was found: that one
@@ -260,11 +290,7 @@ impl Queries {
         let (newer, older) = keys.split_at(keys.len() / 2);
         let (newer, older) = tokio::try_join!(self.rows_at(scope, newer), self.rows_at(scope, older))?;
         let mut events = winners(newer.into_iter().chain(older).collect());
-        let mut matched: HashMap<Place, u64> = HashMap::with_capacity(keys.len());
-        for key in keys {
-            let version = matched.entry(key.place()).or_default();
-            *version = key.version.max(*version);
-        }
+        let matched: HashMap<Place, u64> = keys.iter().map(|key| (key.place(), key.version)).collect();
         events.retain(|place, (version, _)| matched.get(place).is_some_and(|matched| *matched >= *version));
         Ok(events)
     }

@@ -212,3 +212,47 @@ async fn pages_go_both_ways_and_stay_as_they_were_while_events_arrive() {
         10
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_neither_show_twice_nor_end_the_pages() {
+    let app = App::start_with(&[]).await;
+    let acme = app.tenant("copied").await;
+    deeds(&acme, 256).await;
+    let oldest = json!({"event_id": "oldest", "time": "2020-02-03T04:05:06Z", "request_id": "copied"});
+    acme.take(&oldest).await;
+    app.sql("SYSTEM STOP MERGES events").await;
+    let tenant = &acme.tenant;
+
+    // All but the newest stand twice, so that the 250th row and the next are of one event.
+    app.sql(&format!(
+        "INSERT INTO events SELECT * FROM events WHERE tenant_id = '{tenant}' AND request_id != 'r255'"
+    ))
+    .await;
+    let found = which(&acme, &[("limit", "1000"), ("resource_type", "document")]).await;
+    assert_eq!(found, (0..256).rev().collect::<Vec<_>>());
+
+    // Copies that don't count have what is sought; the one event that has it comes after 256 of them.
+    app.sql(&format!(
+        "INSERT INTO events SELECT * REPLACE (version - 1 AS version, 'copied' AS request_id) \
+         FROM events WHERE tenant_id = '{tenant}' AND time > '2021-01-01 00:00:00'"
+    ))
+    .await;
+    let mut page = acme
+        .search(&[("request_id", "copied"), ("limit", "10")])
+        .await
+        .expect(200);
+    let mut found = Vec::new();
+    let mut pages = 1;
+    loop {
+        found.extend(page["data"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        assert!(pages < 50, "the pages come to no end");
+        pages += 1;
+        let on = [("request_id", "copied"), ("limit", "10"), ("cursor", cursor)];
+        page = acme.search(&on).await.expect(200);
+    }
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(pages > 1, "an empty page says that there is more");
+}

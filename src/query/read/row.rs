@@ -52,10 +52,43 @@ impl Filling {
         true
     }
 
-    /// The events of the page.
-    pub(super) fn into_events(self) -> Vec<Event> {
-        self.events
+    /// The page, where `end` was the last place that was looked at; `None` where an event did not fit, so that the page
+    /// ends with the one before it.
+    pub(super) fn found(self, end: Option<&Place>, has_more: bool) -> Found {
+        let last = self.events.last().map(place);
+        Found {
+            end: end.copied().or(last),
+            has_more: has_more || end.is_none() && last.is_some(),
+            events: self.events,
+        }
     }
+}
+
+/// What was found, in the order of reading.
+pub(super) struct Found {
+    /// The events.
+    pub(super) events: Vec<Event>,
+    /// The last place that was looked at. A page may hold no event and yet have looked at places: those of copies that
+    /// don't count.
+    pub(super) end: Option<Place>,
+    /// Whether there may be more behind it.
+    pub(super) has_more: bool,
+}
+
+/// Where an event lies.
+pub(super) fn place(event: &Event) -> Place {
+    (event.time, event.event_id)
+}
+
+/// One key of each place, that with the highest version. Copies stand side by side.
+pub(super) fn merge(keys: &mut Vec<KeyRow>) {
+    keys.dedup_by(|next, kept| {
+        let is_copy = next.place() == kept.place();
+        if is_copy {
+            kept.version = kept.version.max(next.version);
+        }
+        is_copy
+    });
 }
 
 /// About as many bytes as an event takes: of what has no close bound of its own.
@@ -74,7 +107,7 @@ fn size(event: &Event) -> usize {
 pub(super) fn winners(rows: Vec<(u64, Event)>) -> HashMap<Place, (u64, Event)> {
     let mut winners: HashMap<Place, (u64, Event)> = HashMap::with_capacity(rows.len());
     for (version, event) in rows {
-        let place = (event.time, event.event_id);
+        let place = place(&event);
         if winners.get(&place).is_none_or(|(held, _)| *held < version) {
             winners.insert(place, (version, event));
         }
@@ -164,6 +197,41 @@ mod tests {
     }
 
     #[test]
+    fn copies_of_a_key_are_one_key() {
+        let key = |id: u128, version| KeyRow {
+            time: 7,
+            event_id: Uuid::from_u128(id),
+            version,
+        };
+        let mut keys = vec![key(1, 5), key(1, 9), key(2, 4), key(3, 8), key(3, 1), key(3, 2)];
+        merge(&mut keys);
+        let merged: Vec<_> = keys
+            .iter()
+            .map(|key| (key.event_id.as_u128(), key.version))
+            .collect();
+        assert_eq!(merged, [(1, 9), (2, 4), (3, 8)]);
+    }
+
+    #[test]
+    fn a_page_without_events_still_ends_somewhere() {
+        let end = (Timestamp::from_micros(7), Uuid::from_u128(1));
+        let found = Filling::new(10).found(Some(&end), true);
+        assert_eq!(
+            (found.end, found.has_more, found.events.len()),
+            (Some(end), true, 0)
+        );
+        // Nothing at all is the end.
+        let found = Filling::new(10).found(None, false);
+        assert_eq!((found.end, found.has_more), (None, false));
+        // One that did not fit is looked at again.
+        let mut page = Filling::new(1);
+        assert!(!page.take(vec![Event::sample(1), Event::sample(2)]));
+        let found = page.found(None, false);
+        let first = Event::sample(1);
+        assert_eq!((found.end, found.has_more), (Some(place(&first)), true));
+    }
+
+    #[test]
     fn of_one_event_id_the_first_is_shown_and_of_a_sources_id_the_latest() {
         let event = |id: u128, micros: i64| Event {
             time: Timestamp::from_micros(micros),
@@ -186,11 +254,11 @@ mod tests {
         let mut page = Filling::new(10);
         assert!(page.take(vec![event(PAGE_BYTES + 1)]));
         assert!(!page.take(vec![event(1)]));
-        assert_eq!(page.into_events().len(), 1);
+        assert_eq!(page.events.len(), 1);
 
         let mut page = Filling::new(2);
         assert!(page.take(vec![event(1), event(1)]));
         assert!(!page.take(vec![event(1)]));
-        assert_eq!(page.into_events().len(), 2);
+        assert_eq!(page.events.len(), 2);
     }
 }
