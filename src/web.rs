@@ -2,11 +2,12 @@
 //!
 //! [`routes::table`] lists every route with what it asks of its caller; the router is built from that list alone, so
 //! no route can forget to ask. A request passes the layers of [`middleware`] (request id and metrics), then the route's
-//! access check, then what bounds its body (room, time, size, decompression), then its handler. Every failure is a
-//! problem+json ([`error`]). In front of it all, [`server`] takes connections, [`tls`] has the certificate, and
+//! access check, then there must be room for its body ([`body`]), then its handler. Every failure is a problem+json
+//! ([`error`]). In front of it all, [`server`] takes connections, [`tls`] has the certificate, and
 //! [`client`] knows who is asking.
 
 pub mod answer;
+pub mod body;
 pub mod client;
 mod counted;
 pub mod error;
@@ -49,7 +50,7 @@ pub struct Config {
     /// Whether whoever comes from this machine may read `/metrics`. Unset: yes, unless `behind_proxy` is set, for a
     /// proxy on this machine that adds no `X-Forwarded-For` would open them to everybody.
     pub metrics_on_loopback: Option<bool>,
-    /// The largest body of a caller with a credential, after decompression, in bytes.
+    /// The largest body of a caller with a credential, as it is sent and unpacked, in bytes.
     #[config(default = 10485760)]
     pub body_bytes_max: usize,
     /// Seconds that `?wait=indexed` waits before it answers 202.

@@ -161,6 +161,21 @@ async fn bodies_that_are_too_large_or_of_another_kind_are_refused() {
     acme.send(Method::POST, "/api/v1/logs", &gzip, "this is not gzip")
         .await
         .problem(400);
+    // What log shippers make: one member behind another, under any name that gzip has. Each is read, and nothing else.
+    let member = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let two = [member("{\"action\":\"A\"}\n"), member("{\"action\":\"B\"}\n")].concat();
+    for name in ["gzip", "GZIP", "x-gzip"] {
+        let headers = [("content-type", "application/x-ndjson"), ("content-encoding", name)];
+        let answer = acme.send(Method::POST, "/api/v1/logs/bulk", &headers, two.clone()).await;
+        assert_eq!(answer.expect(200)["accepted"], 2, "{name}");
+        let garbage = [two.as_slice(), b"garbage"].concat();
+        let answer = acme.send(Method::POST, "/api/v1/logs/bulk", &headers, garbage).await;
+        assert_eq!(answer.problem(400)["type"], "urn:trailhouse:problem:unreadable_body");
+    }
     let brotli = [JSON[0], ("content-encoding", "br")];
     acme.send(Method::POST, "/api/v1/logs", &brotli, "{}")
         .await

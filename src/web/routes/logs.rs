@@ -13,7 +13,8 @@ use crate::control::Permission;
 use crate::event::batch::{BatchForm, split};
 use crate::event::draft::Problem;
 use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
-use crate::web::extract::{Body, Caller, Params, media_type};
+use crate::web::body::Body;
+use crate::web::extract::{Caller, Params, media_type};
 use crate::web::{ApiError, AppState, Json};
 
 const HTTP: Origin<'static> = Origin {
