@@ -64,15 +64,39 @@ impl Auth {
         new: NewUser,
     ) -> Result<String, ManageError> {
         let id = Uuid::new_v5(&request_id, b"user").to_string();
-        let password = self.sealed_password(&id, 1, new.password).await?;
+        let sealed = self.sealed_password(&id, 1, new.password.clone()).await?;
         let command = Command::CreateUser {
             name: new.name,
             tenant: new.tenant,
             roles: new.roles,
-            password,
+            password: sealed.clone(),
         };
         self.change(by, request_id, 0, &id, command).await?;
+        self.check_repeated(&id, &sealed, new.password).await?;
         Ok(id)
+    }
+
+    /// That the user of a request that was made before was made with this password, as far as that can be known: not
+    /// when it has another one by now.
+    async fn check_repeated(
+        &self,
+        id: &str,
+        sealed: &Sealed,
+        password: SecretString,
+    ) -> Result<(), ManageError> {
+        let state = self.inner.control.state();
+        let first = state
+            .user(id)
+            .filter(|user| user.password.0 == 1 && user.password.1 != *sealed);
+        let Some(user) = first else {
+            return Ok(());
+        };
+        let hash = self.opened(user)?;
+        let verified = move || crypto::password::verify(&password, &hash);
+        match self.inner.attempts.set(verified).await? {
+            true => Ok(()),
+            false => Err(Refusal::OtherRequest.into()),
+        }
     }
 
     /// Sets a user's password, which ends all its tokens; gives the user's new version.

@@ -60,6 +60,11 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
         .unwrap();
     assert_eq!(id, again);
     assert!(text.is_some() && nothing.is_none());
+    let other = fixture
+        .auth
+        .create_key(&by, request, new_key(&[Role::Auditor], None))
+        .await;
+    assert!(is_another_request(&other), "{other:?}");
     assert!(fixture.asks(text.unwrap().expose_secret()).is_ok());
     let new = || NewUser {
         name: "ann".into(),
@@ -68,6 +73,29 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
         password: PASSWORD.into(),
     };
     let first = fixture.auth.create_user(&by, request_of(6), new()).await.unwrap();
+    assert_eq!(
+        fixture.auth.create_user(&by, request_of(6), new()).await.unwrap(),
+        first
+    );
+    let others = [
+        NewUser {
+            name: "bob".into(),
+            ..new()
+        },
+        NewUser {
+            password: "wrong horse".into(),
+            ..new()
+        },
+    ];
+    for other in others {
+        let other = fixture.auth.create_user(&by, request_of(6), other).await;
+        assert!(is_another_request(&other), "{other:?}");
+    }
+    // With another password by now, nobody can tell.
+    let set = fixture
+        .auth
+        .set_password(&by, request_of(9), (&first, 1), "another horse".into());
+    set.await.unwrap();
     assert_eq!(
         fixture.auth.create_user(&by, request_of(6), new()).await.unwrap(),
         first
@@ -90,6 +118,10 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
     assert!(
         matches!(weak, ManageError::Control(crate::control::ControlError::Invalid(problems)) if problems[0].field == "/password")
     );
+}
+
+fn is_another_request<T>(made: &Result<T, ManageError>) -> bool {
+    matches!(made, Err(ManageError::Refused(Refusal::OtherRequest)))
 }
 
 fn request_of(n: u128) -> Uuid {

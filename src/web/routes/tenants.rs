@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::manage::{listed, request_id};
-use crate::control::{Command, Tenant};
+use crate::auth::manage::ManageError;
+use crate::control::{Command, Refusal, Tenant};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::web::extract::{Caller, JsonBody};
@@ -55,7 +56,13 @@ pub(super) async fn create(
     state
         .auth
         .change(&principal, request, 0, id.as_str(), command)
-        .await?;
+        .await
+        .map_err(|error| match error {
+            ManageError::Refused(Refusal::Conflict { .. }) => {
+                ApiError::conflict("/id", format!("there is a tenant {id} already"))
+            }
+            error => error.into(),
+        })?;
     let control = state.control.state();
     let body = control.tenant(&id).map(|tenant| shown(tenant));
     Ok((StatusCode::CREATED, Json(body)).into_response())
