@@ -13,6 +13,7 @@ mod counted;
 pub mod error;
 pub mod extract;
 pub mod middleware;
+pub mod object;
 pub mod routes;
 pub mod server;
 pub mod state;

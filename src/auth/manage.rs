@@ -120,6 +120,12 @@ impl Auth {
         request_id: Uuid,
         new: NewKey,
     ) -> Result<(String, Option<SecretString>), ManageError> {
+        if new.expires_at.is_some_and(|end| end <= self.inner.clock.now()) {
+            return Err(invalid(
+                "/expires_at",
+                "lies in the past: the key would never count",
+            ));
+        }
         let fresh = apikey::fresh(request_id);
         let command = Command::CreateKey {
             name: new.name,
@@ -165,11 +171,7 @@ impl Auth {
         password: SecretString,
     ) -> Result<Sealed, ManageError> {
         if let Some(problem) = crypto::password::problem(&password) {
-            let problem = Problem {
-                field: "/password".into(),
-                detail: problem.into(),
-            };
-            return Err(ControlError::Invalid(vec![problem]).into());
+            return Err(invalid("/password", problem));
         }
         let hash = self
             .inner
@@ -183,4 +185,8 @@ impl Auth {
             .seal(Kind::User, id, version, hash.expose_secret().as_bytes());
         Ok(sealed.map_err(|_| AuthError::Unavailable)?)
     }
+}
+
+fn invalid(field: &str, detail: &str) -> ManageError {
+    ControlError::Invalid(vec![Problem::new(field, detail)]).into()
 }

@@ -1,12 +1,10 @@
 //! What handlers ask of a request.
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use serde::de::DeserializeOwned;
 
-use super::body::Body;
-use super::{ApiError, AppState};
+use super::ApiError;
 use crate::auth::Principal;
 use crate::event::draft::Problem;
 
@@ -22,25 +20,6 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         found
             .map(Self)
             .ok_or_else(|| crate::auth::AuthError::Missing.into())
-    }
-}
-
-/// A JSON body of a known shape. Fields that are unknown are problems, so that a typo is seen.
-pub struct JsonBody<T>(pub T);
-
-impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        let Body(bytes) = Body::from_request(request, state).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let detail = format!("The body is not what this route takes: {error}.");
-            if error.is_data() {
-                ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, vec![Problem::new("", detail)])
-            } else {
-                ApiError::new(StatusCode::BAD_REQUEST, "unreadable_body", detail)
-            }
-        })
     }
 }
 

@@ -44,6 +44,22 @@ async fn an_api_key_counts_until_it_is_revoked_or_expires() {
 }
 
 #[tokio::test]
+async fn a_key_that_would_never_count_is_not_made() {
+    let fixture = begun().await;
+    let by = fixture.admin().await;
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let made = fixture
+        .auth
+        .create_key(&by, request_of(1), new_key(&[Role::Ingest], Some(now)))
+        .await;
+    assert!(
+        matches!(&made, Err(ManageError::Control(crate::control::ControlError::Invalid(problems))) if problems[0].field == "/expires_at"),
+        "{made:?}"
+    );
+    assert_eq!(fixture.control.state().keys().count(), 0);
+}
+
+#[tokio::test]
 async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() {
     let fixture = begun().await;
     let by = fixture.admin().await;

@@ -4,23 +4,35 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::manage::{listed, request_id, tenant_for};
 use crate::auth::NewUser;
-use crate::control::{Permission, Role, Roles, User};
+use crate::control::{Permission, Roles, User};
 use crate::event::TenantId;
-use crate::web::extract::{Caller, JsonBody};
+use crate::web::extract::Caller;
+use crate::web::object::{FromObject, JsonBody, Object, roles, secret, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     name: String,
     password: SecretString,
-    roles: Vec<Role>,
+    roles: Roles,
     tenant_id: Option<TenantId>,
+}
+
+impl FromObject for Wanted {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        let (name, password) = (object.needed("name", text), object.needed("password", secret));
+        let roles = object.needed("roles", roles);
+        let tenant_id = object.optional("tenant_id", tenant);
+        Some(Self {
+            name: name?,
+            password: password?,
+            roles: roles?,
+            tenant_id,
+        })
+    }
 }
 
 /// An operator sees everybody, an admin its tenant's.
@@ -42,7 +54,7 @@ pub(super) async fn create(
     let new = NewUser {
         name: wanted.name,
         tenant: tenant_for(&principal, wanted.tenant_id)?,
-        roles: Roles::of(&wanted.roles),
+        roles: wanted.roles,
         password: wanted.password,
     };
     let request = request_id(&headers, &state, &principal, "POST /api/v1/users", &new.tenant);
