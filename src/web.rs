@@ -49,7 +49,8 @@ pub struct Config {
     #[config(default = 10000)]
     pub connections_max: usize,
     /// Whether whoever comes from this machine may read `/metrics`. Unset: yes, unless `behind_proxy` is set, for a
-    /// proxy on this machine that adds no `X-Forwarded-For` would open them to everybody.
+    /// proxy on this machine that adds neither `X-Forwarded-For`, `Forwarded`, `X-Real-IP` nor `Via` would open them to
+    /// everybody.
     pub metrics_on_loopback: Option<bool>,
     /// The largest body of a caller with a credential, as it is sent and unpacked, in bytes.
     #[config(default = 10485760)]
