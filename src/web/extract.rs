@@ -1,8 +1,8 @@
 //! What handlers ask of a request.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 
 use super::ApiError;
 use crate::auth::Principal;
@@ -20,6 +20,20 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         found
             .map(Self)
             .ok_or_else(|| crate::auth::AuthError::Missing.into())
+    }
+}
+
+/// What stands in the path as `{id}`.
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(id) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|_| undecodable("id"))?;
+        Ok(Self(id))
     }
 }
 
@@ -72,8 +86,28 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The key, quoted as the standard wants it (draft-ietf-httpapi-idempotency-key-header) or bare.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let text = value.to_str().ok().map(|text| text.trim().trim_matches('"'));
+    match text {
+        Some(key) if !key.is_empty() && key.len() <= 200 => Ok(Some(key.to_owned())),
+        _ => {
+            let problem = Problem::new("Idempotency-Key", "must be 1 to 200 printable ASCII characters");
+            Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]))
+        }
+    }
+}
+
+/// For a parameter that a route does not have: a typo must not be taken for a wish that was granted.
+pub fn unknown_parameter(name: &str) -> Problem {
+    Problem::new(name, "this route has no such parameter")
+}
+
 /// The media type of the body, in lower case and without parameters.
-pub fn media_type(headers: &axum::http::HeaderMap) -> Option<String> {
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(
         value

@@ -199,6 +199,30 @@ async fn another_tenants_admin_sees_and_changes_nothing() {
             "{path}: {listed}"
         );
     }
+    // An operator may name whose it means; others have only their own, and a wish that is not understood is no list.
+    let operator = app.operator().await;
+    app.user(&acme.tenant, &["auditor"]).await;
+    for path in ["/api/v1/keys", "/api/v1/users", "/api/v1/tenants"] {
+        let of =
+            async |caller: &Caller, tenant: &str| caller.get(&format!("{path}?tenant_id={tenant}")).await;
+        let listed = of(&operator, &acme.tenant).await.expect(200);
+        let tenants: Vec<_> = listed["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.get("tenant_id").unwrap_or(&one["id"]))
+            .collect();
+        assert!(
+            !tenants.is_empty() && tenants.iter().all(|tenant| **tenant == acme.tenant.as_str()),
+            "{path}: {listed}"
+        );
+        assert_eq!(of(&acme, &acme.tenant).await.expect(200), listed);
+        of(&operator, "nosuch").await.problem(404);
+        of(&eve, &acme.tenant).await.problem(403);
+        of(&eve, "nosuch").await.problem(403);
+        assert_eq!(of(&eve, "A%20B").await.fields(400), ["tenant_id"]);
+        assert_eq!(eve.get(&format!("{path}?tenant=x")).await.fields(400), ["tenant"]);
+    }
     // What is ours still works, until we end it; then within two seconds no more.
     let ingest = acme.with(made["key"].as_str());
     ingest

@@ -2,18 +2,18 @@
 
 use std::num::NonZeroU32;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::manage::{listed, request_id, tenant_for};
+use super::manage::{Visible, listed, request_id, tenant_for};
 use crate::auth::NewKey;
 use crate::clock::Timestamp;
 use crate::control::{ApiKey, Command, Permission, Roles};
 use crate::event::TenantId;
-use crate::web::extract::Caller;
+use crate::web::extract::{Caller, Id, Params};
 use crate::web::object::{FromObject, JsonBody, Object, date, rate, roles, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
@@ -42,13 +42,18 @@ impl FromObject for Wanted {
 }
 
 /// An operator sees all keys, an admin its tenant's; never their text.
-pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let visible = Visible::of(&state, &principal, &params)?;
     let control = state.control.state();
     let keys = control
         .keys()
         .map(AsRef::as_ref)
-        .filter(|key: &&ApiKey| principal.can_in(&key.tenant, Permission::Manage));
-    listed(keys, |key| &key.id, shown)
+        .filter(|key: &&ApiKey| visible.has(&key.tenant));
+    Ok(listed(keys, |key| &key.id, shown))
 }
 
 /// 201 with the key's text in `key`, this once.
@@ -65,7 +70,7 @@ pub(super) async fn create(
         expires_at: wanted.expires_at,
         events_per_second: wanted.events_per_second,
     };
-    let request = request_id(&headers, &state, &principal, "POST /api/v1/keys", &new.tenant);
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/keys", &new.tenant)?;
     let (id, text) = state.auth.create_key(&principal, request, new).await?;
     let control = state.control.state();
     let mut body = control
@@ -81,7 +86,7 @@ pub(super) async fn create(
 pub(super) async fn revoke(
     State(state): State<AppState>,
     Caller(principal): Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, ApiError> {
     let control = state.control.state();
     let key = control

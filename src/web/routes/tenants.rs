@@ -7,11 +7,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::manage::{listed, request_id};
+use super::manage::{Visible, listed, request_id};
 use crate::auth::manage::ManageError;
 use crate::control::{Command, Refusal, Tenant};
 use crate::event::TenantId;
-use crate::web::extract::Caller;
+use crate::web::extract::{Caller, Params};
 use crate::web::object::{FromObject, JsonBody, Object, rate, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
@@ -35,13 +35,18 @@ impl FromObject for NewTenant {
 }
 
 /// An operator sees all tenants, an admin its own.
-pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let visible = Visible::of(&state, &principal, &params)?;
     let control = state.control.state();
     let tenants = control
         .tenants()
         .map(AsRef::as_ref)
-        .filter(|tenant: &&Tenant| principal.is_operator() || tenant.id == *principal.tenant());
-    listed(tenants, |tenant| tenant.id.as_str(), shown)
+        .filter(|tenant: &&Tenant| visible.has(&tenant.id));
+    Ok(listed(tenants, |tenant| tenant.id.as_str(), shown))
 }
 
 pub(super) async fn create(
@@ -51,7 +56,7 @@ pub(super) async fn create(
     JsonBody(new): JsonBody<NewTenant>,
 ) -> Result<Response, ApiError> {
     let id = new.id;
-    let request = request_id(&headers, &state, &principal, "POST /api/v1/tenants", &id);
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/tenants", &id)?;
     let name = new.name.unwrap_or_else(|| id.to_string());
     let command = Command::CreateTenant {
         name,

@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::manage::{listed, request_id, tenant_for};
+use super::manage::{Visible, listed, request_id, tenant_for};
 use crate::auth::NewUser;
-use crate::control::{Permission, Roles, User};
+use crate::control::{Roles, User};
 use crate::event::TenantId;
-use crate::web::extract::Caller;
+use crate::web::extract::{Caller, Params};
 use crate::web::object::{FromObject, JsonBody, Object, roles, secret, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
@@ -36,13 +36,18 @@ impl FromObject for Wanted {
 }
 
 /// An operator sees everybody, an admin its tenant's.
-pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let visible = Visible::of(&state, &principal, &params)?;
     let control = state.control.state();
     let users = control
         .users()
         .map(AsRef::as_ref)
-        .filter(|user: &&User| principal.can_in(&user.tenant, Permission::Manage));
-    listed(users, |user| &user.name, shown)
+        .filter(|user: &&User| visible.has(&user.tenant));
+    Ok(listed(users, |user| &user.name, shown))
 }
 
 pub(super) async fn create(
@@ -57,7 +62,7 @@ pub(super) async fn create(
         roles: wanted.roles,
         password: wanted.password,
     };
-    let request = request_id(&headers, &state, &principal, "POST /api/v1/users", &new.tenant);
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/users", &new.tenant)?;
     let id = state.auth.create_user(&principal, request, new).await?;
     let control = state.control.state();
     Ok((
