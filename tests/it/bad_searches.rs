@@ -109,6 +109,8 @@ async fn searches_take_values_as_values_and_name_what_they_do_not_know() {
         ("sort", "user_id"),
         ("cursor", "AAAA"),
         ("from", "2026-13-01"),
+        ("from", "2026"),
+        ("details.a[gt][lt]", "1"),
         ("details.a[like]", "x"),
         ("details.a[0]", "x"),
         ("details.a[0].b", "x"),
