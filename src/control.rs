@@ -53,7 +53,8 @@ pub struct Control {
 /// A change that somebody wants.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Names the wish: submitted again with the same id, it gets the first answer. Where a client names it, derive
+    /// Names the wish: submitted again with the same id, it gets the first answer, and another wish of this id is
+    /// refused. Where a client names it, derive
     /// this from the client's name *and* the client.
     pub request_id: Uuid,
     /// The version of the entity that the sender has seen; 0: it must not exist.
@@ -207,23 +208,28 @@ impl Control {
         if !problems.is_empty() {
             return Err(ControlError::Invalid(problems));
         }
-        if let Some(first) = self.follower.fold().answer(change.request_id) {
-            return Ok(first.clone());
+        let (request_id, asked) = (change.request_id, change.command.fingerprint(&change.id));
+        if let Some(first) = self.follower.fold().answer(request_id, asked) {
+            return Ok(first);
         }
-        let request_id = change.request_id;
         let record =
             record::write(&self.envelope(change), &self.keyring).map_err(ControlError::Unavailable)?;
-        tokio::time::timeout(SUBMIT_WITHIN, self.append(record, request_id))
+        tokio::time::timeout(SUBMIT_WITHIN, self.append(record, request_id, asked))
             .await
             .map_err(|_| ControlError::Unavailable("the answer did not come in time".into()))?
     }
 
-    async fn append(&self, record: record::Record, request_id: Uuid) -> Result<Outcome, ControlError> {
+    async fn append(
+        &self,
+        record: record::Record,
+        request_id: Uuid,
+        asked: [u8; 32],
+    ) -> Result<Outcome, ControlError> {
         let mut view = self.follower.watch();
         let offset = self.journal.append(&record).await?;
         let passed = view.wait_for(|view| view.position > offset).await.map(|_| ());
         passed.map_err(|_| ControlError::Unavailable("stopping".into()))?;
-        let answer = self.follower.fold().answer(request_id).cloned();
+        let answer = self.follower.fold().answer(request_id, asked);
         answer.ok_or_else(|| ControlError::Unavailable("the command was skipped by the fold".into()))
     }
 

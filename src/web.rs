@@ -2,16 +2,18 @@
 //!
 //! [`routes::table`] lists every route with what it asks of its caller; the router is built from that list alone, so
 //! no route can forget to ask. A request passes the layers of [`middleware`] (request id and metrics), then the route's
-//! access check, then what bounds its body (room, time, size, decompression), then its handler. Every failure is a
-//! problem+json ([`error`]). In front of it all, [`server`] takes connections, [`tls`] has the certificate, and
+//! access check, then there must be room for its body ([`body`]), then its handler. Every failure is a problem+json
+//! ([`error`]). In front of it all, [`server`] takes connections, [`tls`] has the certificate, and
 //! [`client`] knows who is asking.
 
 pub mod answer;
+pub mod body;
 pub mod client;
 mod counted;
 pub mod error;
 pub mod extract;
 pub mod middleware;
+pub mod object;
 pub mod routes;
 pub mod server;
 pub mod state;
@@ -47,9 +49,10 @@ pub struct Config {
     #[config(default = 10000)]
     pub connections_max: usize,
     /// Whether whoever comes from this machine may read `/metrics`. Unset: yes, unless `behind_proxy` is set, for a
-    /// proxy on this machine that adds no `X-Forwarded-For` would open them to everybody.
+    /// proxy on this machine that adds neither `X-Forwarded-For`, `Forwarded`, `X-Real-IP` nor `Via` would open them to
+    /// everybody.
     pub metrics_on_loopback: Option<bool>,
-    /// The largest body of a caller with a credential, after decompression, in bytes.
+    /// The largest body of a caller with a credential, as it is sent and unpacked, in bytes.
     #[config(default = 10485760)]
     pub body_bytes_max: usize,
     /// Seconds that `?wait=indexed` waits before it answers 202.

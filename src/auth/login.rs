@@ -85,6 +85,11 @@ impl Auth {
         let Some(user) = user else {
             return Ok((None, crypto::password::decoy()));
         };
+        Ok((Some(user.clone()), self.opened(user)?))
+    }
+
+    /// The hash of a user's password.
+    pub(super) fn opened(&self, user: &User) -> Result<SecretString, AuthError> {
         let (version, sealed) = &user.password;
         let hash = self
             .inner
@@ -95,7 +100,7 @@ impl Auth {
                 AuthError::Unavailable
             })?;
         let hash = String::from_utf8(hash.expose_secret().to_vec()).map_err(|_| AuthError::Unavailable)?;
-        Ok((Some(user.clone()), hash.into()))
+        Ok(hash.into())
     }
 
     /// A fresh pair of tokens.

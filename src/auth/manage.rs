@@ -64,15 +64,39 @@ impl Auth {
         new: NewUser,
     ) -> Result<String, ManageError> {
         let id = Uuid::new_v5(&request_id, b"user").to_string();
-        let password = self.sealed_password(&id, 1, new.password).await?;
+        let sealed = self.sealed_password(&id, 1, new.password.clone()).await?;
         let command = Command::CreateUser {
             name: new.name,
             tenant: new.tenant,
             roles: new.roles,
-            password,
+            password: sealed.clone(),
         };
         self.change(by, request_id, 0, &id, command).await?;
+        self.check_repeated(&id, &sealed, new.password).await?;
         Ok(id)
+    }
+
+    /// That the user of a request that was made before was made with this password, as far as that can be known: not
+    /// when it has another one by now.
+    async fn check_repeated(
+        &self,
+        id: &str,
+        sealed: &Sealed,
+        password: SecretString,
+    ) -> Result<(), ManageError> {
+        let state = self.inner.control.state();
+        let first = state
+            .user(id)
+            .filter(|user| user.password.0 == 1 && user.password.1 != *sealed);
+        let Some(user) = first else {
+            return Ok(());
+        };
+        let hash = self.opened(user)?;
+        let verified = move || crypto::password::verify(&password, &hash);
+        match self.inner.attempts.set(verified).await? {
+            true => Ok(()),
+            false => Err(Refusal::OtherRequest.into()),
+        }
     }
 
     /// Sets a user's password, which ends all its tokens; gives the user's new version.
@@ -96,6 +120,12 @@ impl Auth {
         request_id: Uuid,
         new: NewKey,
     ) -> Result<(String, Option<SecretString>), ManageError> {
+        if new.expires_at.is_some_and(|end| end <= self.inner.clock.now()) {
+            return Err(invalid(
+                "/expires_at",
+                "lies in the past: the key would never count",
+            ));
+        }
         let fresh = apikey::fresh(request_id);
         let command = Command::CreateKey {
             name: new.name,
@@ -141,11 +171,7 @@ impl Auth {
         password: SecretString,
     ) -> Result<Sealed, ManageError> {
         if let Some(problem) = crypto::password::problem(&password) {
-            let problem = Problem {
-                field: "/password".into(),
-                detail: problem.into(),
-            };
-            return Err(ControlError::Invalid(vec![problem]).into());
+            return Err(invalid("/password", problem));
         }
         let hash = self
             .inner
@@ -159,4 +185,8 @@ impl Auth {
             .seal(Kind::User, id, version, hash.expose_secret().as_bytes());
         Ok(sealed.map_err(|_| AuthError::Unavailable)?)
     }
+}
+
+fn invalid(field: &str, detail: &str) -> ManageError {
+    ControlError::Invalid(vec![Problem::new(field, detail)]).into()
 }

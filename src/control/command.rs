@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::role::{Role, Roles};
 use crate::clock::Timestamp;
+use crate::crypto;
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::keyring::Sealed;
@@ -140,6 +141,15 @@ impl Command {
         }
     }
 
+    /// Tells one wish about the entity `id` from another: all but the secrets, which each request makes anew.
+    pub fn fingerprint(&self, id: &str) -> [u8; 32] {
+        let mut wish = serde_json::to_value(self).unwrap_or_default();
+        if let Some(members) = wish.as_object_mut() {
+            members.retain(|name, _| !SECRETS.contains(&name.as_str()));
+        }
+        crypto::sha256(format!("{id}\0{wish}").as_bytes())
+    }
+
     /// What is wrong with the command itself, whatever the state is; empty when nothing is.
     pub fn problems(&self, id: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -179,6 +189,8 @@ impl Command {
     }
 }
 
+/// The fields that hold what was made of a secret.
+const SECRETS: [&str; 2] = ["password", "sha256"];
 const NO_ROLE: &str = "at least one role is needed";
 
 /// A user name: visible characters, so that two names that look alike in a log are the same bytes more often.
@@ -293,6 +305,29 @@ mod tests {
             let json = serde_json::to_string(&command).unwrap();
             assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command, "{json}");
         }
+    }
+
+    #[test]
+    fn a_wish_is_told_by_everything_but_its_secrets() {
+        let user = |name: &str| Command::CreateUser {
+            name: name.into(),
+            tenant: TenantId::default_tenant(),
+            roles: Roles::of(&[Role::User]),
+            password: sealed(),
+        };
+        assert_eq!(user("ann").fingerprint("u"), user("ann").fingerprint("u"));
+        assert_ne!(user("ann").fingerprint("u"), user("bob").fingerprint("u"));
+        assert_ne!(user("ann").fingerprint("u"), user("ann").fingerprint("v"));
+        let key = |secret, rate| Command::CreateKey {
+            name: "k".into(),
+            tenant: TenantId::default_tenant(),
+            roles: Roles::of(&[Role::Ingest]),
+            sha256: [secret; 32],
+            expires_at: None,
+            events_per_second: NonZeroU32::new(rate),
+        };
+        assert_eq!(key(1, 5).fingerprint("k"), key(2, 5).fingerprint("k"));
+        assert_ne!(key(1, 5).fingerprint("k"), key(1, 6).fingerprint("k"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::command::{Command, Envelope};
 use super::record::Skip;
-use super::state::{Outcome, State};
+use super::state::{Outcome, Refusal, State};
 
 /// How many answers are remembered: a request that comes again after so many others is decided anew, and then its
 /// expected version refuses it, since every accepted command moves the version on.
@@ -18,8 +18,24 @@ pub const REMEMBERED: usize = 100_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fold {
     state: Arc<State>,
-    answers: HashMap<Uuid, Outcome>,
+    answers: HashMap<Uuid, Answer>,
     order: VecDeque<Uuid>,
+}
+
+/// How a request was decided, and what it had asked for ([`Command::fingerprint`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Answer {
+    asked: [u8; 32],
+    outcome: Outcome,
+}
+
+impl Answer {
+    fn to(&self, asked: [u8; 32]) -> Outcome {
+        match self.asked == asked {
+            true => self.outcome.clone(),
+            false => Outcome::Refused(Refusal::OtherRequest),
+        }
+    }
 }
 
 impl Fold {
@@ -28,19 +44,24 @@ impl Fold {
         &self.state
     }
 
-    /// How a request was decided, if it is remembered.
-    pub fn answer(&self, request_id: Uuid) -> Option<&Outcome> {
-        self.answers.get(&request_id)
+    /// How a request was decided, if it is remembered. One that had `asked` for something else is refused.
+    pub fn answer(&self, request_id: Uuid, asked: [u8; 32]) -> Option<Outcome> {
+        self.answers.get(&request_id).map(|first| first.to(asked))
     }
 
-    /// Decides the next record. A request that is remembered gets its first answer and changes nothing.
+    /// Decides the next record. A request that is remembered gets its first answer, and changes nothing.
     pub fn apply(&mut self, envelope: &Envelope) -> Result<Outcome, Skip> {
         self.check_log(envelope)?;
-        if let Some(first) = self.answers.get(&envelope.request_id) {
-            return Ok(first.clone());
+        let asked = envelope.command.fingerprint(&envelope.id);
+        if let Some(first) = self.answer(envelope.request_id, asked) {
+            return Ok(first);
         }
         let outcome = Arc::make_mut(&mut self.state).apply(envelope);
-        self.remember(envelope.request_id, outcome.clone());
+        let answer = Answer {
+            asked,
+            outcome: outcome.clone(),
+        };
+        self.remember(envelope.request_id, answer);
         Ok(outcome)
     }
 
@@ -54,14 +75,14 @@ impl Fold {
         if ours { Ok(()) } else { Err(Skip::Foreign) }
     }
 
-    fn remember(&mut self, request_id: Uuid, outcome: Outcome) {
+    fn remember(&mut self, request_id: Uuid, answer: Answer) {
         if self.order.len() >= REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
             self.answers.remove(&oldest);
         }
         self.order.push_back(request_id);
-        self.answers.insert(request_id, outcome);
+        self.answers.insert(request_id, answer);
     }
 }
 

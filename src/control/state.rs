@@ -55,6 +55,9 @@ pub enum Refusal {
     /// Tenants, and whoever is an operator, are for operators to change.
     #[error("only an operator may do that")]
     OperatorsOnly,
+    /// Its name belongs to a request that asked for something else.
+    #[error("another request came under this name before: give each one a name of its own")]
+    OtherRequest,
     /// Nobody could make another one.
     #[error("it would leave no operator who can log in")]
     LastOperator,

@@ -225,10 +225,16 @@ fn split(whole: &str) -> Result<(&str, Operator, bool), String> {
         .map_or((whole, false), |name| (name, true));
     let (name, operator) = match name.rsplit_once('[') {
         Some((name, rest)) if rest.ends_with(']') && !name.ends_with('\\') => {
-            let word = rest.trim_end_matches(']');
+            let word = &rest[..rest.len() - 1];
             let compare = || Comparison::parse(word).map(Operator::Compare);
             let operator = (word == "prefix").then_some(Operator::Prefix).or_else(compare);
-            (name, operator.ok_or_else(|| unknown_operator(word))?)
+            let operator = operator.ok_or_else(|| unknown_operator(word))?;
+            if ends_in_word(name) {
+                return Err(format!(
+                    "one operator at most; brackets that belong to the name are written `\\[{word}\\]`"
+                ));
+            }
+            (name, operator)
         }
         _ => (name, Operator::Equal),
     };
@@ -239,6 +245,14 @@ fn split(whole: &str) -> Result<(&str, Operator, bool), String> {
         return Err("comparisons are written as in `details.amount[gt]=5`: gt, gte, lt, lte".to_owned());
     }
     Ok((name, operator, negated))
+}
+
+/// Whether a name, whose operator was taken from it, still ends as if it had one. Indexes are looked for elsewhere.
+fn ends_in_word(name: &str) -> bool {
+    let last = name.strip_suffix(']').and_then(|name| name.rsplit_once('['));
+    last.is_some_and(|(before, word)| {
+        !before.ends_with('\\') && !word.ends_with('\\') && !word.bytes().all(|b| b.is_ascii_digit())
+    })
 }
 
 fn unknown_operator(word: &str) -> String {

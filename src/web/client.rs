@@ -7,14 +7,20 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderName};
+use axum::http::{Extensions, HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::{ApiError, AppState};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+/// What they leave who pass a request on.
+const PASSED_ON: [HeaderName; 4] = [
+    FORWARDED_FOR,
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-real-ip"),
+];
 
 /// Where trusted proxies are: `10.0.0.0/8`, or one address.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -63,7 +69,7 @@ impl Client {
         }
         Self {
             address,
-            forwarded: headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED),
+            forwarded: PASSED_ON.iter().any(|name| headers.contains_key(name)),
         }
     }
 
@@ -179,8 +185,11 @@ mod tests {
         assert!(!client("127.0.0.1", &[""]).is_loopback());
         // `::1` is not among the trusted, and what it passes on is not its own all the same.
         assert!(!client("::1", &["198.51.100.1"]).is_loopback());
-        let mut headers = HeaderMap::new();
-        headers.insert(FORWARDED, HeaderValue::from_static("for=127.0.0.1"));
-        assert!(!Client::of(IpAddr::from([127, 0, 0, 1]), &headers, &[]).is_loopback());
+        for name in ["forwarded", "x-real-ip", "via"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static("127.0.0.1"));
+            let passed_on = Client::of(IpAddr::from([127, 0, 0, 1]), &headers, &[]);
+            assert!(!passed_on.is_loopback(), "{name}");
+        }
     }
 }

@@ -83,6 +83,15 @@ impl ApiError {
         }
     }
 
+    /// 409 because of what a field holds.
+    pub fn conflict(field: &str, detail: impl Into<String>) -> Self {
+        let problem = Problem::new(field, detail);
+        Self {
+            kind: "conflict",
+            ..Self::invalid(StatusCode::CONFLICT, vec![problem])
+        }
+    }
+
     /// 503: it will work again.
     pub fn unavailable(kind: &'static str, detail: impl Into<String>, retry_after: Duration) -> Self {
         Self {
@@ -277,6 +286,10 @@ impl From<ControlRefusal> for ApiError {
         match refusal {
             ControlRefusal::NotFound | ControlRefusal::NoSuchTenant => Self::not_found(detail),
             ControlRefusal::OperatorsOnly => Self::forbidden(detail),
+            ControlRefusal::OtherRequest => Self::conflict(
+                "Idempotency-Key",
+                "another request came with this key before: give each one a key of its own",
+            ),
             ControlRefusal::Conflict { .. } | ControlRefusal::NameTaken | ControlRefusal::LastOperator => {
                 Self::new(StatusCode::CONFLICT, "conflict", detail)
             }

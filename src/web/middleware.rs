@@ -5,25 +5,23 @@
 //! they may be many, and callers who are known don't wait behind them.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::HttpBody as _;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_ENCODING;
+use axum::http::header::{CONTENT_ENCODING, EXPECT};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::decompression::RequestDecompressionLayer;
-use tower_http::timeout::RequestBodyTimeoutLayer;
 
+use super::body::{BodyMax, too_large};
 use super::counted::{Answers, numbered_and_counted};
-use super::extract::BodyMax;
 use super::{ApiError, AppState, routes};
 
 /// Puts the layers around the routes; the outermost comes last.
@@ -44,24 +42,21 @@ pub(super) fn around(routed: Router) -> Router {
         ))
 }
 
-/// Puts around a route's handler what deals with its body. The access check goes around this.
+/// Puts around a route's handler what bounds its body. The access check goes around this.
 pub(super) fn reading(handler: MethodRouter<AppState>, bodies: &Bodies) -> MethodRouter<AppState> {
-    handler
-        .layer::<_, Infallible>(RequestDecompressionLayer::new())
-        .layer::<_, Infallible>(RequestBodyTimeoutLayer::new(BODY_PAUSE_MAX))
-        .layer(from_fn_with_state(bodies.clone(), bounded))
+    handler.layer(from_fn_with_state(bodies.clone(), bounded))
 }
 
 /// The largest body of somebody nobody knows: a name, a password, a token.
 const STRANGERS_BYTES: usize = 16 * 1024;
-/// How long a client may pause within its body.
-const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Bodies that are in memory at once, in KiB: what a request may take is set aside before it is read.
 const BODIES_KIB: usize = 96 * 1024;
 /// The same for strangers, all together: 4,096 of their largest.
 const STRANGERS_KIB: usize = 64 * 1024;
 /// How long a request waits for room before it is told to come back.
 const ROOM_WITHIN: Duration = Duration::from_secs(3);
+/// How long a client may go on sending what was refused.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What bodies may take.
 #[derive(Clone)]
@@ -103,7 +98,9 @@ impl Bodies {
 
 /// Lets a request in once there is room for its body, so that memory is bounded however many come at once.
 async fn bounded(State(bodies): State<Bodies>, mut request: Request, next: Next) -> Response {
-    DefaultBodyLimit::max(bodies.largest).apply(&mut request);
+    if request.body().size_hint().lower() > bodies.largest as u64 {
+        return refused_unread(request, bodies.largest);
+    }
     request.extensions_mut().insert(BodyMax(bodies.largest));
     let needed = bodies.needed(&request);
     match tokio::time::timeout(ROOM_WITHIN, bodies.room.acquire_many_owned(needed)).await {
@@ -117,6 +114,19 @@ async fn bounded(State(bodies): State<Bodies>, mut request: Request, next: Next)
     }
 }
 
+/// 413 at once. What the client sends all the same is thrown away for a moment: one whose connection is closed while it
+/// sends may never see the answer. Who asked first (`Expect`) sends nothing.
+fn refused_unread(request: Request, largest: usize) -> Response {
+    if !request.headers().contains_key(EXPECT) {
+        let rest = request.into_body().into_data_stream();
+        let thrown_away = rest
+            .take_while(|read| std::future::ready(read.is_ok()))
+            .for_each(|_| std::future::ready(()));
+        tokio::spawn(tokio::time::timeout(LINGER, thrown_away));
+    }
+    too_large(largest).into_response()
+}
+
 /// An error of a layer below, in the one form that clients know.
 pub(super) fn as_problem(response: Response) -> Response {
     let is_problem = response
@@ -126,24 +136,15 @@ pub(super) fn as_problem(response: Response) -> Response {
     if is_problem {
         return response;
     }
-    match response.status() {
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_encoding",
-            "This content-encoding is not known: send the body as it is, or as gzip or zstd.",
-        )
-        .into_response(),
-        status => {
-            let mut problem = ApiError::new(status, "http", "The request can't be answered.").into_response();
-            // `Allow` and the like stay.
-            for (name, value) in response.headers() {
-                if name != axum::http::header::CONTENT_LENGTH && !problem.headers().contains_key(name) {
-                    problem.headers_mut().insert(name, value.clone());
-                }
-            }
-            problem
+    let mut problem =
+        ApiError::new(response.status(), "http", "The request can't be answered.").into_response();
+    // `Allow` and the like stay.
+    for (name, value) in response.headers() {
+        if name != axum::http::header::CONTENT_LENGTH && !problem.headers().contains_key(name) {
+            problem.headers_mut().insert(name, value.clone());
         }
     }
+    problem
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {

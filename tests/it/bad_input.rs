@@ -161,6 +161,31 @@ async fn bodies_that_are_too_large_or_of_another_kind_are_refused() {
     acme.send(Method::POST, "/api/v1/logs", &gzip, "this is not gzip")
         .await
         .problem(400);
+    // What log shippers make: one member behind another, under any name that gzip has. Each is read, and nothing else.
+    let member = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let two = [member("{\"action\":\"A\"}\n"), member("{\"action\":\"B\"}\n")].concat();
+    for name in ["gzip", "GZIP", "x-gzip"] {
+        let headers = [
+            ("content-type", "application/x-ndjson"),
+            ("content-encoding", name),
+        ];
+        let answer = acme
+            .send(Method::POST, "/api/v1/logs/bulk", &headers, two.clone())
+            .await;
+        assert_eq!(answer.expect(200)["accepted"], 2, "{name}");
+        let garbage = [two.as_slice(), b"garbage"].concat();
+        let answer = acme
+            .send(Method::POST, "/api/v1/logs/bulk", &headers, garbage)
+            .await;
+        assert_eq!(
+            answer.problem(400)["type"],
+            "urn:trailhouse:problem:unreadable_body"
+        );
+    }
     let brotli = [JSON[0], ("content-encoding", "br")];
     acme.send(Method::POST, "/api/v1/logs", &brotli, "{}")
         .await
@@ -205,25 +230,69 @@ async fn bodies_that_are_too_large_or_of_another_kind_are_refused() {
             .fields(400),
         ["wiat"]
     );
-    for (path, body) in [
-        ("/login", json!({"username": 1})),
-        ("/login", json!([])),
-        ("/api/v1/keys", json!({"name": "x", "roles": ["king"]})),
-    ] {
-        acme.post(path, &body).await.problem(422);
-    }
-    let answer = acme
-        .post(
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_are_wrong_are_refused_with_every_field_and_no_word_of_ours() {
+    let app = App::shared().await;
+    let acme = app.tenant("bad-settings").await;
+    let operator = app.operator().await;
+    let cases: &[(&str, serde_json::Value, &[&str])] = &[
+        ("/login", json!({"username": 1}), &["/username", "/password"]),
+        ("/login", json!(["admin", "password"]), &[""]),
+        ("/api/v1/auth/refresh", json!({}), &["/refresh_token"]),
+        ("/api/v1/auth/refresh", json!(["x"]), &[""]),
+        (
+            "/api/v1/users",
+            json!({"name": 1}),
+            &["/name", "/password", "/roles"],
+        ),
+        (
+            "/api/v1/users",
+            json!({"name": "x", "password": "long-enough-password", "roles": [null]}),
+            &["/roles/0"],
+        ),
+        (
             "/api/v1/keys",
-            &json!({"name": "x", "roles": ["ingest"], "role": 1}),
-        )
-        .await;
-    assert!(answer.problem(422)["detail"].as_str().unwrap().contains("role"));
-    App::shared()
-        .await
-        .operator()
-        .await
-        .post("/api/v1/tenants", &json!({"id": "../x"}))
-        .await
-        .problem(422);
+            json!({"name": "x", "roles": ["admin", "king"], "events_per_second": 0}),
+            &["/roles/1", "/events_per_second"],
+        ),
+        (
+            "/api/v1/keys",
+            json!({"name": "x", "roles": ["ingest"], "role": 1}),
+            &["/role"],
+        ),
+        (
+            "/api/v1/keys",
+            json!({"name": "x", "roles": ["ingest"], "expires_at": "2020-01-01"}),
+            &["/expires_at"],
+        ),
+        ("/api/v1/tenants", json!({"id": "../x"}), &["/id"]),
+    ];
+    for (path, body, fields) in cases {
+        let caller = if *path == "/api/v1/tenants" {
+            &operator
+        } else {
+            &acme
+        };
+        let refused = caller.post(path, body).await;
+        assert_eq!(refused.fields(422), *fields, "{path} {body}");
+        for ours in ["u32", "struct", "sequence", "variant"] {
+            assert!(
+                !refused.text().contains(ours),
+                "{path} {body}: {}",
+                refused.text()
+            );
+        }
+    }
+    let of_a_day = json!({"name": "x", "roles": ["ingest"], "expires_at": "2999-01-01"});
+    let made = acme.post("/api/v1/keys", &of_a_day).await.expect(201);
+    assert_eq!(made["expires_at"], "2999-01-01T00:00:00Z");
+    for broken in ["", "{\"name\":"] {
+        let refused = acme.send(Method::POST, "/api/v1/keys", &JSON, broken).await;
+        assert_eq!(
+            refused.problem(400)["type"],
+            "urn:trailhouse:problem:unreadable_body"
+        );
+    }
 }

@@ -109,6 +109,8 @@ async fn searches_take_values_as_values_and_name_what_they_do_not_know() {
         ("sort", "user_id"),
         ("cursor", "AAAA"),
         ("from", "2026-13-01"),
+        ("from", "2026"),
+        ("details.a[gt][lt]", "1"),
         ("details.a[like]", "x"),
         ("details.a[0]", "x"),
         ("details.a[0].b", "x"),
@@ -136,6 +138,14 @@ async fn searches_take_values_as_values_and_name_what_they_do_not_know() {
     for query in ["user_id=%ff", "user_id=%00", "%00=1", "user_id=%zz"] {
         acme.get(&format!("/api/v1/logs?{query}")).await.problem(400);
     }
+    assert_eq!(acme.get("/api/v1/logs/%ff").await.fields(400), ["id"]);
+    // A tenant that does not exist is no empty one, and only operators learn of it.
+    let operator = app.operator().await;
+    for path in ["/api/v1/logs?tenant_id=nosuch", "/api/v1/logs/1?tenant_id=nosuch"] {
+        operator.get(path).await.problem(404);
+        acme.get(path).await.problem(403);
+    }
+    operator.search(&[("tenant_id", &acme.tenant)]).await.expect(200);
 }
 
 /// Under a bound on memory, since what takes long on one machine takes no time on another: three requests of 8 MB each

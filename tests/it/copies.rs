@@ -246,6 +246,40 @@ async fn an_idempotency_key_is_good_for_one_route_and_one_tenant() {
     }
     assert_eq!(ids[..2], ids[2..], "a repeated wish is answered as the first");
     assert_ne!(ids[0], ids[1]);
+
+    // Another wish under the same key is no repetition.
+    let password = "another-long-password";
+    for (path, body) in [
+        ("/api/v1/tenants", json!({"id": third, "name": "Another"})),
+        (
+            "/api/v1/users",
+            json!({"name": unique("other"), "roles": ["auditor"], "password": PASSWORD, "tenant_id": tenants[0]}),
+        ),
+        (
+            "/api/v1/users",
+            json!({"name": user, "roles": ["admin"], "password": PASSWORD, "tenant_id": tenants[0]}),
+        ),
+        (
+            "/api/v1/users",
+            json!({"name": user, "roles": ["auditor"], "password": password, "tenant_id": tenants[0]}),
+        ),
+        (
+            "/api/v1/keys",
+            json!({"name": "k", "roles": ["admin"], "tenant_id": tenants[0]}),
+        ),
+    ] {
+        let refused = operator
+            .send(Method::POST, path, &headers, body.to_string())
+            .await;
+        assert_eq!(refused.fields(409), ["Idempotency-Key"], "{body}");
+    }
+    let again = operator.post("/api/v1/tenants", &json!({"id": third})).await;
+    assert_eq!(again.fields(409), ["/id"]);
+    let said = again.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        said.contains(&format!("there is a tenant {third} already")),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,6 +119,13 @@ async fn a_trusted_proxy_speaks_for_its_callers_and_nobody_becomes_this_machine(
             "{forwarded}"
         );
     }
+    for passed_on in [
+        ("forwarded", "for=203.0.113.7"),
+        ("x-real-ip", "203.0.113.7"),
+        ("via", "1.1 proxy"),
+    ] {
+        assert_eq!(metrics(&[passed_on]).await, 403, "{passed_on:?}");
+    }
     let ready = async |headers: &[(&str, &str)]| {
         stranger
             .send(Method::GET, "/readyz", headers, "")
@@ -126,6 +133,7 @@ async fn a_trusted_proxy_speaks_for_its_callers_and_nobody_becomes_this_machine(
             .expect(200)
     };
     assert!(ready(&[]).await["log_id"].is_string());
+    assert!(ready(&[("via", "1.1 proxy")]).await.get("log_id").is_none());
     let told = ready(&[("x-forwarded-for", "203.0.113.7")]).await;
     let well = json!({"log": {"ok": true}, "clickhouse": {"ok": true}, "disk": {"ok": true}});
     assert_eq!(told, json!({"status": "ready", "checks": well}));

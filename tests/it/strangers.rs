@@ -199,6 +199,30 @@ async fn another_tenants_admin_sees_and_changes_nothing() {
             "{path}: {listed}"
         );
     }
+    // An operator may name whose it means; others have only their own, and a wish that is not understood is no list.
+    let operator = app.operator().await;
+    app.user(&acme.tenant, &["auditor"]).await;
+    for path in ["/api/v1/keys", "/api/v1/users", "/api/v1/tenants"] {
+        let of =
+            async |caller: &Caller, tenant: &str| caller.get(&format!("{path}?tenant_id={tenant}")).await;
+        let listed = of(&operator, &acme.tenant).await.expect(200);
+        let tenants: Vec<_> = listed["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.get("tenant_id").unwrap_or(&one["id"]))
+            .collect();
+        assert!(
+            !tenants.is_empty() && tenants.iter().all(|tenant| **tenant == acme.tenant.as_str()),
+            "{path}: {listed}"
+        );
+        assert_eq!(of(&acme, &acme.tenant).await.expect(200), listed);
+        of(&operator, "nosuch").await.problem(404);
+        of(&eve, &acme.tenant).await.problem(403);
+        of(&eve, "nosuch").await.problem(403);
+        assert_eq!(of(&eve, "A%20B").await.fields(400), ["tenant_id"]);
+        assert_eq!(eve.get(&format!("{path}?tenant=x")).await.fields(400), ["tenant"]);
+    }
     // What is ours still works, until we end it; then within two seconds no more.
     let ingest = acme.with(made["key"].as_str());
     ingest
@@ -245,13 +269,13 @@ async fn a_user_writes_as_itself_and_reads_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_with_large_bodies_take_no_room_from_those_who_may_post() {
+async fn strangers_with_bodies_take_no_room_from_those_who_may_post() {
     let app = App::shared().await;
     let acme = app.tenant("room").await;
-    // More than all the room for bodies, and none of it ever comes.
+    // The largest that strangers may send, and none of it ever comes.
     let mut waiting = Vec::new();
     for path in ["/login", "/api/v1/auth/refresh"].repeat(8) {
-        let (stream, answered) = announced(app, path).await;
+        let (stream, answered) = announced(app, path, 16 << 10).await;
         assert!(
             answered.starts_with("HTTP/1.1 100"),
             "{path} is being read: {answered}"
@@ -259,9 +283,11 @@ async fn strangers_with_large_bodies_take_no_room_from_those_who_may_post() {
         waiting.push(stream);
     }
     acme.take(&json!({"action": "VIEW"})).await;
-    // Where a credential is asked for, nothing is waited for.
-    let (_, answered) = announced(app, "/api/v1/logs/bulk").await;
-    assert!(answered.starts_with("HTTP/1.1 401"), "{answered}");
+    // What is too large is refused before any of it comes, and where a credential is asked for, nothing is waited for.
+    for (path, status) in [("/login", "413"), ("/api/v1/logs/bulk", "401")] {
+        let (_, answered) = announced(app, path, 10 << 20).await;
+        assert_eq!(answered, format!("HTTP/1.1 {status}"), "{path}");
+    }
 
     let long = json!({"username": "admin", "password": "x".repeat(16 << 10)});
     let refused = app.stranger().post("/login", &long).await.problem(413);
@@ -271,11 +297,11 @@ async fn strangers_with_large_bodies_take_no_room_from_those_who_may_post() {
     );
 }
 
-/// Says that 10 MiB will follow, and asks whether they may; gives the beginning of the answer.
-async fn announced(app: &App, path: &str) -> (TcpStream, String) {
+/// Says that so many bytes will follow, and asks whether they may; gives the beginning of the answer.
+async fn announced(app: &App, path: &str, bytes: usize) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(app.at().web).await.unwrap();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10485760\r\nexpect: 100-continue\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {bytes}\r\nexpect: 100-continue\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answered = [0; 12];

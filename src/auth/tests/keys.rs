@@ -44,6 +44,22 @@ async fn an_api_key_counts_until_it_is_revoked_or_expires() {
 }
 
 #[tokio::test]
+async fn a_key_that_would_never_count_is_not_made() {
+    let fixture = begun().await;
+    let by = fixture.admin().await;
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let made = fixture
+        .auth
+        .create_key(&by, request_of(1), new_key(&[Role::Ingest], Some(now)))
+        .await;
+    assert!(
+        matches!(&made, Err(ManageError::Control(crate::control::ControlError::Invalid(problems))) if problems[0].field == "/expires_at"),
+        "{made:?}"
+    );
+    assert_eq!(fixture.control.state().keys().count(), 0);
+}
+
+#[tokio::test]
 async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() {
     let fixture = begun().await;
     let by = fixture.admin().await;
@@ -60,6 +76,11 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
         .unwrap();
     assert_eq!(id, again);
     assert!(text.is_some() && nothing.is_none());
+    let other = fixture
+        .auth
+        .create_key(&by, request, new_key(&[Role::Auditor], None))
+        .await;
+    assert!(is_another_request(&other), "{other:?}");
     assert!(fixture.asks(text.unwrap().expose_secret()).is_ok());
     let new = || NewUser {
         name: "ann".into(),
@@ -68,6 +89,29 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
         password: PASSWORD.into(),
     };
     let first = fixture.auth.create_user(&by, request_of(6), new()).await.unwrap();
+    assert_eq!(
+        fixture.auth.create_user(&by, request_of(6), new()).await.unwrap(),
+        first
+    );
+    let others = [
+        NewUser {
+            name: "bob".into(),
+            ..new()
+        },
+        NewUser {
+            password: "wrong horse".into(),
+            ..new()
+        },
+    ];
+    for other in others {
+        let other = fixture.auth.create_user(&by, request_of(6), other).await;
+        assert!(is_another_request(&other), "{other:?}");
+    }
+    // With another password by now, nobody can tell.
+    let set = fixture
+        .auth
+        .set_password(&by, request_of(9), (&first, 1), "another horse".into());
+    set.await.unwrap();
     assert_eq!(
         fixture.auth.create_user(&by, request_of(6), new()).await.unwrap(),
         first
@@ -90,6 +134,10 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
     assert!(
         matches!(weak, ManageError::Control(crate::control::ControlError::Invalid(problems)) if problems[0].field == "/password")
     );
+}
+
+fn is_another_request<T>(made: &Result<T, ManageError>) -> bool {
+    matches!(made, Err(ManageError::Refused(Refusal::OtherRequest)))
 }
 
 fn request_of(n: u128) -> Uuid {

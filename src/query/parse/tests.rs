@@ -122,6 +122,43 @@ fn dates_come_in_many_forms() {
 }
 
 #[test]
+fn numbers_that_nobody_means_as_moments_are_refused() {
+    for name in ["from", "to", "received_from", "received_to"] {
+        for number in ["2026", "0", "20261120", "99999999.9", "-5", " 2026 ", "2e3"] {
+            assert_eq!(wrong(&[(name, number)]), [name], "{number}");
+        }
+        assert!(read(&[(name, "100000000")]).is_ok());
+        assert!(read(&[(name, "1970-01-01")]).is_ok());
+    }
+    let said = |number| read(&[("from", number)]).unwrap_err()[0].detail.clone();
+    assert_eq!(
+        said("2026"),
+        "2026 seconds after 1970 is 1970-01-01T00:33:46Z; the year begins with 2026-01-01"
+    );
+    assert!(
+        said("20261120").contains("such as 2026-11-20"),
+        "{}",
+        said("20261120")
+    );
+}
+
+#[test]
+fn one_operator_is_all_that_a_name_can_have() {
+    for name in [
+        "details.a[gt][lt]",
+        "a[gt][gt]",
+        "details.a[x][lte]!",
+        "user_id[prefix][prefix]",
+        "details.a[gt]]",
+    ] {
+        assert_eq!(wrong(&[(name, "1")]), [name]);
+    }
+    let escaped = Field::Details(r"a\[gt\]".to_owned());
+    let found = conditions(&[(r"details.a\[gt\][lt]", "1")]);
+    assert_eq!(found[0].field, escaped);
+}
+
+#[test]
 fn what_is_given_once_is_refused_when_it_comes_again() {
     let params = [
         ("min_severity", "ERROR"),

@@ -119,14 +119,25 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
         .ok_or("expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32")
 }
 
+/// Numbers below it are no moments that anybody asks for: as seconds they lie before March 1973.
+const NUMBER_MIN: i64 = 100_000_000;
+
 pub(super) fn moment_of(text: &str) -> Result<Timestamp, String> {
+    let example = "expected a date such as 2026-11-20 or 2026-11-20T09:00:00Z, or a number since 1970";
     // A `+` that was not encoded arrives as a blank: 2026-11-20T09:00:00 01:00.
     let with_plus = || {
         text.rsplit_once(' ')
             .and_then(|(date, offset)| moment::parse(&format!("{date}+{offset}")))
     };
     let moment = moment::parse(text).or_else(with_plus);
-    moment.map(|moment| moment.at).ok_or_else(|| {
-        "expected a date such as 2026-11-20 or 2026-11-20T09:00:00Z, or a number since 1970".to_owned()
-    })
+    let at = moment.ok_or(example)?.at;
+    let number = moment::number(text.trim_matches(' '));
+    if number.is_some_and(|number| number.micros() < NUMBER_MIN * 1_000_000) {
+        let is_year = text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());
+        return Err(match is_year {
+            true => format!("{text} seconds after 1970 is {at}; the year begins with {text}-01-01"),
+            false => format!("{text} seconds after 1970 is {at}; {example}"),
+        });
+    }
+    Ok(at)
 }

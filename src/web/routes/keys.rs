@@ -2,39 +2,58 @@
 
 use std::num::NonZeroU32;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::manage::{listed, request_id, tenant_for};
+use super::manage::{Visible, listed, request_id, tenant_for};
 use crate::auth::NewKey;
 use crate::clock::Timestamp;
-use crate::control::{ApiKey, Command, Permission, Role, Roles};
+use crate::control::{ApiKey, Command, Permission, Roles};
 use crate::event::TenantId;
-use crate::web::extract::{Caller, JsonBody};
+use crate::web::extract::{Caller, Id, Params};
+use crate::web::object::{FromObject, JsonBody, Object, date, rate, roles, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     name: String,
-    roles: Vec<Role>,
+    roles: Roles,
     tenant_id: Option<TenantId>,
     expires_at: Option<Timestamp>,
     events_per_second: Option<NonZeroU32>,
 }
 
+impl FromObject for Wanted {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        let (name, roles) = (object.needed("name", text), object.needed("roles", roles));
+        let tenant_id = object.optional("tenant_id", tenant);
+        let expires_at = object.optional("expires_at", date);
+        let events_per_second = object.optional("events_per_second", rate);
+        Some(Self {
+            name: name?,
+            roles: roles?,
+            tenant_id,
+            expires_at,
+            events_per_second,
+        })
+    }
+}
+
 /// An operator sees all keys, an admin its tenant's; never their text.
-pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let visible = Visible::of(&state, &principal, &params)?;
     let control = state.control.state();
     let keys = control
         .keys()
         .map(AsRef::as_ref)
-        .filter(|key: &&ApiKey| principal.can_in(&key.tenant, Permission::Manage));
-    listed(keys, |key| &key.id, shown)
+        .filter(|key: &&ApiKey| visible.has(&key.tenant));
+    Ok(listed(keys, |key| &key.id, shown))
 }
 
 /// 201 with the key's text in `key`, this once.
@@ -47,11 +66,11 @@ pub(super) async fn create(
     let new = NewKey {
         name: wanted.name,
         tenant: tenant_for(&principal, wanted.tenant_id)?,
-        roles: Roles::of(&wanted.roles),
+        roles: wanted.roles,
         expires_at: wanted.expires_at,
         events_per_second: wanted.events_per_second,
     };
-    let request = request_id(&headers, &state, &principal, "POST /api/v1/keys", &new.tenant);
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/keys", &new.tenant)?;
     let (id, text) = state.auth.create_key(&principal, request, new).await?;
     let control = state.control.state();
     let mut body = control
@@ -67,7 +86,7 @@ pub(super) async fn create(
 pub(super) async fn revoke(
     State(state): State<AppState>,
     Caller(principal): Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, ApiError> {
     let control = state.control.state();
     let key = control

@@ -4,25 +4,37 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::auth::LoginTokens;
 use crate::web::client::Client;
-use crate::web::extract::JsonBody;
+use crate::web::object::{FromObject, JsonBody, Object, secret, text};
 use crate::web::{ApiError, AppState, Json};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Login {
     username: String,
     password: SecretString,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+impl FromObject for Login {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        let (username, password) = (object.needed("username", text), object.needed("password", secret));
+        Some(Self {
+            username: username?,
+            password: password?,
+        })
+    }
+}
+
 pub(super) struct Refresh {
     refresh_token: SecretString,
+}
+
+impl FromObject for Refresh {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        let refresh_token = object.needed("refresh_token", secret)?;
+        Some(Self { refresh_token })
+    }
 }
 
 pub(super) async fn login(

@@ -13,14 +13,14 @@ use crate::control::Permission;
 use crate::event::batch::{BatchForm, split};
 use crate::event::draft::Problem;
 use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
-use crate::web::extract::{Body, Caller, Params, media_type};
+use crate::web::body::Body;
+use crate::web::extract::{Caller, Params, idempotency_key, media_type, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
 const HTTP: Origin<'static> = Origin {
     kind: "http",
     id: None,
 };
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What the parameters of a post say.
 #[derive(Default)]
@@ -252,27 +252,12 @@ fn options(params: &[(String, String)], bulk: bool) -> Result<Options, ApiError>
                     aws_cloudtrail::KIND
                 ),
             )),
-            (name, _) => problems.push(Problem::new(name, "this route has no such parameter")),
+            (name, _) => problems.push(unknown_parameter(name)),
         }
     }
     match problems.is_empty() {
         true => Ok(options),
         false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
-    }
-}
-
-/// The key, quoted as the standard wants it (draft-ietf-httpapi-idempotency-key-header) or bare.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
-        return Ok(None);
-    };
-    let text = value.to_str().ok().map(|text| text.trim().trim_matches('"'));
-    match text {
-        Some(key) if !key.is_empty() && key.len() <= 200 => Ok(Some(key.to_owned())),
-        _ => {
-            let problem = Problem::new("Idempotency-Key", "must be 1 to 200 printable ASCII characters");
-            Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]))
-        }
     }
 }
 

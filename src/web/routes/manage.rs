@@ -1,6 +1,6 @@
 //! What tenants, users and keys have in common: how they are listed, and who may make them for whom.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -8,7 +8,58 @@ use uuid::Uuid;
 use crate::auth::Principal;
 use crate::control::Permission;
 use crate::event::TenantId;
+use crate::event::draft::Problem;
+use crate::web::extract::{idempotency_key, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
+
+/// Which tenants' entities a list shows.
+pub(super) struct Visible<'a> {
+    principal: &'a Principal,
+    tenant: Option<TenantId>,
+}
+
+impl<'a> Visible<'a> {
+    /// All that the caller may manage, or, with the parameter `tenant_id`, that tenant's alone.
+    pub(super) fn of(
+        state: &AppState,
+        principal: &'a Principal,
+        params: &[(String, String)],
+    ) -> Result<Self, ApiError> {
+        let (mut tenant, mut problems) = (None, Vec::new());
+        for (name, value) in params {
+            match (name.as_str(), TenantId::parse(value)) {
+                ("tenant_id", _) if tenant.is_some() => {
+                    problems.push(Problem::new(name, "given more than once"));
+                }
+                ("tenant_id", Some(named)) => tenant = Some(named),
+                ("tenant_id", None) => problems.push(Problem::new(name, "not the name of a tenant")),
+                _ => problems.push(unknown_parameter(name)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems));
+        }
+        if let Some(named) = &tenant {
+            tenant_for(principal, Some(named.clone()))?;
+            existing(state, principal, named)?;
+        }
+        Ok(Self { principal, tenant })
+    }
+
+    /// Whether it shows what belongs to `tenant`.
+    pub(super) fn has(&self, tenant: &TenantId) -> bool {
+        self.tenant.as_ref().is_none_or(|only| only == tenant)
+            && self.principal.can_in(tenant, Permission::Manage)
+    }
+}
+
+/// 404 for an operator who names a tenant that does not exist. Others learn nothing of tenants that are not theirs.
+pub(super) fn existing(state: &AppState, principal: &Principal, tenant: &TenantId) -> Result<(), ApiError> {
+    match principal.is_operator() && state.control.state().tenant(tenant).is_none() {
+        true => Err(ApiError::not_found(format!("There is no tenant {tenant}."))),
+        false => Ok(()),
+    }
+}
 
 /// All of `entities`, in the order of what `name` says of them.
 pub(super) fn listed<'a, T: 'a>(
@@ -39,8 +90,8 @@ pub(super) fn request_id(
     principal: &Principal,
     route: &str,
     tenant: &TenantId,
-) -> Uuid {
-    match headers.get("idempotency-key") {
+) -> Result<Uuid, ApiError> {
+    Ok(match idempotency_key(headers)? {
         None => state.clock.fresh_id(),
         Some(key) => {
             let parts = [
@@ -52,5 +103,5 @@ pub(super) fn request_id(
             let name = parts.join(&0);
             Uuid::new_v5(&Uuid::NAMESPACE_OID, &name)
         }
-    }
+    })
 }

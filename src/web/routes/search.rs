@@ -1,14 +1,15 @@
 //! `GET /api/v1/logs` = `GET /events`, and `GET /api/v1/logs/{id}`.
 
-use axum::extract::{OriginalUri, Path, State};
+use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::event::draft::Problem;
+use super::manage::existing;
+use crate::event::TenantId;
 use crate::event::view::{self, View};
 use crate::query::{self, Page};
-use crate::web::extract::{Caller, Params};
+use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
 /// A page of events.
@@ -32,6 +33,9 @@ pub(super) async fn page(
 ) -> Result<Response, ApiError> {
     let search =
         query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
+    if let Some(tenant) = &search.tenant_id {
+        existing(&state, &principal, tenant)?;
+    }
     let page = state.queries.page(&principal, &search).await?;
     let data: Vec<_> = page.events.iter().map(|event| view::to_json(event)).collect();
     let body = Body {
@@ -52,14 +56,19 @@ pub(super) async fn page(
 pub(super) async fn by_id(
     State(state): State<AppState>,
     Caller(principal): Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
     if let Some((name, _)) = params.iter().find(|(name, _)| name != "tenant_id") {
-        let problem = Problem::new(name, "this route has no such parameter");
-        return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
+        return Err(ApiError::invalid(
+            StatusCode::BAD_REQUEST,
+            vec![unknown_parameter(name)],
+        ));
     }
     let tenant = params.first().map(|(_, tenant)| tenant.as_str());
+    if let Some(tenant) = tenant.and_then(TenantId::parse) {
+        existing(&state, &principal, &tenant)?;
+    }
     match state.queries.get(&principal, tenant, &id).await? {
         Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
         None => Err(ApiError::not_found(

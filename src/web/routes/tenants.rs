@@ -5,32 +5,48 @@ use std::num::NonZeroU32;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::manage::{listed, request_id};
-use crate::control::{Command, Tenant};
+use super::manage::{Visible, listed, request_id};
+use crate::auth::manage::ManageError;
+use crate::control::{Command, Refusal, Tenant};
 use crate::event::TenantId;
-use crate::event::draft::Problem;
-use crate::web::extract::{Caller, JsonBody};
+use crate::web::extract::{Caller, Params};
+use crate::web::object::{FromObject, JsonBody, Object, rate, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct NewTenant {
-    id: String,
+    id: TenantId,
     name: Option<String>,
     events_per_second: Option<NonZeroU32>,
 }
 
+impl FromObject for NewTenant {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        let id = object.needed("id", tenant);
+        let name = object.optional("name", text);
+        let events_per_second = object.optional("events_per_second", rate);
+        Some(Self {
+            id: id?,
+            name,
+            events_per_second,
+        })
+    }
+}
+
 /// An operator sees all tenants, an admin its own.
-pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let visible = Visible::of(&state, &principal, &params)?;
     let control = state.control.state();
     let tenants = control
         .tenants()
         .map(AsRef::as_ref)
-        .filter(|tenant: &&Tenant| principal.is_operator() || tenant.id == *principal.tenant());
-    listed(tenants, |tenant| tenant.id.as_str(), shown)
+        .filter(|tenant: &&Tenant| visible.has(&tenant.id));
+    Ok(listed(tenants, |tenant| tenant.id.as_str(), shown))
 }
 
 pub(super) async fn create(
@@ -39,15 +55,9 @@ pub(super) async fn create(
     headers: HeaderMap,
     JsonBody(new): JsonBody<NewTenant>,
 ) -> Result<Response, ApiError> {
-    let Some(id) = TenantId::parse(&new.id) else {
-        let detail = "must be 1 to 63 of a-z, 0-9, - and _, and begin with a letter or a digit";
-        return Err(ApiError::invalid(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            vec![Problem::new("/id", detail)],
-        ));
-    };
-    let request = request_id(&headers, &state, &principal, "POST /api/v1/tenants", &id);
-    let name = new.name.unwrap_or_else(|| new.id.clone());
+    let id = new.id;
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/tenants", &id)?;
+    let name = new.name.unwrap_or_else(|| id.to_string());
     let command = Command::CreateTenant {
         name,
         events_per_second: new.events_per_second,
@@ -55,7 +65,13 @@ pub(super) async fn create(
     state
         .auth
         .change(&principal, request, 0, id.as_str(), command)
-        .await?;
+        .await
+        .map_err(|error| match error {
+            ManageError::Refused(Refusal::Conflict { .. }) => {
+                ApiError::conflict("/id", format!("there is a tenant {id} already"))
+            }
+            error => error.into(),
+        })?;
     let control = state.control.state();
     let body = control.tenant(&id).map(|tenant| shown(tenant));
     Ok((StatusCode::CREATED, Json(body)).into_response())

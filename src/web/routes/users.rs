@@ -4,33 +4,50 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::manage::{listed, request_id, tenant_for};
+use super::manage::{Visible, listed, request_id, tenant_for};
 use crate::auth::NewUser;
-use crate::control::{Permission, Role, Roles, User};
+use crate::control::{Roles, User};
 use crate::event::TenantId;
-use crate::web::extract::{Caller, JsonBody};
+use crate::web::extract::{Caller, Params};
+use crate::web::object::{FromObject, JsonBody, Object, roles, secret, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     name: String,
     password: SecretString,
-    roles: Vec<Role>,
+    roles: Roles,
     tenant_id: Option<TenantId>,
 }
 
+impl FromObject for Wanted {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        let (name, password) = (object.needed("name", text), object.needed("password", secret));
+        let roles = object.needed("roles", roles);
+        let tenant_id = object.optional("tenant_id", tenant);
+        Some(Self {
+            name: name?,
+            password: password?,
+            roles: roles?,
+            tenant_id,
+        })
+    }
+}
+
 /// An operator sees everybody, an admin its tenant's.
-pub(super) async fn list(State(state): State<AppState>, Caller(principal): Caller) -> Response {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let visible = Visible::of(&state, &principal, &params)?;
     let control = state.control.state();
     let users = control
         .users()
         .map(AsRef::as_ref)
-        .filter(|user: &&User| principal.can_in(&user.tenant, Permission::Manage));
-    listed(users, |user| &user.name, shown)
+        .filter(|user: &&User| visible.has(&user.tenant));
+    Ok(listed(users, |user| &user.name, shown))
 }
 
 pub(super) async fn create(
@@ -42,10 +59,10 @@ pub(super) async fn create(
     let new = NewUser {
         name: wanted.name,
         tenant: tenant_for(&principal, wanted.tenant_id)?,
-        roles: Roles::of(&wanted.roles),
+        roles: wanted.roles,
         password: wanted.password,
     };
-    let request = request_id(&headers, &state, &principal, "POST /api/v1/users", &new.tenant);
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/users", &new.tenant)?;
     let id = state.auth.create_user(&principal, request, new).await?;
     let control = state.control.state();
     Ok((

@@ -76,16 +76,14 @@ fn the_expected_version_decides() {
 }
 
 #[test]
-fn a_repeated_request_gets_the_first_answer_whatever_it_asks() {
+fn a_repeated_request_gets_the_first_answer_and_another_of_its_name_is_refused() {
     let mut fold = begun();
     let first = envelope(7, 1, None, "op", Command::EndSessions);
     assert_eq!(fold.apply(&first), Ok(Outcome::Accepted { version: 2 }));
     let after = fold.clone();
     assert_eq!(fold.apply(&first), Ok(Outcome::Accepted { version: 2 }));
-    assert_eq!(
-        fold.apply(&envelope(7, 2, None, "op", disable())),
-        Ok(Outcome::Accepted { version: 2 })
-    );
+    let other = envelope(7, 2, None, "op", disable());
+    assert_eq!(refused(&mut fold, &other), Refusal::OtherRequest);
     assert_eq!(fold, after);
     let refusal = envelope(8, 0, None, "b", create_tenant());
     let found = refused(&mut fold, &refusal);
@@ -102,7 +100,10 @@ fn answers_are_remembered_for_so_many_requests_and_then_versions_refuse() {
             .unwrap();
     }
     assert_eq!(fold.answers.len(), REMEMBERED);
-    assert!(fold.answer(first.request_id).is_none());
+    assert!(
+        fold.answer(first.request_id, first.command.fingerprint(&first.id))
+            .is_none()
+    );
     assert_eq!(
         refused(&mut fold, &first),
         Refusal::Conflict {
