@@ -1,17 +1,18 @@
 //! Assembly: builds every part from the configuration. The only file that knows every concrete type.
 
+mod connections;
+mod door;
 mod gauges;
 mod inbox;
+mod keys;
 mod partitions;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::Auth;
@@ -19,6 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::Control;
 use crate::control::first::FirstUser;
+use crate::crypto::password;
 use crate::engines::{self, DataDir, Engine};
 use crate::event::schema;
 use crate::gate::Gate;
@@ -36,13 +38,17 @@ use crate::projections::projector::Projector;
 use crate::projections::takeover::{self, TakeOver};
 use crate::projections::writer::Writer;
 use crate::query::Queries;
-use crate::store::Store;
 use crate::store::progress::Progress;
 use crate::web::tls::Certificates;
 use crate::web::{self, AppState, Health, Pulse, Services};
 
+pub use connections::Connections;
+
 /// The embedded ClickHouse's password for the user `default`, in the data directory.
 pub const CLICKHOUSE_PASSWORD: &str = "clickhouse.password";
+
+/// The environment variable with the first user's password.
+pub const ADMIN_PASSWORD: &str = "TRAILHOUSE_ADMIN_PASSWORD";
 
 /// What a server needs to be told beside its configuration.
 #[derive(Default)]
@@ -77,80 +83,6 @@ impl Running {
     }
 }
 
-/// The two connections that commands on the log and the table work with, as `serve` with the same configuration has
-/// them.
-pub struct Connections {
-    /// The log.
-    pub log: Log,
-    /// ClickHouse.
-    pub store: Store,
-    /// Schemas, where a registry is configured.
-    pub registry: Option<Arc<Registry>>,
-}
-
-impl Connections {
-    /// Connects to what the configuration names, the embedded engines of a running server included.
-    pub fn open(config: &Config) -> anyhow::Result<Self> {
-        let brokers = match config.log.brokers.as_str() {
-            "" => config.engines.kafka_listen.to_string(),
-            brokers => brokers.to_owned(),
-        };
-        let clickhouse = match &config.clickhouse.url {
-            Some(url) => url.clone(),
-            None => format!("http://{}", config.engines.clickhouse_listen),
-        };
-        Self::to(config, brokers, clickhouse)
-    }
-
-    fn to(config: &Config, brokers: String, clickhouse: String) -> anyhow::Result<Self> {
-        let mut log = config.log.clone();
-        if log.brokers.is_empty() {
-            suit_the_embedded_broker(&mut log);
-        }
-        log.brokers = brokers;
-        let mut store = config.clickhouse.clone();
-        if store.url.is_none() {
-            store.password = Some(embedded_password(&config.data_dir)?);
-        }
-        store.url = Some(clickhouse);
-        let registry = Registry::new(&log)?.map(Arc::new);
-        Ok(Self {
-            log: Log::new(&log, &member(&config.data_dir))?,
-            store: Store::new(&store)?,
-            registry,
-        })
-    }
-}
-
-/// The embedded broker writes one request at a time, so several partitions only make more of them. It keeps each
-/// record by itself, so it would unpack what is compressed, and pack it again for every reader.
-fn suit_the_embedded_broker(log: &mut crate::log::Config) {
-    log.partitions.get_or_insert(1);
-    log.librdkafka
-        .entry("compression.type".into())
-        .or_insert("none".into());
-}
-
-fn embedded_password(data_dir: &Path) -> anyhow::Result<SecretString> {
-    let path = data_dir.join(CLICKHOUSE_PASSWORD);
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!("the embedded ClickHouse's password is not at {}: start `trailhouse serve` there first, or name its --data-dir", path.display())
-    })?;
-    Ok(text.trim().to_owned().into())
-}
-
-/// This instance's name in consumer groups: the same after a restart, because it comes from the data directory.
-fn member(data_dir: &Path) -> String {
-    let path = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-    let host = nix::unistd::gethostname().unwrap_or_default();
-    let digest = crate::crypto::digest::sha256(format!("{}\0{}", host.display(), path.display()).as_bytes());
-    let short = digest
-        .iter()
-        .take(8)
-        .fold(0u64, |name, byte| name << 8 | u64::from(*byte));
-    format!("trailhouse-{short:016x}")
-}
-
 /// How records are written: with the registry's id where there is one.
 pub async fn framing(registry: Option<&Registry>) -> anyhow::Result<Framing> {
     Ok(match registry {
@@ -171,7 +103,7 @@ pub struct Following {
 /// Folds control state, for commands that need no server.
 pub async fn control(config: &Config, log: &Log) -> anyhow::Result<Following> {
     let from_env = std::env::var(keyring::ENVIRONMENT).ok().map(SecretString::from);
-    let (keyring, _) = keys(config, from_env.as_ref())?;
+    let keyring = keys::of_a_log(config, from_env.as_ref())?;
     let stop = CancellationToken::new();
     let stopped = stop.clone().drop_guard();
     let partitions = log
@@ -194,23 +126,30 @@ pub async fn log_id(config: &Config, log: &Log) -> anyhow::Result<uuid::Uuid> {
     Ok(control(config, log).await?.control.log_id())
 }
 
-/// The keys of this instance; the path when the file was made just now.
-pub fn keys(config: &Config, from_env: Option<&SecretString>) -> anyhow::Result<(Keyring, Option<PathBuf>)> {
-    let path = config.data_dir.join("keys");
-    let opened = keyring::open(&path, from_env, &SystemClock)?;
-    Ok((opened.keyring, opened.created.then_some(path)))
-}
-
-/// Starts everything, and returns when it answers.
-pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
-    if let Some(problem) = config.web.problem().or_else(|| config.projector.problem()) {
+/// Everything that a start was given, looked at before it does anything.
+fn check(config: &Config, start: &Start) -> anyhow::Result<()> {
+    if let Some(problem) = config.problem() {
         anyhow::bail!(problem);
+    }
+    if let Some(problem) = start.admin_password.as_ref().and_then(password::problem) {
+        anyhow::bail!("{ADMIN_PASSWORD}: {problem}");
     }
     if let Some(warning) = config.web.warning() {
         tracing::warn!("{warning}");
     }
+    Ok(())
+}
+
+/// Starts everything, and returns when it answers.
+///
+/// What is likely to be wrong comes first and costs nothing: the settings, the master keys, the port. The first user
+/// comes last: its password is shown once, so nothing may fail between.
+pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
+    check(&config, &start)?;
     let certificates = config.web.tls.files()?.map(Certificates::open).transpose()?;
+    let found_keys = keys::find(&config, start.master_key.as_ref())?;
     let data = DataDir::open(&config.data_dir)?;
+    let door = door::reserve(config.web.listen)?;
     let metrics = gauges::record();
     let mut lifecycle = Lifecycle::new(start.stop_within.unwrap_or(crate::lifecycle::DEADLINE));
     let (http, readers, writing) = (
@@ -241,7 +180,6 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
 
     let Connections { log, store, registry } = Connections::to(&config, brokers.clone(), url.clone())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (keyring, new_keys) = keys(&config, start.master_key.as_ref())?;
     let made = topics::ensure(&log).await.context("preparing the log's topics")?;
     if !made.is_empty() {
         tracing::info!(topics = ?made, "created");
@@ -249,6 +187,13 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     migrate::migrate(&store)
         .await
         .context("preparing ClickHouse's tables")?;
+    let framing = framing(registry.as_deref()).await?;
+    let (keyring, new_keys) = match found_keys {
+        Some(keyring) => (keyring, None),
+        None => keys::make(&config, &log)
+            .await
+            .map(|(keyring, path)| (keyring, Some(path)))?,
+    };
 
     // Control state is followed until the very end: stopping workers still ask it.
     let following = CancellationToken::new();
@@ -266,8 +211,6 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     )
     .await?;
     partitions::compare(&control, partitions)?;
-    let first_user = control.first_start(start.admin_password).await?;
-    inbox::warn_of_unknown_tenants(&config.gate, &control.state());
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
 
     let progress = Progress::default();
@@ -277,11 +220,21 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         limits: Limits::new(&config.limits),
         control: control.clone(),
         clock: clock.clone(),
-        framing: framing(registry.as_deref()).await?,
+        framing,
         progress: progress.clone(),
     });
+    let gate = Gate::new(log.clone(), ingest.clone(), registry.clone(), &config.gate)?;
+    let cursor_key = keyring
+        .derive("cursor", keyring.active())
+        .context("the keyring has no active key")?;
+    let listener = door::open(door, config.web.listen)?;
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    let address = format!("{scheme}://{}", listener.local_addr()?);
+    let first_user = control.first_start(start.admin_password).await?;
+    inbox::warn_of_unknown_tenants(&config.gate, &control.state());
+
     let log_id = control.log_id();
-    let (decoder, told) = (Decoder::new(registry.clone()), progress.clone());
+    let (decoder, told) = (Decoder::new(registry), progress.clone());
     let (writes, asked) = (store.clone(), store.clone());
     let (at, settings) = (clock.clone(), config.projector.clone());
     let read = log.clone();
@@ -291,7 +244,6 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         let projector = Projector::new(read, (writer, take_over), decoder, told, settings);
         Ok(projector.run(stop.soft_token()).await?)
     });
-    let gate = Gate::new(log.clone(), ingest.clone(), registry, &config.gate)?;
     readers.spawn(
         "gate",
         |stop| async move { Ok(gate.run(stop.soft_token()).await?) },
@@ -308,9 +260,6 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         Ok(())
     });
 
-    let cursor_key = keyring
-        .derive("cursor", keyring.active())
-        .context("the keyring has no active key")?;
     let state = AppState::from(Services {
         ingest,
         queries: Queries::new(store.clone(), cursor_key, clock.clone()),
@@ -332,9 +281,6 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         drop(data);
         Ok(())
     });
-    let listener = listen(config.web.listen).await?;
-    let scheme = if certificates.is_some() { "https" } else { "http" };
-    let address = format!("{scheme}://{}", listener.local_addr()?);
     let offered = certificates.as_ref().map(Certificates::offered);
     if let Some(certificates) = certificates {
         http.spawn("certificates", |stop| async move {
@@ -385,10 +331,4 @@ async fn start_engines(config: &Config, data: &DataDir) -> anyhow::Result<(Optio
         }
     };
     Ok(tokio::try_join!(broker, clickhouse)?)
-}
-
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("can't listen for HTTP on {address}: free the port, or choose another with --listen")
-    })
 }

@@ -8,6 +8,7 @@ mod doctor;
 mod import;
 mod keys;
 mod migrate;
+mod progress;
 mod rebuild;
 mod rejected;
 mod serve;

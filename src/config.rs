@@ -3,6 +3,8 @@
 //! Later sources win: the defaults in the sections, a TOML file, environment variables `TRAILHOUSE_SECTION__KEY`,
 //! flags. A key that no section has is an error, wherever it stands, because a typo must not pass for a setting.
 
+mod fit;
+
 use std::path::{Path, PathBuf};
 
 use confique::Config as Confique;
@@ -97,6 +99,7 @@ impl Config {
                 .parse::<Table>()
                 .map_err(|error| malformed(&place, &error.message()))?;
             check(&place, &table)?;
+            fit::check(&place, &table)?;
             overlay(&mut all, table);
         }
         for (name, value) in env {
@@ -110,6 +113,12 @@ impl Config {
             .preloaded(layer)
             .load()
             .map_err(|error| malformed("the configuration", &error))
+    }
+
+    /// A sentence when no server can work with these settings.
+    pub fn problem(&self) -> Option<String> {
+        let problem = self.web.problem().or_else(|| self.log.problem());
+        problem.or_else(|| self.projector.problem())
     }
 
     /// All settings with their defaults and what they mean, as a TOML file.
@@ -155,23 +164,16 @@ fn from_variable(name: &str, value: &str) -> Result<Option<Table>, ConfigError> 
         .ok()
         .and_then(|mut table| table.remove("value"));
     let readings = literal.into_iter().chain([Value::String(value.to_owned())]);
-    let mut last = None;
+    let mut unfit = None;
     for reading in readings {
         let table = as_table(reading);
         check(name, &table)?;
-        match layer(table.clone()) {
-            Ok(_) => return Ok(Some(table)),
-            Err(error) => last = Some(error),
+        match fit::check(name, &table) {
+            Ok(()) => return Ok(Some(table)),
+            Err(error) => unfit = unfit.or(Some(error)),
         }
     }
-    // The reason may quote the value, which may be a secret.
-    let reason = last.map_or_else(String::new, |_| {
-        format!("the value does not fit the setting {}", path.join("."))
-    });
-    Err(ConfigError::Malformed {
-        place: name.to_owned(),
-        reason,
-    })
+    unfit.map_or(Ok(None), Err)
 }
 
 /// Puts `upper` over `lower`, section by section.
@@ -275,6 +277,61 @@ mod tests {
             error.contains("TRAILHOUSE_LOG__PARTITIONS") && !error.contains("s3cret"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_named_with_its_place_and_what_would_fit() {
+        for (file, key, wants) in [
+            (
+                "[clickhouse]\nsearches_at_once = 0",
+                "clickhouse.searches_at_once",
+                "a whole number from 1 on",
+            ),
+            (
+                "[log]\nreplication = \"s3cret\"",
+                "log.replication",
+                "a whole number",
+            ),
+            ("[web]\nbehind_proxy = 7", "web.behind_proxy", "true or false"),
+            (
+                "[web]\nlisten = \"s3cret\"",
+                "web.listen",
+                "an address with a port",
+            ),
+            (
+                "[gate]\nallow_tenants = \"s3cret\"",
+                "gate.allow_tenants",
+                "a list",
+            ),
+            ("log = 3", "log", "a section"),
+        ] {
+            let error = load(file, &[]).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("the value of {key} ")) && error.contains(wants),
+                "{error}"
+            );
+            assert!(
+                error.starts_with('/') && !error.contains("usize") && !error.contains("s3cret"),
+                "{error}"
+            );
+        }
+        let error = load("", &[("TRAILHOUSE_CLICKHOUSE__SEARCHES_AT_ONCE", "0")]).unwrap_err();
+        assert!(
+            error.to_string().ends_with("expected a whole number from 1 on"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_log_needs_a_replica_and_a_partition() {
+        for (setting, problem) in [
+            ("replication = 0", "log.replication is 0"),
+            ("partitions = -1", "log.partitions is -1"),
+        ] {
+            let config = load(&format!("[log]\n{setting}"), &[]).unwrap();
+            assert!(config.problem().unwrap().contains(problem));
+        }
+        assert_eq!(load("", &[]).unwrap().problem(), None);
     }
 
     #[test]

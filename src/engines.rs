@@ -1,7 +1,7 @@
 //! The embedded engines: the broker and the ClickHouse that `serve` runs as children on one machine.
 //!
 //! `serve` takes the data directory ([`DataDir`]), finds the engines ([`EngineDirs`]), and starts each as an
-//! [`Engine`]: a child process that is watched, started again when it dies, and stopped in order. The rest of the
+//! [`Engine`]: a child process that is watched, started again when it dies or hangs, and stopped in order. The rest of the
 //! program sees only their addresses and cannot tell them from a broker and a ClickHouse that run elsewhere.
 //!
 //! What holds:
@@ -27,6 +27,7 @@ pub mod clickhouse;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use child::parent_gone;
 pub use disk::{DataDir, free_percent as disk_free_percent};
@@ -48,6 +49,16 @@ pub struct Config {
     /// Address of the embedded ClickHouse's HTTP interface. Port 0 takes a free one.
     #[config(default = "127.0.0.1:8123")]
     pub clickhouse_listen: SocketAddr,
+
+    /// An engine that has answered nothing for so many seconds is killed and started again. At least 1.
+    #[config(default = 30)]
+    pub hung_after_seconds: u64,
+}
+
+impl Config {
+    fn hung_after(&self) -> Duration {
+        Duration::from_secs(self.hung_after_seconds.max(1))
+    }
 }
 
 /// Why an engine could not be started.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::crypto::{self, ExposeSecret, Key, SealError, SecretSlice, SecretString};
 
-pub use file::{Opened, activate, add, open, rotate};
+pub use file::{FILE, activate, add, find, make, rotate};
 
 /// The environment variable that holds master keys instead of the file.
 pub const ENVIRONMENT: &str = "TRAILHOUSE_MASTER_KEY";
@@ -45,6 +45,14 @@ pub enum KeyringError {
         path: String,
         /// What the system said.
         cause: std::io::Error,
+    },
+    /// There is no file.
+    #[error(
+        "the key file {path} is not there: the first `trailhouse serve` makes it; if there was one, restore it from its backup"
+    )]
+    Missing {
+        /// Where it should be.
+        path: String,
     },
     /// Others may read the file.
     #[error("the key file {path} can be read by others (mode {mode:03o}): run `chmod 600 {path}`")]

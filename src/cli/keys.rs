@@ -30,7 +30,7 @@ impl Keys {
                 keyring::ENVIRONMENT
             );
         }
-        let path = config.data_dir.join("keys");
+        let path = config.data_dir.join(keyring::FILE);
         let keys = match self {
             Self::Rotate => keyring::rotate(&path, &SystemClock)?,
             Self::Add => keyring::add(&path, &SystemClock)?,

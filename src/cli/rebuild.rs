@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::connect::Engines;
+use super::progress::Progress;
 use crate::app::{self, Connections};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -21,6 +21,9 @@ pub(crate) struct Rebuild {
     /// Go on although rows of other logs would be lost
     #[arg(long)]
     discard_other_logs: bool,
+    /// Discard what another rebuild has made: for one that was killed
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     pub(crate) engines: Engines,
 }
@@ -31,6 +34,7 @@ impl Rebuild {
         let log_id = app::log_id(&config, &log).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stop = CancellationToken::new();
+        let signature = signature(clock.as_ref());
         let writer = Writer::new(store.clone(), log_id, clock, stop.clone());
         let decoder = Decoder::new(registry);
         let rebuild = projections::rebuild::Rebuild {
@@ -40,20 +44,17 @@ impl Rebuild {
             decoder,
             log_id,
             discard_other_logs: self.discard_other_logs,
+            force: self.force,
+            signature,
         };
-        let bar = bar("reading the log");
+        let progress = Progress::new("reading the log");
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
                 stop.cancel();
             }
         });
-        let done = rebuild
-            .run(&|read, total| {
-                bar.set_length(total);
-                bar.set_position(read);
-            })
-            .await;
-        bar.finish_and_clear();
+        let done = rebuild.run(&|read, total| progress.tell(read, total)).await;
+        progress.end();
         let done = done?;
         println!(
             "{} rows serve now; in audit.rejected are {} records that ClickHouse refuses and {} that are no events",
@@ -69,15 +70,9 @@ impl Rebuild {
     }
 }
 
-/// A progress bar for records.
-pub(crate) fn bar(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(0).with_message(what);
-    if let Ok(style) =
-        ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
-    {
-        bar.set_style(style);
-    }
-    bar
+/// What a rebuild says of itself to another one.
+fn signature(clock: &dyn Clock) -> String {
+    format!("begun at {} as {}", clock.now(), clock.fresh_id())
 }
 
 /// Names a log in outputs.

@@ -1,12 +1,13 @@
 //! `trailhouse rejected list|replay`
 
 mod door;
+mod line;
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::connect::Engines;
 use crate::app::Connections;
@@ -31,8 +32,8 @@ pub(crate) struct Which {
     /// Only this one, by its offset in audit.rejected
     #[arg(long)]
     offset: Option<i64>,
-    /// Only those rejected for this reason, such as `invalid` or `id_conflict`
-    #[arg(long)]
+    /// Only those rejected for this reason
+    #[arg(long, value_parser = PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
     reason: Option<String>,
     /// Only this tenant's
     #[arg(long)]
@@ -104,30 +105,29 @@ impl Which {
     }
 }
 
+/// Said where no record is as it was asked for.
+const NOTHING: &str = "audit.rejected holds no such record";
+
 fn list(found: &[dead::Rejected]) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     for rejected in found {
-        let record = &rejected.record;
-        let line = json!({
-            "offset": record.offset,
-            "rejected_at": record.appended_at,
-            "reason": rejected.reason,
-            "detail": rejected.detail,
-            "origin": rejected.origin,
-            "tenant": rejected.tenant,
-            "cut": rejected.cut.as_ref().map(|cut| json!({"bytes": cut.bytes, "sha256": cut.sha256})),
-            "payload": String::from_utf8_lossy(&record.payload),
-        });
-        writeln!(out, "{line}")?;
+        writeln!(out, "{}", line::of(rejected))?;
+    }
+    if found.is_empty() {
+        eprintln!("{NOTHING}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Again {
     async fn run(self, config: &Config, connections: &Connections) -> anyhow::Result<ExitCode> {
+        let found = self.which.find(&connections.log).await?;
+        if found.is_empty() {
+            anyhow::bail!(NOTHING);
+        }
         let (mut queued, mut taken, mut left) = (0, 0, 0);
         let mut door = None;
-        for rejected in self.which.find(&connections.log).await? {
+        for rejected in found {
             let outcome = match self.way(&rejected, &config.gate) {
                 Err(why) => Err(why),
                 Ok(Way::Inbox) => {

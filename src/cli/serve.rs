@@ -42,7 +42,7 @@ impl Serve {
                 .map(SecretString::from)
         };
         let start = Start {
-            admin_password: secret("TRAILHOUSE_ADMIN_PASSWORD"),
+            admin_password: secret(app::ADMIN_PASSWORD),
             master_key: secret(keyring::ENVIRONMENT),
             stop_within: None,
         };
@@ -71,10 +71,12 @@ fn greeting(running: &Running) -> String {
             first.name
         ),
         (Some(first), None) => format!(
-            "  user      {}\n  password  the one in TRAILHOUSE_ADMIN_PASSWORD\n",
-            first.name
+            "  user      {}\n  password  the one in {}\n",
+            first.name,
+            app::ADMIN_PASSWORD
         ),
-        (None, _) => "  user      admin, with the password from the first start\n".to_owned(),
+        (None, _) => "  user      admin, with the password from the first start; `trailhouse user reset-password admin` makes a new one\n"
+            .to_owned(),
     };
     text += &format!(
         "\nLog in with `trailhouse token --url {url}` (password in TRAILHOUSE_PASSWORD), or with\n  curl -s {url}/login -H 'content-type: application/json' -d '{{\"username\":\"admin\",\"password\":\"{password}\"}}'\n\n"

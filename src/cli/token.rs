@@ -16,7 +16,7 @@ pub(crate) struct Token {
     user: String,
     /// Its password; better given by the environment
     #[arg(long, env = "TRAILHOUSE_PASSWORD", hide_env_values = true)]
-    password: String,
+    password: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -29,7 +29,10 @@ struct Answer {
 
 impl Token {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let body = json!({"username": self.user, "password": self.password});
+        let Some(password) = self.password.filter(|password| !password.is_empty()) else {
+            bail!("a password is needed: in TRAILHOUSE_PASSWORD, or with --password");
+        };
+        let body = json!({"username": self.user, "password": password});
         let request = reqwest::Client::new().post(self.remote.at("/login")).json(&body);
         let answer = request.send().await.with_context(|| self.remote.unreachable())?;
         let answer: Answer = answer.json().await.context("the server's answer is no JSON")?;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::connect::Engines;
-use super::rebuild::{bar, short};
+use super::progress::Progress;
+use super::rebuild::short;
 use crate::app::{self, Connections};
 use crate::config::Config;
 use crate::log::topics;
@@ -32,12 +33,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
             .committed(projections::GROUP, topics::EVENTS, partition)
             .await?
             .unwrap_or_default();
-        let bar = bar("comparing");
-        bar.set_length(end.max(0) as u64);
+        let progress = Progress::new("comparing");
         let decoder = Decoder::new(registry.clone());
-        let progress = |records| bar.set_position(records);
-        let report = comparison.partition(decoder, partition, end, &progress).await?;
-        bar.finish_and_clear();
+        let tell = |records| progress.tell(records, end.max(0) as u64);
+        let report = comparison.partition(decoder, partition, end, &tell).await?;
+        progress.end();
         println!("{}", line(&report));
         reports.push(report);
     }

@@ -230,7 +230,7 @@ async fn a_rotated_keyring_reads_what_the_old_one_wrote() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     let clock = FixedClock::at(Timestamp::from_millis(0));
-    let old = keyring::open(&path, None, &clock).unwrap().keyring;
+    let old = keyring::make(&path, &clock).unwrap();
     let journal = MemoryJournal::new();
     let before = start(&journal, &old).await.unwrap();
     before.submit(tenant(1, "acme")).await.unwrap();

@@ -32,6 +32,7 @@ pub async fn start(config: &Config, data: &DataDir) -> Result<Engine, EngineErro
         log,
         pid_file,
         ready_within: Duration::from_secs(30),
+        hung_after: config.hung_after(),
         // On SIGTERM it gives open connections 5 s to end, and consumers of others never do; on SIGINT it ends at
         // once. By then our producer is flushed, and what others have no answer for they send again.
         stop_signal: Signal::SIGINT,
@@ -73,6 +74,7 @@ mod tests {
             dir: None,
             kafka_listen: listen,
             clickhouse_listen: "127.0.0.1:0".parse().unwrap(),
+            hung_after_seconds: 30,
         }
     }
 

@@ -55,6 +55,7 @@ pub async fn start(config: &Config, data: &DataDir, child: Child) -> Result<Engi
         log,
         pid_file,
         ready_within: Duration::from_secs(120),
+        hung_after: config.hung_after(),
         stop_signal: Signal::SIGTERM,
         stop_within: Duration::from_secs(20),
     };
@@ -73,6 +74,7 @@ mod tests {
             dir: Some(root.path().to_owned()),
             kafka_listen: "127.0.0.1:0".parse().unwrap(),
             clickhouse_listen: "127.0.0.1:0".parse().unwrap(),
+            hung_after_seconds: 30,
         };
         // What is started in its place only says what it was told.
         let child = Child {

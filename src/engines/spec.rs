@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -32,6 +31,8 @@ pub(super) struct Spec {
     pub pid_file: PathBuf,
     /// From start to first answer.
     pub ready_within: Duration,
+    /// It is killed when it has answered nothing for so long.
+    pub hung_after: Duration,
     /// What asks it to end.
     pub stop_signal: Signal,
     /// From that signal to SIGKILL.
@@ -82,15 +83,10 @@ impl Spec {
         }
     }
 
-    /// Watches the engine until it ends, and keeps its log bounded meanwhile.
-    pub async fn watch(&self, running: &mut Running) -> io::Result<ExitStatus> {
-        loop {
-            tokio::select! {
-                exit = running.child.wait() => return exit,
-                () = sleep(output::LOOK_EVERY) => if let Err(error) = output::bound(&self.log) {
-                    tracing::warn!(engine = self.engine, %error, "its log can't be kept short");
-                },
-            }
+    /// Keeps the engine's log bounded.
+    pub fn bound_log(&self) {
+        if let Err(error) = output::bound(&self.log) {
+            tracing::warn!(engine = self.engine, %error, "its log can't be kept short");
         }
     }
 

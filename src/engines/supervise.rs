@@ -1,6 +1,10 @@
-//! Keeping an engine up: watched, started again when it dies, stopped when asked.
+//! Keeping an engine up: watched, started again when it dies or hangs, stopped when asked.
+//!
+//! It is asked its simplest question every few seconds. One that misses an answer is said to be silent; one that has
+//! answered nothing for [`Spec::hung_after`] is killed, which loses nothing that was acknowledged, and started again.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +13,17 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::EngineError;
 use super::spec::{Running, Spec};
+use super::{EngineError, output};
 
 /// The pause before a restart: doubled with each failure, and short again once the engine has stayed up.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 const STAYED_UP: Duration = Duration::from_secs(60);
+/// How often it is asked whether it answers, at most.
+const ASK_EVERY: Duration = Duration::from_secs(3);
+/// One missed answer proves nothing: this process may have been the one that was held up.
+const MISSES_MIN: u32 = 2;
 /// A free port may be gone by the time the engine takes it; then another is tried.
 const FREE_PORTS_TRIED: usize = 3;
 
@@ -24,6 +32,13 @@ const FREE_PORTS_TRIED: usize = 3;
 pub enum Status {
     /// It answers.
     Up {
+        /// Its process.
+        pid: u32,
+        /// How often it has been started again.
+        restarts: u32,
+    },
+    /// It runs, and has missed an answer.
+    Silent {
         /// Its process.
         pid: u32,
         /// How often it has been started again.
@@ -111,6 +126,16 @@ async fn first_start(spec: &Spec, wanted: SocketAddr) -> Result<(SocketAddr, Run
     }
 }
 
+impl Status {
+    /// The same, while it does not answer.
+    fn silent(&self) -> Self {
+        match *self {
+            Self::Up { pid, restarts } => Self::Silent { pid, restarts },
+            _ => self.clone(),
+        }
+    }
+}
+
 fn up(running: &Running, restarts: u32) -> Status {
     Status::Up {
         pid: running.child.id().unwrap_or_default(),
@@ -131,12 +156,11 @@ impl Supervisor {
         let mut pause = PAUSE_MIN;
         loop {
             let since = Instant::now();
-            let exit = tokio::select! {
-                exit = self.spec.watch(&mut running) => exit,
+            let why = tokio::select! {
+                why = self.watch(&mut running, restarts) => why,
                 () = self.stop.cancelled() => return self.stopped(Some(running)).await,
             };
-            let why = exit.map_or_else(|error| error.to_string(), |status| status.to_string());
-            tracing::error!(engine = self.spec.engine, exit = why, "died; starting it again");
+            tracing::error!(engine = self.spec.engine, why, "died; starting it again");
             self.tell.send_replace(Status::Down { why, restarts });
             pause = if since.elapsed() > STAYED_UP {
                 PAUSE_MIN
@@ -150,6 +174,47 @@ impl Supervisor {
             };
             tracing::info!(engine = self.spec.engine, restarts, "answers again");
             self.tell.send_replace(up(&running, restarts));
+        }
+    }
+
+    /// Watches the engine until it ends, by itself or because it hangs, and keeps its log bounded meanwhile. Why it ended.
+    async fn watch(&self, running: &mut Running, restarts: u32) -> String {
+        let up = up(running, restarts);
+        let mut hangs = pin!(self.hangs(&up));
+        loop {
+            tokio::select! {
+                exit = running.child.wait() => {
+                    return exit.map_or_else(|error| error.to_string(), |status| status.to_string());
+                }
+                () = &mut hangs => {
+                    // It fails only for a child that has ended.
+                    let _ = running.child.kill().await;
+                    return format!("it answered nothing for {} s and was killed", self.spec.hung_after.as_secs());
+                }
+                () = sleep(output::LOOK_EVERY) => self.spec.bound_log(),
+            }
+        }
+    }
+
+    /// Resolves when the engine has answered nothing for too long; says when it falls silent, and when it speaks again.
+    async fn hangs(&self, up: &Status) {
+        let every = ASK_EVERY.min(self.spec.hung_after / 10);
+        let (mut answered, mut misses) = (Instant::now(), 0);
+        while misses < MISSES_MIN || answered.elapsed() < self.spec.hung_after {
+            sleep(every).await;
+            if !self.spec.probe.answers(self.listen).await {
+                if misses == 0 {
+                    tracing::warn!(engine = self.spec.engine, "does not answer");
+                    self.tell.send_replace(up.silent());
+                }
+                misses += 1;
+                continue;
+            }
+            if misses > 0 {
+                tracing::info!(engine = self.spec.engine, "answers again");
+                self.tell.send_replace(up.clone());
+            }
+            (answered, misses) = (Instant::now(), 0);
         }
     }
 

@@ -43,6 +43,18 @@ pub enum BatchError {
 
 /// The items of a body, in order. Blank lines are no items.
 pub fn split(body: &[u8], form: BatchForm) -> Result<Vec<&[u8]>, BatchError> {
+    take_apart(body, form).map(|(items, _)| items)
+}
+
+/// The items of a file, as [`BatchForm::File`] says, and the key of the list that they stood in, where there was one.
+pub fn split_file(body: &[u8]) -> Result<Apart<'_>, BatchError> {
+    take_apart(body, BatchForm::File)
+}
+
+/// Items, and the key of the list that they stood in.
+pub type Apart<'a> = (Vec<&'a [u8]>, Option<&'a [u8]>);
+
+fn take_apart(body: &[u8], form: BatchForm) -> Result<Apart<'_>, BatchError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let mut frame = Frame {
         body,
@@ -54,21 +66,28 @@ pub fn split(body: &[u8], form: BatchForm) -> Result<Vec<&[u8]>, BatchError> {
         },
     };
     frame.space();
-    match frame.peek() {
+    let items = match frame.peek() {
         Some(b'[') if form != BatchForm::Lines => frame.whole_array(),
         Some(b'{') if form != BatchForm::Lines => match frame.first_object(form)? {
-            First::Wrapper(items) => Ok(items),
+            First::Wrapper(list) => return Ok((list.items, Some(list.key))),
             First::Only => Ok(vec![body.trim_ascii()]),
             First::OfMany => lines(body, frame.max),
         },
         _ => lines(body, frame.max),
-    }
+    };
+    Ok((items?, None))
+}
+
+/// The list of events in an object.
+struct List<'a> {
+    key: &'a [u8],
+    items: Vec<&'a [u8]>,
 }
 
 /// What the object at the beginning of a body is.
 enum First<'a> {
     /// It holds the list of events.
-    Wrapper(Vec<&'a [u8]>),
+    Wrapper(List<'a>),
     /// It is the only event, perhaps over several lines.
     Only,
     /// It is the first event of several, or broken: its line will tell.
@@ -189,38 +208,38 @@ impl<'a> Frame<'a> {
     }
 
     fn first_object(&mut self, form: BatchForm) -> Result<First<'a>, BatchError> {
-        let (mut items, mut beside) = (None, None);
+        let (mut list, mut beside) = (None, None);
         self.at += 1;
         loop {
             self.space();
             if self.peek() == Some(b'}') {
                 break;
             }
-            match self.member(form, &mut items, &mut beside) {
+            match self.member(form, &mut list, &mut beside) {
                 Ok(true) => self.at += 1,
                 Ok(false) => break,
                 // Broken before any list was seen: more likely one bad line of many than a bad wrapper.
-                Err(_) if items.is_none() => return Ok(First::OfMany),
+                Err(_) if list.is_none() => return Ok(First::OfMany),
                 Err(error) => return Err(error),
             }
         }
         self.at += 1;
         self.space();
-        match (items.flatten(), self.peek(), beside) {
+        match (list.flatten(), self.peek(), beside) {
             (_, Some(_), _) => Ok(First::OfMany),
             (None, None, _) => Ok(First::Only),
             (Some(_), None, Some(key)) if form != BatchForm::File => {
                 Err(BatchError::Beside(String::from_utf8_lossy(key).into_owned()))
             }
-            (Some(items), None, _) => Ok(First::Wrapper(items)),
+            (Some(list), None, _) => Ok(First::Wrapper(list)),
         }
     }
 
-    /// One member of the first object; whether another follows. `items` is set as soon as a list begins.
+    /// One member of the first object; whether another follows. `list` is set as soon as one begins.
     fn member(
         &mut self,
         form: BatchForm,
-        items: &mut Option<Option<Vec<&'a [u8]>>>,
+        list: &mut Option<Option<List<'a>>>,
         beside: &mut Option<&'a [u8]>,
     ) -> Result<bool, BatchError> {
         if self.peek() != Some(b'"') {
@@ -235,9 +254,10 @@ impl<'a> Frame<'a> {
         self.space();
         let lists = matches!(key, b"logs" | b"events")
             || (form == BatchForm::File && matches!(key, b"Records" | b"Events"));
-        if lists && items.is_none() && self.peek() == Some(b'[') {
-            *items = Some(None);
-            *items = Some(Some(self.array()?));
+        if lists && list.is_none() && self.peek() == Some(b'[') {
+            *list = Some(None);
+            let items = self.array()?;
+            *list = Some(Some(List { key, items }));
         } else {
             beside.get_or_insert(key);
             self.item()?;
@@ -276,6 +296,11 @@ mod tests {
         ] {
             assert_eq!(items(&body, BatchForm::Posted), expected, "{body}");
         }
+        for key in ["Records", "Events", "logs"] {
+            let body = format!(r#"{{"x":1,"{key}":[{list}]}}"#);
+            assert_eq!(split_file(body.as_bytes()).unwrap().1, Some(key.as_bytes()));
+        }
+        assert_eq!(split_file(b"[{}]").unwrap().1, None);
         let lines = format!("\u{feff}{}\r\n\n  \n", expected.join("\r\n"));
         assert_eq!(items(&lines, BatchForm::Posted), expected);
         assert_eq!(items(&lines, BatchForm::Lines), expected);

@@ -19,6 +19,12 @@ use super::problem::{MESSAGE_MAX, NAME_MAX, Problem};
 pub use names::Slot;
 use names::{Known, SLOTS, known, known_of_actor, known_of_resource};
 
+/// Whether a key at the outermost level is one by which an event is known, and not only one that it may have beside: tags
+/// and metadata stand in many files that tell of nothing.
+pub fn tells_of_an_event(key: &str) -> bool {
+    !matches!(known(key), None | Some(Known::Slot(Slot::Details | Slot::Tags)))
+}
+
 /// Where a value stood: a fixed path and a key.
 #[derive(Clone, Debug)]
 pub struct Location<'a> {

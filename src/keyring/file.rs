@@ -13,14 +13,8 @@ use super::{Keyring, KeyringError, Master, decode_key, encode_key};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::{ExposeSecret, Key, SecretString};
 
-/// A keyring, and whether its file was written just now: then say that it wants a backup.
-#[derive(Debug)]
-pub struct Opened {
-    /// The keys.
-    pub keyring: Keyring,
-    /// The file is new.
-    pub created: bool,
-}
+/// Its name in the data directory.
+pub const FILE: &str = "keys";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,32 +37,24 @@ const PREAMBLE: &str = "\
 
 ";
 
-/// Takes the keys from `environment` ([`super::ENVIRONMENT`]) when that is given, else from the file at `path`, which
-/// is written with a fresh key when it does not exist.
-pub fn open(
-    path: &Path,
-    environment: Option<&SecretString>,
-    clock: &dyn Clock,
-) -> Result<Opened, KeyringError> {
+/// Takes the keys from `environment` ([`super::ENVIRONMENT`]) when that is given, else from the file at `path`. `None`
+/// where there is neither.
+pub fn find(path: &Path, environment: Option<&SecretString>) -> Result<Option<Keyring>, KeyringError> {
     if let Some(text) = environment.filter(|text| !text.expose_secret().is_empty()) {
-        return Ok(Opened {
-            keyring: Keyring::from_text(text)?,
-            created: false,
-        });
+        return Keyring::from_text(text).map(Some);
     }
-    let created = match path.try_exists() {
-        Ok(true) => false,
-        Ok(false) => create(
-            path,
-            &Stored {
-                key: vec![fresh(clock)],
-            },
-        )
-        .map_err(failed(path))?,
-        Err(cause) => return Err(failed(path)(cause)),
-    };
-    let keyring = keyring(&read(path)?).map_err(malformed(path))?;
-    Ok(Opened { keyring, created })
+    match path.try_exists() {
+        Ok(true) => keyring(&read(path)?).map_err(malformed(path)).map(Some),
+        Ok(false) => Ok(None),
+        Err(cause) => Err(failed(path)(cause)),
+    }
+}
+
+/// Writes a file with a fresh key, unless another process has by now, and takes the keys from it.
+pub fn make(path: &Path, clock: &dyn Clock) -> Result<Keyring, KeyringError> {
+    let key = vec![fresh(clock)];
+    create(path, &Stored { key }).map_err(failed(path))?;
+    keyring(&read(path)?).map_err(malformed(path))
 }
 
 /// Adds a fresh key to the file and makes it the active one. Instances use it from their next start; those that have
@@ -162,9 +148,9 @@ fn read(path: &Path) -> Result<Stored, KeyringError> {
         .map_err(|_| malformed(path)("it is not TOML of `[[key]]` with id, created and secret".into()))
 }
 
-/// Puts the whole file in place at once, unless there is one by now: `false` then. Another process that starts at
-/// the same time sees the whole file or none, and only one of them made it.
-fn create(path: &Path, stored: &Stored) -> io::Result<bool> {
+/// Puts the whole file in place at once, unless there is one by now. Another process that starts at the same time sees
+/// the whole file or none.
+fn create(path: &Path, stored: &Stored) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -172,8 +158,8 @@ fn create(path: &Path, stored: &Stored) -> io::Result<bool> {
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary)?;
     match linked {
-        Ok(()) => sync_folder(path).map(|()| true),
-        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Ok(()) => sync_folder(path),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(cause) => Err(cause),
     }
 }
@@ -223,15 +209,18 @@ mod tests {
     }
 
     #[test]
-    fn the_first_start_writes_a_file_for_its_owner_and_the_next_reads_it() {
+    fn a_file_is_made_once_for_its_owner_alone_and_looking_for_it_makes_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data/keys");
-        let first = open(&path, None, &clock()).unwrap();
-        assert!(first.created);
+        assert!(find(&path, None).unwrap().is_none() && !path.exists());
+        let made = make(&path, &clock()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let second = open(&path, None, &clock()).unwrap();
-        assert!(!second.created);
-        assert_eq!(first.keyring.active(), second.keyring.active());
+        for again in [
+            find(&path, None).unwrap().unwrap(),
+            make(&path, &clock()).unwrap(),
+        ] {
+            assert_eq!(again.active(), made.active());
+        }
         assert_eq!(
             fs::read_dir(path.parent().unwrap()).unwrap().count(),
             1,
@@ -243,9 +232,9 @@ mod tests {
     fn a_file_that_others_may_read_is_refused_with_the_command_that_mends_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
-        open(&path, None, &clock()).unwrap();
+        make(&path, &clock()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = open(&path, None, &clock()).unwrap_err().to_string();
+        let error = find(&path, None).unwrap_err().to_string();
         assert!(
             error.contains("mode 640") && error.contains("chmod 600"),
             "{error}"
@@ -256,11 +245,11 @@ mod tests {
     fn rotation_adds_a_key_in_front() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
-        let old = open(&path, None, &clock()).unwrap().keyring;
+        let old = make(&path, &clock()).unwrap();
         let new = rotate(&path, &clock()).unwrap();
         assert_ne!(new.active(), old.active());
         assert_eq!(new.ids().nth(1), Some(old.active()));
-        let read = open(&path, None, &clock()).unwrap().keyring;
+        let read = find(&path, None).unwrap().unwrap();
         assert_eq!(read.ids().collect::<Vec<_>>(), new.ids().collect::<Vec<_>>());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -269,7 +258,7 @@ mod tests {
     fn an_added_key_waits_until_it_is_activated() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
-        let old = open(&path, None, &clock()).unwrap().keyring;
+        let old = make(&path, &clock()).unwrap();
         let added = add(&path, &clock()).unwrap();
         assert_eq!(added.active(), old.active());
         let new = added.ids().nth(1).unwrap();
@@ -277,7 +266,7 @@ mod tests {
         let third = third.ids().nth(2).unwrap();
         let activated = activate(&path, new).unwrap();
         assert_eq!(activated.ids().collect::<Vec<_>>(), [new, old.active(), third]);
-        let read = open(&path, None, &clock()).unwrap().keyring;
+        let read = find(&path, None).unwrap().unwrap();
         assert_eq!(read.active(), new);
         let error = activate(&path, "nothing").unwrap_err().to_string();
         assert!(error.contains("no key nothing"), "{error}");
@@ -292,7 +281,7 @@ mod tests {
     fn a_damaged_file_is_refused_without_showing_the_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
-        open(&path, None, &clock()).unwrap();
+        make(&path, &clock()).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let secret = text
             .lines()
@@ -308,7 +297,7 @@ mod tests {
             String::new(),
         ] {
             fs::write(&path, &broken).unwrap();
-            let error = open(&path, None, &clock()).unwrap_err().to_string();
+            let error = find(&path, None).unwrap_err().to_string();
             assert!(!error.contains(&secret) && !error.contains(&other), "{error}");
         }
     }
@@ -318,11 +307,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         let text = SecretString::from(encode_key(&Key::from_bytes([9; 32])));
-        let opened = open(&path, Some(&text), &clock()).unwrap();
-        assert!(!opened.created && !path.exists());
-        assert_eq!(
-            opened.keyring.active(),
-            Keyring::from_text(&text).unwrap().active()
-        );
+        make(&path, &clock()).unwrap();
+        let found = find(&path, Some(&text)).unwrap().unwrap();
+        assert_eq!(found.active(), Keyring::from_text(&text).unwrap().active());
+        assert!(find(&path, Some(&"abc".to_owned().into())).is_err());
     }
 }

@@ -69,6 +69,20 @@ pub struct Config {
     pub librdkafka: HashMap<String, String>,
 }
 
+impl Config {
+    /// A sentence when no topic can be made with these settings.
+    pub fn problem(&self) -> Option<String> {
+        let counts = [
+            ("replication", Some(self.replication)),
+            ("partitions", self.partitions),
+        ];
+        let (name, count) = counts
+            .into_iter()
+            .find_map(|(name, count)| Some((name, count.filter(|count| *count < 1)?)))?;
+        Some(format!("log.{name} is {count}; it must be at least 1"))
+    }
+}
+
 /// The log. Cheap to clone; all clones share the producers.
 #[derive(Clone)]
 pub struct Log {

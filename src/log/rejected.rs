@@ -26,6 +26,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Invalid,
+        Self::IdConflict,
+        Self::OtherTenant,
+        Self::Unreadable,
+        Self::Unstorable,
+        Self::TooLarge,
+    ];
+
     /// The word in the header.
     pub const fn as_str(self) -> &'static str {
         match self {

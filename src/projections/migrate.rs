@@ -36,9 +36,14 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Creates a second events table beside the serving one, for a rebuild.
-pub async fn create_beside(store: &Store, table: &str) -> Result<(), StoreError> {
-    store.define(&with_table(ALL[0].sql, table)).await
+/// Creates a second events table beside the serving one, for a rebuild, which signs it. An error where there is one.
+pub async fn create_beside(store: &Store, table: &str, signature: &str) -> Result<(), StoreError> {
+    store.define(&beside(table, signature)).await
+}
+
+fn beside(table: &str, signature: &str) -> String {
+    let sql = with_table(ALL[0].sql, table).replacen("IF NOT EXISTS ", "", 1);
+    format!("{sql}\nCOMMENT '{signature}'")
 }
 
 /// The engine takes no parameters in CREATE TABLE; the name is always one of our own.
@@ -58,5 +63,14 @@ mod tests {
         for migration in ALL {
             assert!(migration.sql.contains("IF NOT EXISTS"), "{}", migration.name);
         }
+    }
+
+    #[test]
+    fn a_second_table_is_made_by_one_rebuild_alone_which_signs_it() {
+        let sql = beside("other", "rebuild 7");
+        assert!(
+            sql.contains("CREATE TABLE other\n") && sql.ends_with("\nCOMMENT 'rebuild 7'"),
+            "{sql}"
+        );
     }
 }

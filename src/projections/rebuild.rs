@@ -4,6 +4,10 @@
 //! wrote into the old table meanwhile is made up in the new one. Rows that both may have written are in months
 //! marked as dirty, so no reader sees one twice. Of copies that stand further apart than the seen window only the
 //! first is written, so the new table can be counted.
+//!
+//! One rebuild runs at a time: the new table can be created by one alone, which signs it, and only who finds its own
+//! signature there exchanges it. What a killed one leaves behind is discarded on an operator's word, for nobody can
+//! tell it from one that still runs.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +24,8 @@ use crate::store::{Store, StoreError};
 
 /// The table that is filled.
 const BESIDE: &str = "events_rebuild";
+/// ClickHouse's code for a table that exists.
+const EXISTS: u32 = 57;
 /// Rows that are read before they are written.
 const CHUNK: usize = 50_000;
 /// Refused records that are named.
@@ -28,14 +34,26 @@ const NAMED: usize = 20;
 /// Why a rebuild did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
+    /// Somebody else's new table is there.
+    #[error(
+        "another rebuild is running ({0}). If none is, it was killed: --force discards what it left, and goes on"
+    )]
+    Running(String),
+    /// Somebody else's new table is in the place of this one's.
+    #[error("another rebuild has taken the place of this one (--force); the serving table is as it was")]
+    Discarded,
     /// Before the exchange.
     #[error("{0}; the serving table is as it was")]
     Before(Cause),
     /// ClickHouse did not say how the exchange ended.
-    #[error("{0}; the two tables may have been exchanged all the same: run it again, whichever serves now")]
+    #[error(
+        "{0}; the two tables may have been exchanged all the same: run it again with --force, whichever serves now"
+    )]
     Exchange(StoreError),
     /// After it.
-    #[error("{0}; the new table serves, and may lack what came in during the rebuild: run it again")]
+    #[error(
+        "{0}; the new table serves, and may lack what came in during the rebuild: run it again with --force"
+    )]
     After(Cause),
     /// The serving table has rows that this log can't give back.
     #[error(
@@ -95,6 +113,10 @@ pub struct Rebuild {
     pub log_id: Uuid,
     /// Go on when rows of other logs would be lost.
     pub discard_other_logs: bool,
+    /// Go on although a rebuild seems to be running.
+    pub force: bool,
+    /// Names this one among others, without quotes.
+    pub signature: String,
 }
 
 impl Rebuild {
@@ -107,19 +129,14 @@ impl Rebuild {
         if others > 0 && !self.discard_other_logs {
             return Err(RebuildError::OtherLogs(others));
         }
-        let mut replays = self.replays().await.map_err(RebuildError::Before)?;
-        let (mut done, found) = self
-            .fill_beside(&mut replays, progress)
-            .await
-            .map_err(RebuildError::Before)?;
-        if found != done.rows {
-            return Err(RebuildError::Differs {
-                expected: done.rows,
-                found,
-            });
-        }
-        let exchanged = self.store.exchange(EVENTS, BESIDE).await;
-        exchanged.map_err(not_exchanged)?;
+        let mut replays = Vec::new();
+        let mut done = match self.put_in_place(&mut replays, progress).await {
+            Ok(done) => done,
+            Err(error) => {
+                self.give_up().await;
+                return Err(error);
+            }
+        };
         // The old table may have got rows since; from here on the projector writes into the new one as well.
         self.fill_all(&mut replays, &self.writer, true, &mut done, progress)
             .await
@@ -130,19 +147,75 @@ impl Rebuild {
         Ok(done)
     }
 
-    /// What was written into the new table, and the rows it says it has.
+    /// Fills a new table and exchanges it for the one that serves.
+    async fn put_in_place(
+        &self,
+        replays: &mut Vec<Replay>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Rebuilt, RebuildError> {
+        self.claim().await?;
+        let done = self.fill_beside(replays, progress).await?;
+        let exchanged = self.store.exchange(EVENTS, BESIDE).await;
+        exchanged.map_err(not_exchanged)?;
+        Ok(done)
+    }
+
+    /// Creates the new table, unless somebody else has.
+    async fn claim(&self) -> Result<(), RebuildError> {
+        let before = |error: StoreError| RebuildError::Before(error.into());
+        if self.force {
+            self.store.drop_table(BESIDE).await.map_err(before)?;
+        }
+        match migrate::create_beside(&self.store, BESIDE, &self.signature).await {
+            Err(StoreError::Refused { code: EXISTS, .. }) => {
+                let whose = self.store.comment(BESIDE).await.map_err(before)?;
+                Err(RebuildError::Running(whose.unwrap_or_default()))
+            }
+            created => created.map_err(before),
+        }
+    }
+
+    /// Whether the new table is this one's.
+    async fn is_ours(&self) -> Result<bool, StoreError> {
+        Ok(self.store.comment(BESIDE).await?.as_deref() == Some(self.signature.as_str()))
+    }
+
+    /// Leaves nothing in the way of the next one, where ClickHouse can still be asked.
+    async fn give_up(&self) {
+        let gone = async {
+            if self.is_ours().await? {
+                self.store.drop_table(BESIDE).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = gone.await {
+            tracing::warn!(%error, "the new table stays; the next rebuild needs --force");
+        }
+    }
+
+    /// Fills the new table, and makes sure that it holds what it should and is this one's.
     async fn fill_beside(
         &self,
-        replays: &mut [Replay],
+        replays: &mut Vec<Replay>,
         progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<(Rebuilt, u64), Cause> {
-        self.store.drop_table(BESIDE).await?;
-        migrate::create_beside(&self.store, BESIDE).await?;
-        let writer = self.writer.clone().into_table(BESIDE);
-        let mut done = Rebuilt::default();
-        self.fill_all(replays, &writer, false, &mut done, progress)
-            .await?;
-        Ok((done, self.store.count(BESIDE, self.log_id).await?))
+    ) -> Result<Rebuilt, RebuildError> {
+        let filled = async {
+            *replays = self.replays().await?;
+            let writer = self.writer.clone().into_table(BESIDE);
+            let mut done = Rebuilt::default();
+            self.fill_all(replays, &writer, false, &mut done, progress)
+                .await?;
+            let found = self.store.count(BESIDE, self.log_id).await?;
+            Ok::<_, Cause>((done, found, self.is_ours().await?))
+        };
+        match filled.await.map_err(RebuildError::Before)? {
+            (_, _, false) => Err(RebuildError::Discarded),
+            (done, found, true) if found == done.rows => Ok(done),
+            (done, found, true) => Err(RebuildError::Differs {
+                expected: done.rows,
+                found,
+            }),
+        }
     }
 
     async fn fill_all(
@@ -154,11 +227,13 @@ impl Rebuild {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), Cause> {
         let ends = self.ends(replays).await?;
+        let mut before = 0;
         for (replay, end) in replays.iter_mut().zip(&ends) {
             self.fill(replay, *end, writer, shared, done, &|at| {
-                progress(at, total(&ends))
+                progress(before + at, total(&ends))
             })
             .await?;
+            before += (*end).max(0) as u64;
         }
         Ok(())
     }

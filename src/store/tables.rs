@@ -100,6 +100,20 @@ impl Store {
         self.run_slowly(&statement).await
     }
 
+    /// What a table says of itself; `None` where there is none.
+    pub async fn comment(&self, table: &'static str) -> Result<Option<String>, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Comment {
+            comment: String,
+        }
+        let mut statement = Statement::new();
+        statement
+            .push("SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = ")
+            .bind("String", Value::text(table));
+        let found = self.rows::<Comment>(&statement).await?;
+        Ok(found.into_iter().next().map(|found| found.comment))
+    }
+
     /// Exchanges two tables at one moment.
     pub async fn exchange(&self, one: &'static str, other: &'static str) -> Result<(), StoreError> {
         let mut statement = Statement::new();

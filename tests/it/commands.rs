@@ -49,6 +49,13 @@ async fn doctor_finds_a_server_well_and_says_what_is_wrong_with_one_that_is_not(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_logs_in_without_a_password_is_told_where_it_is_looked_for() {
+    let app = App::prepared(&[]).await;
+    let ran = app.run(&["token"]).await;
+    assert!(!ran.ok && ran.err.contains("TRAILHOUSE_PASSWORD"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_bench_measures_the_server_it_is_shown() {
     let app = known().await;
     let report = app.home().join("report.md");

@@ -93,6 +93,11 @@ async fn the_first_copy_counts_and_another_content_is_kept_as_a_conflict() {
     })
     .await;
     assert_eq!(kept.len(), cases.len() + 1, "one was sent three times");
+    // What the projector met with stands there in Avro, and is shown as the event that it is.
+    let shown = kept
+        .iter()
+        .filter(|record| record["event"]["message"] == "the second");
+    assert!(shown.count() > 0, "{kept:?}");
     for (id, time) in &cases {
         assert_eq!(acme.arrives(id).await["message"], "the first", "{id} {time:?}");
         assert_eq!(seen(&acme, id).await, 1, "{id} {time:?}");

@@ -124,6 +124,60 @@ async fn events_without_ids_come_in_once_and_equal_ones_stay_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_or_no_file_is_named_and_the_rest_comes_in() {
+    let app = App::shared().await;
+    let tenant = app.tenant("import").await;
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    for (name, text) in [
+        ("package.json", r#"{"name":"x","version":"1.0.0","scripts":{}}"#),
+        (
+            "broken.json",
+            r#"{"Records":[{"eventName":"x","eventTime":"2026-01-02T03:04:05Z"}]}"#,
+        ),
+        ("no-list.json", r#"{"Records":{"a":1}}"#),
+        (
+            "mixed.json",
+            "[{\"name\":\"x\"},{\"action\":\"VIEW\"},{\"name\":\"y\"}]",
+        ),
+    ] {
+        std::fs::write(at(name), text).unwrap();
+    }
+    std::os::unix::fs::symlink(at("nowhere"), at("a-link")).unwrap();
+    nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+
+    let ran = import(app, &tenant, &[home.path().to_str().unwrap()]).await;
+    for (name, of) in [
+        ("new", 1),
+        ("rejected", 2),
+        ("read", 1),
+        ("skipped", 3),
+        ("failed", 2),
+    ] {
+        assert_eq!(summary(&ran, name), of, "{name}: {ran:?}");
+    }
+    for said in [
+        "a-link: it can't be read: No such file",
+        "pipe: it can't be read: it is no regular file",
+    ] {
+        assert!(ran.err.contains(said), "{said}: {}", ran.err);
+    }
+    for said in [
+        "package.json: it is no event",
+        "broken.json: it is no record of CloudTrail",
+        "no-list.json: it is no event",
+    ] {
+        assert!(ran.out.contains(said), "{said}: {}", ran.out);
+    }
+    assert!(
+        ran.err.contains("mixed.json: item 3: it is no event"),
+        "{}",
+        ran.err
+    );
+    assert!(!ran.ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_cannot_begin_says_why() {
     let app = App::shared().await;
     let tenant = app.tenant("import").await;

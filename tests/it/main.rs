@@ -13,6 +13,7 @@ mod control;
 mod copies;
 mod dirty_months;
 mod examples;
+mod first_start;
 mod gate;
 mod import;
 mod in_front;

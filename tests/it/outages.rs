@@ -104,6 +104,26 @@ async fn without_clickhouse_events_are_taken_and_searches_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clickhouse_that_hangs_is_replaced_without_anybodys_help() {
+    let app = App::start_with(&[("TRAILHOUSE_ENGINES__HUNG_AFTER_SECONDS", "5")]).await;
+    let acme = app.tenant("hung").await;
+    let _held = app.hold(Child::ClickHouse);
+    acme.post("/api/v1/logs", &json!({"event_id": "during", "action": "VIEW"}))
+        .await
+        .expect(201);
+    until("it is replaced", async || {
+        let log = app.log();
+        log.contains("does not answer") && log.contains("it answered nothing for 5 s and was killed")
+    })
+    .await;
+    until("searches are answered again", async || {
+        acme.search(&[]).await.status == 200
+    })
+    .await;
+    acme.arrives("during").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_without_clickhouse_is_a_clean_one_and_loses_nothing() {
     let filter = "info,trailhouse::projections=debug";
     let app = App::start_with(&[("TRAILHOUSE_TELEMETRY__FILTER", filter)]).await;

@@ -57,6 +57,11 @@ async fn a_rebuild_gives_the_same_rows_and_verify_sees_what_is_missing() {
         }
     });
     assert!(rebuilt.ok, "{}{}", rebuilt.out, rebuilt.err);
+    assert!(
+        rebuilt.err.contains("reading the log: "),
+        "nobody knows how far it is: {}",
+        rebuilt.err
+    );
     until("the late ones are found", async || {
         beta.found(&[("event_type", "late")]).await.len() == 30
     })
@@ -104,6 +109,41 @@ async fn a_rebuild_gives_the_same_rows_and_verify_sees_what_is_missing() {
         said.contains("missing 0") && said.contains("later copies 1"),
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_rebuild_runs_at_a_time_and_what_a_killed_one_left_is_discarded_on_a_word() {
+    let app = App::start_with(&[]).await;
+    let acme = app.tenant("rebuilt").await;
+    write(&acme, 0, 200).await;
+    let before = rows(&app).await;
+
+    let both = tokio::join!(app.run(&["rebuild"]), app.run(&["rebuild"]));
+    let both = [both.0, both.1];
+    assert!(both.iter().any(|ran| ran.ok), "{both:?}");
+    for ran in both.iter().filter(|ran| !ran.ok) {
+        assert!(
+            ran.err.contains("another rebuild is running (begun at"),
+            "{ran:?}"
+        );
+    }
+    assert_eq!(rows(&app).await, before);
+
+    app.sql("CREATE TABLE events_rebuild AS events COMMENT 'begun at some time'")
+        .await;
+    let refused = app.run(&["rebuild"]).await;
+    assert!(
+        !refused.ok && refused.err.contains("(begun at some time)") && refused.err.contains("--force"),
+        "{refused:?}"
+    );
+    let left = app
+        .sql("SELECT comment FROM system.tables WHERE name = 'events_rebuild'")
+        .await;
+    assert_eq!(left, "begun at some time", "who refuses discards nothing");
+    let forced = app.run(&["rebuild", "--force"]).await;
+    assert!(forced.ok, "{forced:?}");
+    assert_eq!(rows(&app).await, before);
+    verifies(&app, true).await;
 }
 
 async fn verifies(app: &App, holds: bool) -> String {

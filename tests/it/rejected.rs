@@ -9,6 +9,17 @@ use crate::support::{App, until};
 async fn records_of_a_tenant_that_is_not_listed_are_taken_in_where_the_operator_names_it() {
     let app = App::start_with(&[]).await;
     let late = app.named_tenant("late").await;
+    // What is asked for and not there is said.
+    let ran = app.run(&["rejected", "replay", "--offset", "999999"]).await;
+    assert!(!ran.ok && ran.err.contains("holds no such record"), "{ran:?}");
+    let ran = app.run(&["rejected", "list"]).await;
+    assert!(
+        ran.ok && ran.out.is_empty() && ran.err.contains("holds no such record"),
+        "{ran:?}"
+    );
+    let ran = app.run(&["rejected", "list", "--reason", "nosuch"]).await;
+    assert!(!ran.ok && ran.err.contains("other_tenant, unreadable"), "{ran:?}");
+
     for tenant in ["late", "no-such"] {
         // No id: it gets one from its place.
         let event = json!({"event_type": "late", "user_id": "ada"}).to_string();

@@ -7,7 +7,6 @@ use std::path::Path;
 use secrecy::SecretString;
 
 use super::Finding;
-use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engines::{EngineDirs, LIBCHDB_VERSION, Missing, NISSHI_VERSION, disk_free_percent};
 use crate::keyring::{self, Keyring};
@@ -20,7 +19,7 @@ const FREE_PERCENT_MIN: f64 = 5.0;
 /// The file, where there is one, and who may read the secrets in it.
 pub(super) fn configuration(config: &Config, file: Option<&Path>) -> Finding {
     let check = "configuration";
-    if let Some(problem) = config.web.problem() {
+    if let Some(problem) = config.problem() {
         return Finding::problem(check, problem, "`trailhouse serve` refuses to start like this");
     }
     let files = config.web.tls.files();
@@ -87,28 +86,28 @@ pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
 /// The master keys; read, never made.
 pub(super) fn keys(config: &Config) -> (Option<Keyring>, Finding) {
     let check = "master keys";
-    let path = config.data_dir.join("keys");
+    let path = config.data_dir.join(keyring::FILE);
     let environment = std::env::var(keyring::ENVIRONMENT)
         .ok()
         .filter(|text| !text.is_empty())
         .map(SecretString::from);
     let place = match &environment {
         Some(_) => keyring::ENVIRONMENT.to_owned(),
-        None if !path.exists() => {
-            let remedy =
-                "the first `trailhouse serve` makes it; if there was one, bring it back from its backup";
-            return (
-                None,
-                Finding::warning(check, format!("{} is not there", path.display()), remedy),
-            );
-        }
         None => path.display().to_string(),
     };
-    match keyring::open(&path, environment.as_ref(), &SystemClock) {
+    match keyring::find(&path, environment.as_ref()) {
         Err(error) => (
             None,
             Finding::problem(check, error.to_string(), "bring the file back from its backup"),
         ),
+        Ok(None) => {
+            let remedy =
+                "the first `trailhouse serve` makes it; if there was one, bring it back from its backup";
+            (
+                None,
+                Finding::warning(check, format!("{place} is not there"), remedy),
+            )
+        }
         Ok(_) if environment.is_none() && others_may(&path) => {
             let remedy =
                 format!("chmod 600 {place}; then think about who read it: with it, one can become operator");
@@ -117,14 +116,10 @@ pub(super) fn keys(config: &Config) -> (Option<Keyring>, Finding) {
                 Finding::problem(check, format!("others may read {place}"), remedy),
             )
         }
-        Ok(opened) => {
-            let ids: Vec<_> = opened.keyring.ids().collect();
-            let detail = format!(
-                "{place}: {} ({} is active)",
-                ids.join(", "),
-                opened.keyring.active()
-            );
-            (Some(opened.keyring), Finding::ok(check, detail))
+        Ok(Some(keyring)) => {
+            let ids: Vec<_> = keyring.ids().collect();
+            let detail = format!("{place}: {} ({} is active)", ids.join(", "), keyring.active());
+            (Some(keyring), Finding::ok(check, detail))
         }
     }
 }
@@ -159,6 +154,7 @@ mod tests {
 
     use super::*;
     use crate::cli::doctor::Health;
+    use crate::clock::SystemClock;
 
     fn config(dir: &Path) -> Config {
         let table = format!("data_dir = {:?}", dir.display().to_string())
@@ -173,7 +169,7 @@ mod tests {
         let config = config(dir.path());
         assert_eq!(keys(&config).1.health, Health::Warning);
         assert!(!dir.path().join("keys").exists());
-        keyring::open(&dir.path().join("keys"), None, &SystemClock).unwrap();
+        keyring::make(&dir.path().join("keys"), &SystemClock).unwrap();
         let (keyring, finding) = keys(&config);
         assert!(keyring.is_some() && finding.health == Health::Ok, "{finding}");
     }
@@ -182,7 +178,7 @@ mod tests {
     fn a_key_file_that_others_may_read_is_a_problem() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys");
-        keyring::open(&path, None, &SystemClock).unwrap();
+        keyring::make(&path, &SystemClock).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(keys(&config(dir.path())).1.health, Health::Problem);
     }

@@ -6,11 +6,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::items::Item;
 use crate::connectors::aws_cloudtrail;
 use crate::crypto::digest::sha256;
 use crate::event::json::Value;
-use crate::event::json::scan::{Limits, outline};
+use crate::event::json::scan::{Limits, Member, outline};
 use crate::event::problem::{EVENT_BYTES_MAX, Problem};
+use crate::event::shapes::tells_of_an_event;
 
 /// The names under which an event says its id.
 const NAMES: [&str; 2] = ["event_id", "eventId"];
@@ -24,7 +26,14 @@ pub(super) enum Kind<'a> {
     CloudTrail(&'a str),
     /// Something that lies beside CloudTrail's logs.
     Beside(&'static str),
+    /// Something that lies beside events, or is a broken one.
+    NoEvent(&'static str),
 }
+
+const NO_EVENT: &str =
+    "no event: it has none of the fields by which one is known, such as event_type, action, time or user_id";
+const NO_RECORD: &str = "no record of CloudTrail, although it stands in `Records`";
+const NO_LIST: &str = "no event: its `Records` are no list";
 
 /// How often each item without an id came up in a file: some 20 bytes an item, and the only thing about a file that
 /// grows with it.
@@ -44,7 +53,13 @@ impl Occurrences {
 }
 
 /// Tells what an item is; a problem when it can't go into a request.
-pub(super) fn identify<'a>(item: &'a [u8], seen: &mut Occurrences) -> Result<Kind<'a>, Problem> {
+pub(super) fn identify<'a>(
+    Item {
+        bytes: item,
+        of_records,
+    }: Item<'a>,
+    seen: &mut Occurrences,
+) -> Result<Kind<'a>, Problem> {
     if item.len() > EVENT_BYTES_MAX {
         let detail = format!(
             "the event has {} bytes, {EVENT_BYTES_MAX} are allowed",
@@ -62,15 +77,25 @@ pub(super) fn identify<'a>(item: &'a [u8], seen: &mut Occurrences) -> Result<Kin
     if let Some(what) = aws_cloudtrail::beside_logs(item) {
         return Ok(Kind::Beside(what));
     }
-    Ok(Kind::Event(with_id(text, seen)))
-}
-
-fn with_id<'a>(item: &'a str, seen: &mut Occurrences) -> Cow<'a, str> {
-    let members = match outline(item, Limits::STORED) {
+    if of_records {
+        return Ok(Kind::NoEvent(NO_RECORD));
+    }
+    let members = match outline(text, Limits::STORED) {
         Ok((Some(members), _)) if !members.is_empty() => members,
         // Not an object, or an empty one: the server says what is wrong with it.
-        _ => return Cow::Borrowed(item),
+        _ => return Ok(Kind::Event(Cow::Borrowed(text))),
     };
+    let has = |fits: fn(&str) -> bool| members.iter().any(|member| fits(&member.key.decode()));
+    if has(|key| key == "Records") {
+        return Ok(Kind::NoEvent(NO_LIST));
+    }
+    if !has(|key| key == "specversion" || tells_of_an_event(key)) {
+        return Ok(Kind::NoEvent(NO_EVENT));
+    }
+    Ok(Kind::Event(with_id(text, &members, seen)))
+}
+
+fn with_id<'a>(item: &'a str, members: &[Member<'a>], seen: &mut Occurrences) -> Cow<'a, str> {
     let value = |key: &str| {
         members
             .iter()
@@ -103,10 +128,55 @@ fn with_id<'a>(item: &'a str, seen: &mut Occurrences) -> Cow<'a, str> {
 mod tests {
     use super::*;
 
-    fn event(item: &str, seen: &mut Occurrences) -> String {
-        match identify(item.as_bytes(), seen) {
+    fn item(bytes: &[u8]) -> Item<'_> {
+        Item {
+            bytes,
+            of_records: false,
+        }
+    }
+
+    fn event(text: &str, seen: &mut Occurrences) -> String {
+        match identify(item(text.as_bytes()), seen) {
             Ok(Kind::Event(text)) => text.into_owned(),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_object_is_an_event_by_a_field_of_its_own() {
+        let seen = &mut Occurrences::default();
+        for (text, of_records, expected) in [
+            (
+                r#"{"name":"x","version":"1","scripts":{"action":"y"}}"#,
+                false,
+                NO_EVENT,
+            ),
+            (
+                r#"{"kind":"Pod","metadata":{"name":"x"},"tags":[]}"#,
+                false,
+                NO_EVENT,
+            ),
+            (r#"{"Records":{"a":1},"eventTime":"x"}"#, false, NO_LIST),
+            (
+                r#"{"eventName":"x","eventTime":"2026-01-01T00:00:00Z"}"#,
+                true,
+                NO_RECORD,
+            ),
+        ] {
+            let bytes = text.as_bytes();
+            match identify(Item { bytes, of_records }, seen) {
+                Ok(Kind::NoEvent(why)) => assert_eq!(why, expected, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        for text in [
+            r#"{"action":"x"}"#,
+            r#"{"actor":{}}"#,
+            r#"{"eventTime":"x"}"#,
+            r#"{"message":"x"}"#,
+            r#"{"specversion":"1.0"}"#,
+        ] {
+            assert!(event(text, seen).contains(&text[1..]), "{text}");
         }
     }
 
@@ -150,7 +220,7 @@ mod tests {
     #[test]
     fn what_would_break_a_request_is_told_here() {
         let seen = &mut Occurrences::default();
-        for item in [
+        for bytes in [
             &b"{\"a\":"[..],
             b"nonsense",
             b"{\"a\":\"\xff\"}",
@@ -158,9 +228,9 @@ mod tests {
             &vec![b'['; EVENT_BYTES_MAX + 1],
         ] {
             assert!(
-                identify(item, seen).is_err(),
+                identify(item(bytes), seen).is_err(),
                 "{}",
-                String::from_utf8_lossy(&item[..item.len().min(20)])
+                String::from_utf8_lossy(&bytes[..bytes.len().min(20)])
             );
         }
     }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 
 use serde::de::IgnoredAny;
 
-use crate::event::batch::{BatchError, BatchForm, split};
+use crate::event::batch::{BatchError, split_file};
 
 /// The most that is held of one file, unpacked: some ten times the largest file that CloudTrail writes.
 const WHOLE_MAX: usize = 512 * 1024 * 1024;
@@ -29,7 +29,10 @@ pub(super) enum ItemsError {
         WHOLE_MAX >> 20
     )]
     TooLarge,
-    /// It can't be read, or not to its end.
+    /// It can't be read at all.
+    #[error("it can't be read: {0}")]
+    Open(io::Error),
+    /// It can't be read to its end.
     #[error("it can't be read to its end: {0}")]
     Read(#[from] io::Error),
     /// Nobody takes items any more.
@@ -37,8 +40,20 @@ pub(super) enum ItemsError {
     Ended,
 }
 
-/// Hands every item to `take`, in order; `false` from it ends the reading.
-pub(super) fn each(reader: &mut dyn BufRead, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), ItemsError> {
+/// A file's item.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item<'a> {
+    /// Its bytes.
+    pub(super) bytes: &'a [u8],
+    /// It stood in a list `Records`, which is CloudTrail's.
+    pub(super) of_records: bool,
+}
+
+/// Is handed every item; `false` from it ends the reading.
+type Take<'a> = dyn FnMut(Item<'_>) -> bool + 'a;
+
+/// Hands every item to `take`, in order.
+pub(super) fn each(reader: &mut dyn BufRead, take: &mut Take<'_>) -> Result<(), ItemsError> {
     let Some(mut first) = next_line(reader)? else {
         return Err(ItemsError::NoEvents("it is empty"));
     };
@@ -74,22 +89,27 @@ pub(super) fn each(reader: &mut dyn BufRead, take: &mut dyn FnMut(&[u8]) -> bool
     }
 }
 
-fn whole(body: &[u8], take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), ItemsError> {
-    let items = split(body, BatchForm::File)?;
+fn whole(body: &[u8], take: &mut Take<'_>) -> Result<(), ItemsError> {
+    let (items, list) = split_file(body)?;
     if items.is_empty() {
         return Err(ItemsError::NoEvents("its list of events is empty"));
     }
-    items.into_iter().all(take).then_some(()).ok_or(ItemsError::Ended)
+    hand_out(&items, list, take)
 }
 
 /// A line is an item; where log files of CloudTrail were strung together, it is a whole one.
-fn line_of_many(line: &[u8], take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), ItemsError> {
+fn line_of_many(line: &[u8], take: &mut Take<'_>) -> Result<(), ItemsError> {
     let line = line.trim_ascii();
-    let items = match line.starts_with(b"{\"Records\"") {
-        true => split(line, BatchForm::File).unwrap_or_else(|_| vec![line]),
-        false => vec![line],
-    };
-    items.into_iter().all(take).then_some(()).ok_or(ItemsError::Ended)
+    match line.starts_with(b"{\"Records\"").then(|| split_file(line)) {
+        Some(Ok((items, list))) => hand_out(&items, list, take),
+        _ => hand_out(&[line], None, take),
+    }
+}
+
+fn hand_out(items: &[&[u8]], list: Option<&[u8]>, take: &mut Take<'_>) -> Result<(), ItemsError> {
+    let of_records = list == Some(b"Records".as_slice());
+    let all = items.iter().all(|bytes| take(Item { bytes, of_records }));
+    all.then_some(()).ok_or(ItemsError::Ended)
 }
 
 /// The next line that is not blank, as it stands.
@@ -111,8 +131,9 @@ mod tests {
 
     fn items(body: &str) -> Result<Vec<String>, String> {
         let mut items = Vec::new();
-        let mut take = |item: &[u8]| {
-            items.push(String::from_utf8(item.to_vec()).unwrap());
+        let mut take = |item: Item<'_>| {
+            assert_eq!(item.of_records, body.contains("Records"), "{body}");
+            items.push(String::from_utf8(item.bytes.to_vec()).unwrap());
             true
         };
         match each(&mut body.as_bytes(), &mut take) {

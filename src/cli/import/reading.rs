@@ -67,24 +67,40 @@ impl Outbox<'_> {
     fn read(&mut self, source: &Source, progress: &ProgressBar) -> Result<News, ItemsError> {
         let file: Arc<str> = source.name.as_str().into();
         let (mut seen, mut number) = (Occurrences::default(), 0);
-        let (mut taken, mut beside) = (false, None);
-        let mut reader = source.open(progress)?;
+        let (mut taken, mut beside, mut strange) = (false, None, Vec::new());
+        let mut reader = source.open(progress).map_err(ItemsError::Open)?;
         items::each(&mut *reader, &mut |item| {
             number += 1;
-            let origin = Origin {
+            let origin = |number| Origin {
                 file: file.clone(),
                 number,
             };
             let kind = identify(item, &mut seen);
-            taken |= !matches!(kind, Ok(Kind::Beside(_)));
             match kind {
-                Ok(Kind::Event(text)) => self.push(Door::Events, origin, &text),
-                Ok(Kind::CloudTrail(text)) => self.push(Door::CloudTrail, origin, text),
                 Ok(Kind::Beside(what)) => {
                     beside = Some(what);
-                    true
+                    return true;
                 }
-                Err(problem) => self.tell(News::Refused(origin, problem)),
+                Ok(Kind::NoEvent(what)) => {
+                    beside = Some(what);
+                    strange.push((number, what));
+                    // Among events it is one that is broken.
+                    if !taken {
+                        return true;
+                    }
+                }
+                _ => taken = true,
+            }
+            let mut strange = strange.drain(..);
+            let told = strange.all(|(number, what)| {
+                let problem = Problem::new("", format!("it is {what}"));
+                self.tell(News::Refused(origin(number), problem))
+            });
+            told && match kind {
+                Ok(Kind::Event(text)) => self.push(Door::Events, origin(number), &text),
+                Ok(Kind::CloudTrail(text)) => self.push(Door::CloudTrail, origin(number), text),
+                Ok(Kind::Beside(_) | Kind::NoEvent(_)) => true,
+                Err(problem) => self.tell(News::Refused(origin(number), problem)),
             }
         })?;
         Ok(match beside {

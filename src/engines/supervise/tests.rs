@@ -36,6 +36,7 @@ fn spec(dir: &Path, how: &'static str) -> Spec {
         log: dir.join("fake.log"),
         pid_file: dir.join("fake.pid"),
         ready_within: Duration::from_secs(30),
+        hung_after: Duration::from_secs(30),
         stop_signal: Signal::SIGTERM,
         stop_within: Duration::from_secs(10),
     }
@@ -129,6 +130,41 @@ async fn an_engine_that_dies_is_started_again_on_its_port_and_stops_when_asked()
     assert_eq!(*status.borrow(), Status::Stopped);
     assert!(gone(pid));
     assert!(!dir.path().join("fake.pid").exists());
+}
+
+#[tokio::test]
+async fn an_engine_that_hangs_is_said_to_be_silent_and_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = spec(dir.path(), "answering");
+    spec.hung_after = Duration::from_secs(1);
+    let engine = Engine::start(spec, any_port()).await.unwrap();
+    let mut status = engine.status();
+    let held = pid_of(&status.borrow());
+    kill(Pid::from_raw(held.cast_signed()), Signal::SIGSTOP).unwrap();
+    let silent = |status: &Status| matches!(status, Status::Silent { pid, .. } if *pid == held);
+    status.wait_for(silent).await.unwrap();
+    let again = |status: &Status| matches!(status, Status::Up { restarts: 1.., .. });
+    status.wait_for(again).await.unwrap();
+    assert!(gone(held) && Probe::Http.answers(engine.listen()).await);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_answers_in_time_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = spec(dir.path(), "answering");
+    spec.hung_after = Duration::from_secs(20);
+    let engine = Engine::start(spec, any_port()).await.unwrap();
+    let mut status = engine.status();
+    let pid = pid_of(&status.borrow());
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGSTOP).unwrap();
+    let silent = |status: &Status| matches!(status, Status::Silent { .. });
+    status.wait_for(silent).await.unwrap();
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGCONT).unwrap();
+    let up = |status: &Status| !silent(status);
+    let then = status.wait_for(up).await.unwrap().clone();
+    assert_eq!(then, Status::Up { pid, restarts: 0 });
+    engine.stop().await;
 }
 
 #[tokio::test]

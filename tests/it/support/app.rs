@@ -65,6 +65,11 @@ impl App {
             .await
     }
 
+    /// A server that is yet to be started.
+    pub async fn prepared(settings: &[(&str, &str)]) -> Self {
+        Self::prepare(settings, false).await
+    }
+
     /// A server of its own.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         Self::build(settings, false).await
@@ -76,6 +81,12 @@ impl App {
     }
 
     async fn build(settings: &[(&str, &str)], own_broker: bool) -> Self {
+        let app = Self::prepare(settings, own_broker).await;
+        app.start().await;
+        app
+    }
+
+    async fn prepare(settings: &[(&str, &str)], own_broker: bool) -> Self {
         let settings = settings
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()))
@@ -86,7 +97,7 @@ impl App {
             (true, true) => (Some(Kafka::start().await), None),
             (true, false) => (None, Some(Kafka::shared().await.address())),
         };
-        let app = Self {
+        Self {
             home: tempfile::Builder::new()
                 .prefix("trailhouse-story-")
                 .tempdir()
@@ -98,9 +109,7 @@ impl App {
             at: Mutex::default(),
             serve: Mutex::default(),
             operator: OnceCell::new(),
-        };
-        app.start().await;
-        app
+        }
     }
 
     /// Starts the program and waits for its greeting.
@@ -172,6 +181,8 @@ impl App {
             .env("TRAILHOUSE_WEB__LISTEN", &at.web)
             .env("TRAILHOUSE_ENGINES__CLICKHOUSE_LISTEN", &at.clickhouse)
             .env("TRAILHOUSE_LOG__PREFIX", &self.prefix)
+            // A child that a story holds is not to be replaced.
+            .env("TRAILHOUSE_ENGINES__HUNG_AFTER_SECONDS", "600")
             // On a busy machine things take longer, and are none the worse.
             .env("TRAILHOUSE_WEB__WAIT_INDEXED_SECONDS", "60");
         match self.kafka_address() {
@@ -224,6 +235,11 @@ impl App {
     /// A place for a story's own files.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// What the server printed at its last start.
+    pub fn greeting(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("out")).unwrap()
     }
 
     /// What the server has logged since its first start.

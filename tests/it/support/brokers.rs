@@ -176,6 +176,7 @@ impl Bare {
             dir: None,
             kafka_listen: any,
             clickhouse_listen: any,
+            hung_after_seconds: 600,
         };
         let engine = broker::start(&config, &data).await.unwrap();
         Self {

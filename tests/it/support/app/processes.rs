@@ -61,11 +61,18 @@ impl App {
         }
     }
 
-    /// Holds a child still, as if it hung; the guard lets it go on.
+    /// Holds a child still, as if it hung; the guard lets it go on. On a crowded machine its threads may run on for a
+    /// moment after the signal, so it is held when all of them are.
     pub fn hold(&self, child: Child) -> Held {
         let pid = self.pid(child).expect("a running child");
         kill(pid, Signal::SIGSTOP).unwrap();
-        Held(pid)
+        for _ in 0..3_000 {
+            if is_held(pid) {
+                return Held(pid);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{child:?} runs on");
     }
 
     /// Asks the server to stop, and waits.
@@ -95,6 +102,17 @@ impl App {
         }
         let _ = std::fs::remove_dir_all(self.home.path());
     }
+}
+
+/// Whether every thread of a process is stopped.
+fn is_held(pid: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok())
+        .all(|stat| {
+            stat.rsplit_once(')')
+                .is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+        })
 }
 
 /// A process that is held still.
