@@ -20,6 +20,7 @@ pub mod replay;
 pub mod takeover;
 pub mod verify;
 pub mod writer;
+mod writing;
 
 use confique::Config as Confique;
 

@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Done, Row};
 use super::decode::{DecodeError, Decoder, print};
-use super::earlier::leave_out;
-use super::reject::{reject_record, reject_row};
+use super::reject::reject_record;
 use super::takeover::{Held, TakeOver};
 use super::writer::{Stopped, Writer};
+use super::writing::{self, Writing, join, pause};
 use super::{Config, GROUP};
 use crate::event::Event;
 use crate::log::group::{Assignment, Gaps, Group, GroupEvent};
@@ -25,9 +24,6 @@ use crate::store::progress::Progress;
 
 /// How long a stop waits for the write that runs. What is not written by then is read again at the next start.
 const WRITE_ENDS_WITHIN: Duration = Duration::from_secs(5);
-
-/// A write that runs while the next batch fills.
-type Writing = JoinHandle<Result<Done, Stopped>>;
 
 /// Everything the projector works with.
 pub struct Projector {
@@ -273,7 +269,7 @@ impl Projector {
         self.last_rows = batch.rows();
         tracing::debug!(rows = self.last_rows, "writing a batch");
         let (writer, log) = (self.writer.clone(), self.log.clone());
-        self.writing = Some(tokio::spawn(write(writer, log, batch)));
+        self.writing = Some(tokio::spawn(writing::write(writer, log, batch)));
     }
 
     async fn written(&mut self, finished: Result<Done, Stopped>, group: &Group) -> Result<(), LogError> {
@@ -312,51 +308,6 @@ impl Projector {
 
 fn not_written(_: Stopped) -> LogError {
     LogError::Unavailable("rows were read but not written; they will be read again".into())
-}
-
-/// How long after a write the next one begins: longer under load, because a row costs ClickHouse half as much in an
-/// insert of 20,000 as in one of 6,000 (15 and 28 µs of CPU, merges included), and at most a second.
-fn pause(every_ms: u64, last_rows: usize) -> Duration {
-    const TWICE_AT: u64 = 5_000;
-    let stretched = every_ms.saturating_add(every_ms.saturating_mul(last_rows as u64) / TWICE_AT);
-    Duration::from_millis(stretched.min(every_ms.max(1_000)))
-}
-
-/// The outcome of the running write. Cancel safe.
-async fn join(writing: &mut Option<Writing>) -> Result<Done, Stopped> {
-    match writing {
-        Some(handle) => handle.await.unwrap_or(Err(Stopped)),
-        None => std::future::pending().await,
-    }
-}
-
-async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done, Stopped> {
-    let started = Instant::now();
-    let rows = batch.rows();
-    let (months, next) = batch.into_parts();
-    for (month, mut rows) in months {
-        leave_out(&writer, &log, &mut rows).await?;
-        // Earlier copies may be held: until they are merged, both would be counted.
-        let unchecked = rows.iter().any(|row| row.unchecked);
-        if unchecked {
-            writer.mark(month).await?;
-        }
-        for refused in writer.write(month, &rows).await? {
-            let row = &rows[refused.index];
-            let why = (Reason::Unstorable, refused.reason.as_str());
-            if !reject_row(&log, row, why, writer.stop()).await {
-                return Err(Stopped);
-            }
-        }
-        // A merge that came before the rows has cleared the mark.
-        if unchecked {
-            writer.mark(month).await?;
-        }
-    }
-    metrics::counter!(meters::PROJECTED).increment(rows as u64);
-    metrics::histogram!(meters::BATCH_ROWS).record(rows as f64);
-    metrics::histogram!(meters::BATCH_SECONDS).record(started.elapsed().as_secs_f64());
-    Ok(next)
 }
 
 #[cfg(test)]
@@ -417,21 +368,5 @@ mod tests {
         let records = vec![record(Framing::Confluent(3), 1), record(ours, 2)];
         assert!(projector.take(records, &stop).await.is_break());
         assert_eq!(projector.batch.into_parts().1, [(0, 1)]);
-    }
-
-    #[test]
-    fn the_pause_between_writes_grows_with_the_load_up_to_a_second() {
-        for (every, rows, millis) in [
-            (300, 0, 300),
-            (300, 5_000, 600),
-            (300, 20_000, 1_000),
-            (2_000, 9, 2_000),
-        ] {
-            assert_eq!(
-                pause(every, rows),
-                Duration::from_millis(millis),
-                "{every} ms, {rows} rows"
-            );
-        }
     }
 }
