@@ -85,6 +85,9 @@ enum Command {
 /// Runs the program.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    if !matches!(cli.command, Command::Serve(_) | Command::Clickhouse(_)) {
+        end_with_the_reader();
+    }
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -92,6 +95,19 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A command whose reader has gone (`trailhouse config | head -1`) ends without a word, as others do by SIGPIPE. That
+/// signal itself could come of a socket as well, so it stays ignored, and what `println!` makes of it is caught.
+fn end_with_the_reader() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let gone = |why: &str| why.starts_with("failed printing to std") && why.contains("Broken pipe");
+        if panic.payload_as_str().is_some_and(gone) {
+            std::process::exit(128 + nix::libc::SIGPIPE);
+        }
+        before(panic);
+    }));
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {

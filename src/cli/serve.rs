@@ -1,5 +1,6 @@
 //! `trailhouse serve`
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -47,7 +48,8 @@ impl Serve {
             stop_within: None,
         };
         let running = app::start(config, start).await?;
-        print!("{}", greeting(&running));
+        // The server goes on where nobody reads this.
+        let _ = write!(std::io::stdout(), "{}", greeting(&running));
         running.until_stopped().await?;
         Ok(ExitCode::SUCCESS)
     }

@@ -113,3 +113,16 @@ async fn the_printed_configuration_is_one_that_can_be_used() {
     let ran = app.run(&["migrate", "--config", file]).await;
     assert!(!ran.ok && ran.err.contains("batch_rowz"), "{ran:?}");
 }
+
+#[test]
+fn a_command_whose_reader_has_gone_ends_without_a_word() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_trailhouse"))
+        .arg("config")
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    assert!(!ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+}
