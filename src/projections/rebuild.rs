@@ -119,6 +119,11 @@ pub struct Rebuild {
     pub signature: String,
 }
 
+/// What the log gets while the table is filled is filled in again and again until it is few: searches miss it for the
+/// moment between the exchange and the last filling.
+const CATCH_UPS: usize = 10;
+const FEW: u64 = 1_000;
+
 impl Rebuild {
     /// Rebuilds the table. `progress` is told how many records of how many were read.
     pub async fn run(self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Rebuilt, RebuildError> {
@@ -203,8 +208,14 @@ impl Rebuild {
             *replays = self.replays().await?;
             let writer = self.writer.clone().into_table(BESIDE);
             let mut done = Rebuilt::default();
-            self.fill_all(replays, &writer, false, &mut done, progress)
-                .await?;
+            for _ in 0..CATCH_UPS {
+                let before = done.rows;
+                self.fill_all(replays, &writer, false, &mut done, progress)
+                    .await?;
+                if done.rows - before <= FEW {
+                    break;
+                }
+            }
             let found = self.store.count(BESIDE, self.log_id).await?;
             Ok::<_, Cause>((done, found, self.is_ours().await?))
         };

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use secrecy::SecretString;
 
 use super::body::Body;
+use super::extract::unknown_parameter;
 use super::{ApiError, AppState};
 use crate::clock::Timestamp;
 use crate::control::{Role, Roles};
@@ -32,6 +33,12 @@ impl<T: FromObject> FromRequest<AppState> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        // All that these routes are told stands in the body: `?tenant_id=` would be taken for a wish that was granted.
+        if let Some(query) = request.uri().query().filter(|query| !query.is_empty()) {
+            let name = query.split(['=', '&']).next().unwrap_or_default();
+            let problem = unknown_parameter(name);
+            return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
+        }
         let Body(bytes) = Body::from_request(request, state).await?;
         read(&bytes).map(Self)
     }

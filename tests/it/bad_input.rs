@@ -237,6 +237,10 @@ async fn settings_that_are_wrong_are_refused_with_every_field_and_no_word_of_our
     let app = App::shared().await;
     let acme = app.tenant("bad-settings").await;
     let operator = app.operator().await;
+    // What is asked for beside the body would be overlooked.
+    let tom = json!({"name": "tom-of-nobody", "password": "long-enough-password", "roles": ["admin"]});
+    let answer = operator.post("/api/v1/users?tenant_id=nobody", &tom).await;
+    assert_eq!(answer.fields(400), ["tenant_id"]);
     let cases: &[(&str, serde_json::Value, &[&str])] = &[
         ("/login", json!({"username": 1}), &["/username", "/password"]),
         ("/login", json!(["admin", "password"]), &[""]),
