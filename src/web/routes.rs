@@ -11,10 +11,11 @@ mod users;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::client::Client;
 use super::middleware::{Bodies, reading};
@@ -43,51 +44,48 @@ pub struct Route {
     handler: MethodRouter<AppState>,
 }
 
-fn route(method: Method, path: &'static str, access: Access, handler: MethodRouter<AppState>) -> Route {
-    Route {
-        method,
-        path,
-        access,
-        handler,
+impl Route {
+    fn new<H, T>(method: MethodFilter, name: Method, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, AppState>,
+        T: 'static,
+    {
+        Self {
+            method: name,
+            path,
+            access,
+            handler: on(method, handler),
+        }
     }
 }
 
-/// All routes. A route that is not here does not exist.
+/// One function a method: `get("/api/v1/logs", Needs(Read), page)`.
+macro_rules! methods {
+    ($($name:ident $method:ident,)*) => {$(
+        fn $name<H, T>(path: &'static str, access: Access, handler: H) -> Route
+        where
+            H: Handler<T, AppState>,
+            T: 'static,
+        {
+            Route::new(MethodFilter::$method, Method::$method, path, access, handler)
+        }
+    )*};
+}
+
+methods! { get GET, post POST, delete DELETE, }
+
+/// All routes, as the file of each resource lists them. A route that is in none of these lists does not exist.
 pub fn table() -> Vec<Route> {
-    use Access::{Loopback, Needs, Open};
-    use Permission::{Manage, Read, Tenants, Write};
-    let (read, write) = (Method::GET, Method::POST);
-    vec![
-        route(write.clone(), "/login", Open, post(login::login)),
-        route(write.clone(), "/api/v1/auth/login", Open, post(login::login)),
-        route(write.clone(), "/api/v1/auth/refresh", Open, post(login::refresh)),
-        route(write.clone(), "/api/v1/logs", Needs(Write), post(logs::one)),
-        route(write.clone(), "/events", Needs(Write), post(logs::one)),
-        route(write.clone(), "/api/v1/logs/bulk", Needs(Write), post(logs::many)),
-        route(read.clone(), "/api/v1/logs", Needs(Read), get(search::page)),
-        route(read.clone(), "/events", Needs(Read), get(search::page)),
-        route(read.clone(), "/api/v1/logs/{id}", Needs(Read), get(search::by_id)),
-        route(read.clone(), "/api/v1/tenants", Needs(Manage), get(tenants::list)),
-        route(
-            write.clone(),
-            "/api/v1/tenants",
-            Needs(Tenants),
-            post(tenants::create),
-        ),
-        route(read.clone(), "/api/v1/users", Needs(Manage), get(users::list)),
-        route(write.clone(), "/api/v1/users", Needs(Manage), post(users::create)),
-        route(read.clone(), "/api/v1/keys", Needs(Manage), get(keys::list)),
-        route(write, "/api/v1/keys", Needs(Manage), post(keys::create)),
-        route(
-            Method::DELETE,
-            "/api/v1/keys/{id}",
-            Needs(Manage),
-            delete(keys::revoke),
-        ),
-        route(read.clone(), "/healthz", Open, get(health::live)),
-        route(read.clone(), "/readyz", Open, get(health::ready)),
-        route(read, "/metrics", Loopback, get(health::metrics)),
-    ]
+    let of_resources = [
+        login::routes(),
+        logs::routes(),
+        search::routes(),
+        tenants::routes(),
+        users::routes(),
+        keys::routes(),
+        health::routes(),
+    ];
+    of_resources.into_iter().flatten().collect()
 }
 
 /// The router of [`table`], each route behind its check, and no body read before it.

@@ -6,9 +6,21 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::{
+    Access::{Loopback, Open},
+    Route, get,
+};
 use crate::meters;
 use crate::web::client::Client;
 use crate::web::{ApiError, AppState, Config, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/healthz", Open, live),
+        get("/readyz", Open, ready),
+        get("/metrics", Loopback, metrics),
+    ]
+}
 
 pub(super) async fn live() -> Response {
     Json(json!({"status": "ok"})).into_response()

@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::manage::{Visible, listed, request_id, tenant_for};
+use super::{Access::Needs, Route, delete, get, post};
 use crate::auth::NewKey;
 use crate::clock::Timestamp;
 use crate::control::{ApiKey, Command, Permission, Roles};
@@ -16,6 +17,14 @@ use crate::event::TenantId;
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::object::{FromObject, JsonBody, Object, date, rate, roles, tenant, text};
 use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/keys", Needs(Permission::Manage), list),
+        post("/api/v1/keys", Needs(Permission::Manage), create),
+        delete("/api/v1/keys/{id}", Needs(Permission::Manage), revoke),
+    ]
+}
 
 pub(super) struct Wanted {
     name: String,

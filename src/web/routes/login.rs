@@ -6,10 +6,19 @@ use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
+use super::{Access::Open, Route, post};
 use crate::auth::LoginTokens;
 use crate::web::client::Client;
 use crate::web::object::{FromObject, JsonBody, Object, secret, text};
 use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post("/login", Open, login),
+        post("/api/v1/auth/login", Open, login),
+        post("/api/v1/auth/refresh", Open, refresh),
+    ]
+}
 
 pub(super) struct Login {
     username: String,

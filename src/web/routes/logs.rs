@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::{Access::Needs, Route, post};
 use crate::auth::Principal;
 use crate::connectors::aws_cloudtrail;
 use crate::control::Permission;
@@ -16,6 +17,14 @@ use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
 use crate::web::body::Body;
 use crate::web::extract::{Caller, Params, idempotency_key, media_type, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post("/api/v1/logs", Needs(Permission::Write), one),
+        post("/events", Needs(Permission::Write), one),
+        post("/api/v1/logs/bulk", Needs(Permission::Write), many),
+    ]
+}
 
 const HTTP: Origin<'static> = Origin {
     kind: "http",

@@ -6,11 +6,21 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::manage::existing;
+use super::{Access::Needs, Route, get};
+use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::event::view::{self, View};
 use crate::query::{self, Page};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/logs", Needs(Read), page),
+        get("/events", Needs(Read), page),
+        get("/api/v1/logs/{id}", Needs(Read), by_id),
+    ]
+}
 
 /// A page of events.
 #[derive(Serialize)]

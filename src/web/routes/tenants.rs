@@ -8,12 +8,21 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::manage::{Visible, listed, request_id};
+use super::{Access::Needs, Route, get, post};
 use crate::auth::manage::ManageError;
+use crate::control::Permission::{Manage, Tenants};
 use crate::control::{Command, Refusal, Tenant};
 use crate::event::TenantId;
 use crate::web::extract::{Caller, Params};
 use crate::web::object::{FromObject, JsonBody, Object, rate, tenant, text};
 use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/tenants", Needs(Manage), list),
+        post("/api/v1/tenants", Needs(Tenants), create),
+    ]
+}
 
 pub(super) struct NewTenant {
     id: TenantId,

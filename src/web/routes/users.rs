@@ -7,12 +7,21 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::manage::{Visible, listed, request_id, tenant_for};
+use super::{Access::Needs, Route, get, post};
 use crate::auth::NewUser;
+use crate::control::Permission::Manage;
 use crate::control::{Roles, User};
 use crate::event::TenantId;
 use crate::web::extract::{Caller, Params};
 use crate::web::object::{FromObject, JsonBody, Object, roles, secret, tenant, text};
 use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/users", Needs(Manage), list),
+        post("/api/v1/users", Needs(Manage), create),
+    ]
+}
 
 pub(super) struct Wanted {
     name: String,
