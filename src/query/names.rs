@@ -124,7 +124,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// All names.
 #[cfg(test)]
-pub(super) fn all() -> impl Iterator<Item = &'static str> {
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|(name, _)| *name)
 }
 

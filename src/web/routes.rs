@@ -1,5 +1,6 @@
 //! Every route, with what it asks of its caller.
 
+mod docs;
 mod health;
 mod keys;
 mod login;
@@ -18,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::client::Client;
+use super::doc::Doc;
 use super::middleware::{Bodies, reading};
 use super::{ApiError, AppState};
 use crate::control::Permission;
@@ -41,6 +43,8 @@ pub struct Route {
     pub path: &'static str,
     /// What it asks.
     pub access: Access,
+    /// What is said of it; `None` for a second name of another route.
+    pub doc: Option<Doc>,
     handler: MethodRouter<AppState>,
 }
 
@@ -54,7 +58,16 @@ impl Route {
             method: name,
             path,
             access,
+            doc: None,
             handler: on(method, handler),
+        }
+    }
+
+    /// What is said of it.
+    fn doc(self, doc: Doc) -> Self {
+        Self {
+            doc: Some(doc),
+            ..self
         }
     }
 }
@@ -84,6 +97,7 @@ pub fn table() -> Vec<Route> {
         users::routes(),
         keys::routes(),
         health::routes(),
+        docs::routes(),
     ];
     of_resources.into_iter().flatten().collect()
 }
@@ -148,6 +162,25 @@ mod tests {
 
     use super::*;
 
+    /// Second names of routes that are told of under their first.
+    const SECOND_NAMES: [&str; 2] = ["/events", "/api/v1/auth/login"];
+
+    #[test]
+    fn every_route_is_told_of_once() {
+        let mut names = HashSet::new();
+        for route in table() {
+            let told = route.doc.as_ref().map(|doc| doc.id);
+            assert_eq!(
+                told.is_none(),
+                SECOND_NAMES.contains(&route.path),
+                "{} {}",
+                route.method,
+                route.path
+            );
+            assert!(told.is_none_or(|id| names.insert(id)), "{told:?} twice");
+        }
+    }
+
     #[test]
     fn each_route_is_listed_once_and_only_known_ones_are_open() {
         let table = table();
@@ -168,7 +201,11 @@ mod tests {
                 "/api/v1/auth/login",
                 "/api/v1/auth/refresh",
                 "/healthz",
-                "/readyz"
+                "/readyz",
+                "/openapi.json",
+                "/openapi-3.0.json",
+                "/postman.json",
+                "/docs",
             ]
         );
     }

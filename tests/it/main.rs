@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a story that cannot go on ends there
 #![allow(clippy::type_complexity)] // tables of cases are read, not named
 
+mod api_document;
 mod arrows;
 mod bad_input;
 mod bad_searches;

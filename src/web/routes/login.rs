@@ -9,14 +9,26 @@ use serde_json::json;
 use super::{Access::Open, Route, post};
 use crate::auth::LoginTokens;
 use crate::web::client::Client;
+use crate::web::doc::Doc;
 use crate::web::object::{FromObject, JsonBody, Object, secret, text};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        post("/login", Open, login),
+        post("/login", Open, login).doc(
+            Doc::new("login", "Sessions", "Log in")
+                .text("Also at `/api/v1/auth/login`. Wrong passwords are counted, by user and by address: too many, and the answer is 429 for a while.")
+                .takes("Login")
+                .answers(200, "You are in.", "Tokens")
+                .problem(401, "User name or password is wrong."),
+        ),
         post("/api/v1/auth/login", Open, login),
-        post("/api/v1/auth/refresh", Open, refresh),
+        post("/api/v1/auth/refresh", Open, refresh).doc(
+            Doc::new("refresh", "Sessions", "Get a new pair of tokens")
+                .takes("Refresh")
+                .answers(200, "The new pair.", "Tokens")
+                .problem(401, "The refresh token does not count, or no more."),
+        ),
     ]
 }
 

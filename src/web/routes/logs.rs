@@ -15,15 +15,58 @@ use crate::event::batch::{BatchForm, split};
 use crate::event::draft::Problem;
 use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
 use crate::web::body::Body;
+use crate::web::doc::{self, Doc, Param, query};
 use crate::web::extract::{Caller, Params, idempotency_key, media_type, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        post("/api/v1/logs", Needs(Permission::Write), one),
+        post("/api/v1/logs", Needs(Permission::Write), one).doc(said_of_one()),
         post("/events", Needs(Permission::Write), one),
-        post("/api/v1/logs/bulk", Needs(Permission::Write), many),
+        post("/api/v1/logs/bulk", Needs(Permission::Write), many).doc(said_of_many()),
     ]
+}
+
+fn said_of_one() -> Doc {
+    Doc::new("write", "Events", "Write an event")
+        .text("Also at `/events`. It is answered once the log has the event on every replica: what was acknowledged is kept, whatever is killed afterwards.\n\nSent again under the same id, it is the same event. Give it an `event_id` of your own, or an `Idempotency-Key`.")
+        .param(wait_parameter())
+        .param(doc::idempotency_key())
+        .takes("EventToWrite")
+        .takes_as("application/cloudevents+json", "CloudEvent")
+        .takes_as("application/cloudevents-batch+json", "CloudEvents")
+        .takes_as("application/x-ndjson", "Ndjson")
+        .answers(201, "The log has it.", "Receipt")
+        .answers_as(200, "It was held already, and nothing was written; or all of a batch were taken.", JSON, one_or_many())
+        .answers_as(202, "The log has it, and it was not searchable in time (`wait=indexed`).", JSON, one_or_many())
+        .answers(207, "Some of a batch were refused: look at each item.", "BulkReceipt")
+        .problem(409, "An event of this id and other content is held; the first one counts.")
+}
+
+fn said_of_many() -> Doc {
+    Doc::new("writeMany", "Events", "Write many events")
+        .text("A JSON array, `{\"logs\": […]}`, or NDJSON: up to 100,000 events in 10 MiB. Each is taken or refused by itself.")
+        .param(wait_parameter())
+        .param(doc::idempotency_key())
+        .takes("EventsToWrite")
+        .takes_as("application/x-ndjson", "Ndjson")
+        .answers(200, "All were taken.", "BulkReceipt")
+        .answers(202, "All were taken, and were not searchable in time (`wait=indexed`).", "BulkReceipt")
+        .answers(207, "Some were refused: look at each item.", "BulkReceipt")
+}
+
+const JSON: &str = "application/json";
+
+fn one_or_many() -> Value {
+    json!({"oneOf": [doc::component_ref("Receipt"), doc::component_ref("BulkReceipt")]})
+}
+
+fn wait_parameter() -> Param {
+    query(
+        "wait",
+        "`indexed`: answer when it can be searched.",
+        json!({"type": "string", "enum": ["indexed"]}),
+    )
 }
 
 const HTTP: Origin<'static> = Origin {

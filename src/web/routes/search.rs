@@ -4,6 +4,7 @@ use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 
 use super::manage::existing;
 use super::{Access::Needs, Route, get};
@@ -11,15 +12,36 @@ use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::event::view::{self, View};
 use crate::query::{self, Page};
+use crate::web::doc::{self, Doc, query};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/logs", Needs(Read), page),
+        get("/api/v1/logs", Needs(Read), page).doc(said_of_page()),
         get("/events", Needs(Read), page),
-        get("/api/v1/logs/{id}", Needs(Read), by_id),
+        get("/api/v1/logs/{id}", Needs(Read), by_id).doc(said_of_one()),
     ]
+}
+
+fn said_of_page() -> Doc {
+    Doc::new("search", "Events", "Search events")
+        .text("Also at `/events`. Different names must all hold; the same name again means \"or\". Pages are stable while events arrive: later pages leave out what was received after the first.")
+        .params(doc::filters())
+        .param(query("sort", "`-time`: newest first; `time`: oldest first.", json!({"type": "string", "enum": ["-time", "time"], "default": "-time"})))
+        .param(query("limit", "Events on a page.", json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})))
+        .param(query("cursor", "Goes on from a page, either way; good for this search only.", json!({"type": "string", "maxLength": 1000})))
+        .param(query("count", "Say how many there are altogether, up to a million.", json!({"type": "boolean", "default": false})))
+        .answers(200, "A page of what was found.", "Page")
+        .header("Link", "The next page and the one before (RFC 8288).")
+}
+
+fn said_of_one() -> Doc {
+    Doc::new("event", "Events", "Get an event")
+        .text("By its id, or by the sender's own. With what it changed, and with its original where it came from an outside system.")
+        .param(doc::path("id", "The event's id, or the sender's own.", json!({"type": "string", "minLength": 1, "maxLength": 256})))
+        .param(doc::tenant_id())
+        .answers(200, "The event.", "Event")
 }
 
 /// A page of events.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
+use super::conformance;
 use super::wait::until_some;
 
 /// A client with a credential. Belongs to the test that made it: connections live in its runtime.
@@ -63,7 +64,7 @@ impl Caller {
     ) -> reqwest::Result<Answer> {
         let mut request = self
             .http
-            .request(method, format!("{}{path}", self.base))
+            .request(method.clone(), format!("{}{path}", self.base))
             .body(body);
         if let Some(credential) = &self.credential {
             request = request.header("authorization", format!("Bearer {credential}"));
@@ -73,11 +74,13 @@ impl Caller {
         }
         let answer = request.send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        Ok(Answer {
+        let answer = Answer {
             status,
             headers,
             body: answer.bytes().await?,
-        })
+        };
+        conformance::check(&method, path, &answer);
+        Ok(answer)
     }
 
     pub async fn get(&self, path: &str) -> Answer {

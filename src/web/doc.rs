@@ -1,0 +1,248 @@
+//! What is said of a route beside its handler: the words and shapes from which the OpenAPI document is made.
+//!
+//! Each route in [`super::routes`] carries a [`Doc`]. What follows from the route itself is not repeated in it: the
+//! credential, and the problems that come with it, with a body, or with an id in the path ([`super::openapi`]).
+
+mod filters;
+
+use serde_json::{Value, json};
+
+pub use filters::filters;
+
+/// What is said of a route.
+#[derive(Clone, Debug)]
+pub struct Doc {
+    /// Its name for programs; examples of its answer and its request stand under this name in `schemas/examples`.
+    pub id: &'static str,
+    /// Under which heading it stands.
+    pub tag: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// What there is to know beyond that, in Markdown.
+    pub text: &'static str,
+    /// Of the query, the path or the headers.
+    pub params: Vec<Param>,
+    /// The forms in which its body may come; none: it has no body.
+    pub bodies: Vec<Content>,
+    /// Whether a request without a body is one as well.
+    pub body_optional: bool,
+    /// What it answers when all is well, and problems that are its own.
+    pub answers: Vec<Answer>,
+}
+
+/// One parameter.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// `query`, `path` or `header`.
+    pub place: &'static str,
+    /// What it is for.
+    pub text: String,
+    /// Its JSON Schema.
+    pub schema: Value,
+    /// Whether it must be there.
+    pub required: bool,
+}
+
+/// A body of one media type.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The media type.
+    pub media: &'static str,
+    /// Its JSON Schema.
+    pub schema: Value,
+}
+
+/// What it answers.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// When.
+    pub text: &'static str,
+    /// In which forms; none: without a body.
+    pub content: Vec<Content>,
+    /// Headers beside `x-request-id`, each with what it says.
+    pub headers: Vec<(&'static str, &'static str)>,
+}
+
+impl Doc {
+    /// A route's name, heading and one line about it.
+    pub fn new(id: &'static str, tag: &'static str, summary: &'static str) -> Self {
+        Self {
+            id,
+            tag,
+            summary,
+            text: "",
+            params: Vec::new(),
+            bodies: Vec::new(),
+            body_optional: false,
+            answers: Vec::new(),
+        }
+    }
+
+    /// What there is to know beyond one line.
+    pub fn text(mut self, text: &'static str) -> Self {
+        self.text = text;
+        self
+    }
+
+    /// One more parameter.
+    pub fn param(mut self, param: Param) -> Self {
+        self.params.push(param);
+        self
+    }
+
+    /// More parameters.
+    pub fn params(mut self, params: impl IntoIterator<Item = Param>) -> Self {
+        self.params.extend(params);
+        self
+    }
+
+    /// It takes JSON of this component.
+    pub fn takes(self, component: &'static str) -> Self {
+        self.takes_as("application/json", component)
+    }
+
+    /// It takes this component under a media type.
+    pub fn takes_as(mut self, media: &'static str, component: &'static str) -> Self {
+        self.bodies.push(Content {
+            media,
+            schema: component_ref(component),
+        });
+        self
+    }
+
+    /// A request without a body will do.
+    pub fn body_optional(mut self) -> Self {
+        self.body_optional = true;
+        self
+    }
+
+    /// It answers JSON of this component.
+    pub fn answers(self, status: u16, text: &'static str, component: &'static str) -> Self {
+        self.answers_as(status, text, "application/json", component_ref(component))
+    }
+
+    /// It answers in this form, beside others under the same status.
+    pub fn answers_as(mut self, status: u16, text: &'static str, media: &'static str, schema: Value) -> Self {
+        let content = Content { media, schema };
+        match self.answers.iter_mut().find(|answer| answer.status == status) {
+            Some(answer) => answer.content.push(content),
+            None => self.answers.push(Answer {
+                status,
+                text,
+                content: vec![content],
+                headers: Vec::new(),
+            }),
+        }
+        self
+    }
+
+    /// It answers without a body.
+    pub fn answers_nothing(mut self, status: u16, text: &'static str) -> Self {
+        self.answers.push(Answer {
+            status,
+            text,
+            content: Vec::new(),
+            headers: Vec::new(),
+        });
+        self
+    }
+
+    /// It answers with a problem that does not follow from what it asks.
+    pub fn problem(self, status: u16, text: &'static str) -> Self {
+        self.answers_as(status, text, PROBLEM, component_ref("Problem"))
+    }
+
+    /// The last answer has this header.
+    pub fn header(mut self, name: &'static str, text: &'static str) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.headers.push((name, text));
+        }
+        self
+    }
+}
+
+/// The media type of every problem.
+pub const PROBLEM: &str = "application/problem+json";
+
+/// The schema of a component of this name.
+pub fn component_ref(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// A parameter of the URL.
+pub fn query(name: impl Into<String>, text: impl Into<String>, schema: Value) -> Param {
+    Param {
+        name: name.into(),
+        place: "query",
+        text: text.into(),
+        schema,
+        required: false,
+    }
+}
+
+/// A part of the path.
+pub fn path(name: &'static str, text: &'static str, schema: Value) -> Param {
+    Param {
+        place: "path",
+        required: true,
+        ..query(name, text, schema)
+    }
+}
+
+/// A header.
+pub fn header(name: &'static str, text: &'static str, schema: Value) -> Param {
+    Param {
+        place: "header",
+        ..query(name, text, schema)
+    }
+}
+
+impl Param {
+    /// It must be there.
+    pub fn required(self) -> Self {
+        Self {
+            required: true,
+            ..self
+        }
+    }
+}
+
+/// `Idempotency-Key`, as all routes that make something have it.
+pub fn idempotency_key() -> Param {
+    header(
+        "Idempotency-Key",
+        "Names this request: sent again under the same key it makes nothing new, and gets the first answer.",
+        json!({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!#-~]+$", "example": "order-4711"}),
+    )
+}
+
+/// `If-Match`, for what is changed or removed.
+pub fn if_match() -> Param {
+    header(
+        "If-Match",
+        "The `ETag` that was seen: where another version stands by now, nothing is changed and the answer is 412.",
+        json!({"type": "string", "maxLength": 100, "example": "\"3\""}),
+    )
+}
+
+/// `If-None-Match`, for what is read.
+pub fn if_none_match() -> Param {
+    header(
+        "If-None-Match",
+        "The `ETag` that is held: where it still stands, the answer is 304, without a body.",
+        json!({"type": "string", "maxLength": 100, "example": "\"3\""}),
+    )
+}
+
+/// The tenant that an operator means.
+pub fn tenant_id() -> Param {
+    query(
+        "tenant_id",
+        "For operators: another tenant than their own.",
+        json!({"$ref": "#/components/schemas/TenantId"}),
+    )
+}

@@ -1,0 +1,135 @@
+//! The filters, which search, export, statistics and stream share, as parameters.
+
+use serde_json::{Value, json};
+
+use super::{Param, query};
+
+/// Filters on a text: the name, what it finds, and a value.
+const TEXTS: &[(&str, &str, &str)] = &[
+    ("event_type", "The event's type.", "user.login"),
+    ("action", "The verb.", "UPDATE"),
+    ("user_id", "The actor's id; also `actor_id`.", "ada"),
+    ("actor_type", "What kind of actor.", "user"),
+    ("actor_name", "The actor's name.", "Ada"),
+    ("actor_email", "The actor's mail address.", "ada@example.com"),
+    ("session_id", "The actor's session.", "s-17"),
+    ("user_agent", "The program it was done with.", "curl/8.5.0"),
+    ("resource_type", "What kind of thing it was done to.", "Document"),
+    ("resource_id", "The id of what it was done to.", "42"),
+    ("resource_name", "The name of what it was done to.", "Plan"),
+    ("request_id", "The request that caused it.", "req-1"),
+    (
+        "trace_id",
+        "The trace it belongs to.",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    ("source", "The kind of source.", "http"),
+    ("source_id", "The configured source.", "trail-1"),
+    ("source_event_id", "The sender's own id.", "rename-1"),
+    ("tag", "One of the labels.", "billing"),
+];
+
+const TIMES: &[(&str, &str)] = &[
+    ("from", "What happened then or later."),
+    ("to", "What happened before then."),
+    ("received_from", "What Trailhouse took then or later."),
+    ("received_to", "What Trailhouse took before then."),
+];
+
+/// All filters.
+pub fn filters() -> Vec<Param> {
+    let times = TIMES.iter().map(|(name, text)| query(*name, *text, moment()));
+    let texts = TEXTS.iter().map(|(name, text, example)| {
+        let said = format!(
+            "{text} Repeated: any of them; `{name}!=…`: none of them; `{name}[prefix]=…`: what begins so."
+        );
+        query(
+            *name,
+            said,
+            several(json!({"type": "string", "maxLength": 4096, "pattern": NO_NUL, "example": example})),
+        )
+    });
+    let rest = [
+        query(
+            "event_id",
+            "The event's id.",
+            several(json!({"type": "string", "format": "uuid"})),
+        ),
+        query(
+            "ip",
+            "The actor's address, or its network, such as `10.0.0.0/8`.",
+            several(json!({"type": "string", "format": "ipv4", "example": "203.0.113.7"})),
+        ),
+        query(
+            "severity",
+            "How serious.",
+            several(json!({"type": "string", "enum": ["INFO", "WARNING", "ERROR", "CRITICAL"]})),
+        ),
+        query(
+            "min_severity",
+            "That serious, or worse.",
+            json!({"type": "string", "enum": ["INFO", "WARNING", "ERROR", "CRITICAL"]}),
+        ),
+        query(
+            "outcome",
+            "How it ended.",
+            several(json!({"type": "string", "enum": ["success", "failure", "unknown"]})),
+        ),
+        query(
+            "q",
+            "Words, a `\"phrase\"`, `-not`, `one OR other`, in message and details.",
+            json!({"type": "string", "maxLength": 400, "pattern": "^[a-z]{1,12}( [a-z]{1,12}){0,5}$", "example": "renamed plan"}),
+        ),
+        query(
+            "details",
+            "Any detail by its path: `details.amount=5`, `details.amount[gt]=5` (`gt`, `gte`, `lt`, `lte`, `prefix`). Lists are written without an index.",
+            json!({
+                "type": "object",
+                "propertyNames": {"pattern": "^details\\.[a-z]{4,12}$"},
+                "additionalProperties": {"type": "string", "maxLength": 4096, "pattern": NO_NUL},
+            }),
+        ),
+        query(
+            "include",
+            "`system`: the server's own events, too.",
+            json!({"type": "string", "enum": ["system"]}),
+        ),
+        super::tenant_id(),
+    ];
+    times.chain(texts).chain(rest).collect()
+}
+
+/// A text that may stand in a parameter.
+const NO_NUL: &str = "^[^\\x00]*$";
+
+fn moment() -> Value {
+    json!({"type": "string", "format": "date-time", "example": "2026-11-20T09:00:00Z"})
+}
+
+fn several(one: Value) -> Value {
+    json!({"type": "array", "items": one, "maxItems": 100})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::query::names::{self, Known};
+
+    #[test]
+    fn every_filter_there_is_is_told_of_under_its_first_name() {
+        let told: HashSet<String> = filters().into_iter().map(|param| param.name).collect();
+        for name in told.iter().filter(|name| *name != "details") {
+            assert!(names::known(name).is_some(), "{name}");
+        }
+        let mut seen = Vec::new();
+        for name in names::all() {
+            let meaning = names::known(name).unwrap();
+            if !matches!(meaning, Known::Control(_)) && !seen.contains(&meaning) {
+                seen.push(meaning);
+                assert!(told.contains(name), "{name}");
+            }
+        }
+    }
+}
