@@ -20,6 +20,7 @@ mod in_front;
 mod kill9;
 mod leaving;
 mod limits;
+mod matching;
 mod operator;
 mod outages;
 mod partitions;
