@@ -143,11 +143,16 @@ impl Command {
 
     /// Tells one wish about the entity `id` from another: all but the secrets, which each request makes anew.
     pub fn fingerprint(&self, id: &str) -> [u8; 32] {
+        crypto::sha256(format!("{id}\0{}", self.shown()).as_bytes())
+    }
+
+    /// All of it but the secrets.
+    pub fn shown(&self) -> serde_json::Value {
         let mut wish = serde_json::to_value(self).unwrap_or_default();
         if let Some(members) = wish.as_object_mut() {
             members.retain(|name, _| !SECRETS.contains(&name.as_str()));
         }
-        crypto::sha256(format!("{id}\0{wish}").as_bytes())
+        wish
     }
 
     /// What is wrong with the command itself, whatever the state is; empty when nothing is.

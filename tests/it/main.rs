@@ -34,4 +34,5 @@ mod spine;
 mod strangers;
 mod support;
 mod takeover;
+mod trail;
 mod two_logs;

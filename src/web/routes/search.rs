@@ -11,6 +11,8 @@ use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::event::view::{self, View};
 use crate::query::{self, Page};
+use crate::trail::read::Kind;
+use crate::trail::{Reading, Whence};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
@@ -38,6 +40,7 @@ struct Body<'a> {
 pub(super) async fn page(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    whence: Whence,
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -46,7 +49,15 @@ pub(super) async fn page(
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
-    let page = state.queries.page(&principal, &search).await?;
+    let answer = state.queries.page(&principal, &search);
+    let page = match search.cursor {
+        // A search is recorded once, with its first page.
+        Some(_) => answer.await?,
+        None => {
+            let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &params);
+            state.recorded(&principal, &whence, read, answer).await?
+        }
+    };
     let data: Vec<_> = page.events.iter().map(|event| view::to_json(event)).collect();
     let body = Body {
         data,
@@ -66,6 +77,7 @@ pub(super) async fn page(
 pub(super) async fn by_id(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    whence: Whence,
     Id(id): Id,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -76,10 +88,13 @@ pub(super) async fn by_id(
         ));
     }
     let tenant = params.first().map(|(_, tenant)| tenant.as_str());
-    if let Some(tenant) = tenant.and_then(TenantId::parse) {
-        existing(&state, &principal, &tenant)?;
+    let named = tenant.and_then(TenantId::parse);
+    if let Some(tenant) = &named {
+        existing(&state, &principal, tenant)?;
     }
-    match state.queries.get(&principal, tenant, &id).await? {
+    let answer = state.queries.get(&principal, tenant, &id);
+    let read = Reading::get(named.as_ref(), &id);
+    match state.recorded(&principal, &whence, read, answer).await? {
         Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",
