@@ -9,7 +9,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::block::Block;
-use super::row::{EventRow, FIRST_VERSION};
+use super::held::by_offsets;
+use super::row::{EventRow, partition_column};
 use super::statement::{Statement, Value};
 use super::{Store, StoreError};
 
@@ -172,18 +173,11 @@ impl Store {
             offset: u64,
             copies: u64,
         }
-        let version = |offset: i64| Value::number(FIRST_VERSION.saturating_sub(offset.max(0) as u64));
-        let mut statement = Statement::new();
-        statement
-            .push("SELECT log_offset AS offset, count() AS copies FROM events WHERE log_id = ")
-            .bind("UUID", Value::text(log_id.to_string()))
-            .push(" AND log_partition = ")
-            .bind("UInt16", Value::number(partition))
-            .push(" AND version BETWEEN ")
-            .bind("UInt64", version(high))
-            .push(" AND ")
-            .bind("UInt64", version(low))
-            .push(" GROUP BY offset ORDER BY offset");
+        let offsets = low.max(0).cast_unsigned()..high.max(-1).saturating_add(1).cast_unsigned();
+        let select = "SELECT log_offset AS offset, count() AS copies";
+        let partition = partition_column(partition);
+        let mut statement = by_offsets(select, "events", log_id, partition, offsets);
+        statement.push(" GROUP BY offset ORDER BY offset");
         let rows = self.rows::<Copies>(&statement).await?;
         Ok(rows
             .into_iter()
