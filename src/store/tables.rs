@@ -67,14 +67,15 @@ impl Store {
         within(SLOW, self.client.query_raw(sql).execute()).await
     }
 
-    /// Begins an insert of events into `table`. `query_id` finds it again in the server's list of what runs.
-    pub fn insert(&self, table: &'static str, query_id: &str) -> EventInsert {
+    /// Begins an insert of events into `table`. `query_id` finds it again in the server's list of what runs. Where it
+    /// `revises`, an event and its revision may both be in it: then the server keeps the one that counts.
+    pub fn insert(&self, table: &'static str, query_id: &str, revises: bool) -> EventInsert {
         let into = self
             .client
             .insert_formatted_with(format!("INSERT INTO {table} FORMAT Native"))
             .with_setting("query_id", query_id)
-            // A batch holds no copies: looking for them would cost the server a fifth of an insert.
-            .with_setting("optimize_on_insert", "0")
+            // Any other batch holds no copies: looking for them would cost the server a fifth of an insert.
+            .with_setting("optimize_on_insert", if revises { "1" } else { "0" })
             .with_timeouts(Some(SEND_WITHIN), Some(END_WITHIN));
         EventInsert {
             into,
@@ -129,6 +130,16 @@ impl Store {
     /// Rows of a log in a table.
     pub async fn count(&self, table: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
         self.count_where(table, " WHERE log_id = ", log_id).await
+    }
+
+    /// The same, where some rows stand in the place of others.
+    pub async fn count_final(&self, table: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
+        let mut statement = Statement::new();
+        statement.push("SELECT count() AS rows FROM ").push(table);
+        statement.push(" FINAL WHERE log_id = ").bind("UUID", Value::text(log_id.to_string()));
+        // A key lies in one month.
+        statement.set("do_not_merge_across_partitions_select_final", 1);
+        self.count_of(&statement).await
     }
 
     /// Rows of all other logs in a table.
