@@ -1,7 +1,7 @@
 //! The server's own trail: who read what, who logged in, and who changed control state, as events in the log of the
 //! tenant that it concerns.
 //!
-//! - [`read`]: what is recorded of a read, as a pure function from who, whence and what to an event.
+//! - [`read`]: what is recorded of a read, as a pure function from who, occasion and what to an event.
 //! - [`Trail::note`] writes it to the log before the read is answered. While the log is away it goes to the [`spool`],
 //!   a bounded file that many reads flush together, and from there into the log when that is back, or at the next
 //!   start. Ids are given once, so that a crash on the way makes copies and no second events.
@@ -27,7 +27,7 @@ use crate::ingest::Ingest;
 use crate::log::LogError;
 
 use put::Put;
-pub use read::{Reading, Whence};
+pub use read::{Occasion, Reading};
 use spool::Spool;
 
 /// The file in the data directory.
@@ -95,14 +95,14 @@ impl Trail {
     pub async fn note(
         &self,
         principal: &Principal,
-        whence: &Whence,
+        occasion: &Occasion,
         read: Reading<'_>,
     ) -> Result<(), NotRecorded> {
         if !self.inner.on {
             return Ok(());
         }
         let (now, id) = (self.inner.clock.now(), self.inner.clock.fresh_id());
-        self.keep(read.event(principal, whence, now, id)).await
+        self.keep(read.event(principal, occasion, now, id)).await
     }
 
     /// Records an event of the server's own.

@@ -14,12 +14,12 @@ pub mod error;
 pub mod extract;
 pub mod middleware;
 pub mod object;
+pub mod occasion;
 pub mod routes;
 pub mod server;
 pub mod state;
 pub mod tls;
 pub mod trace;
-pub mod whence;
 
 use std::net::SocketAddr;
 

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::read::{Whence, cut, own};
+use super::read::{Occasion, cut, own};
 use crate::clock::{Clock, Timestamp};
-use crate::control::{Command, Control, Envelope, Kind, State};
+use crate::control::{By, Command, Control, Envelope, Kind, State};
 use crate::event::{Actor, Event, Json, Outcome, Resource, Severity, TenantId};
 use crate::ingest::Ingest;
 use crate::log::group::{Gaps, GroupEvent};
@@ -95,7 +95,8 @@ impl Commands {
     async fn tell(&self, records: &[Record]) {
         let mut events = Vec::with_capacity(records.len());
         for record in records {
-            if let Some((envelope, outcome)) = self.control.verdict(record).await {
+            let verdict = self.control.verdict(record).await;
+            if let Some((envelope, outcome)) = verdict.filter(|(envelope, _)| !is_progress(envelope)) {
                 let state = self.control.state();
                 let id = id_of(self.control.log_id(), record);
                 events.push(event(&envelope, outcome.as_ref(), &state, self.clock.now(), id));
@@ -109,6 +110,11 @@ impl Commands {
             tokio::time::sleep(TRY_AGAIN).await;
         }
     }
+}
+
+/// How far the server itself has come with something is no change that anybody has made.
+fn is_progress(envelope: &Envelope) -> bool {
+    envelope.by.who == By::system().who && matches!(envelope.command, Command::UpdateExport { .. })
 }
 
 /// The same for the same record, whoever reads it.
@@ -161,6 +167,7 @@ fn event(
         outcome,
         actor: Actor {
             id: Some(cut(&envelope.by.who, 1_024)),
+            ip: envelope.by.ip,
             ..Actor::default()
         },
         resource: Resource {
@@ -170,11 +177,11 @@ fn event(
         },
         message: Some(message.to_owned()),
         details: Some(Json::from_value(&details)),
-        request_id: Some(envelope.request_id.to_string()),
+        request_id: envelope.by.request_id.clone(),
         ..own(
             tenant_of(envelope, &shown, state),
             &name,
-            &Whence::default(),
+            &Occasion::default(),
             now,
             id,
         )
@@ -188,6 +195,9 @@ fn tenant_of(envelope: &Envelope, shown: &Value, state: &State) -> TenantId {
         Kind::Tenant => TenantId::parse(&envelope.id),
         Kind::User => state.user(&envelope.id).map(|user| user.tenant.clone()),
         Kind::Key => state.key(&envelope.id).map(|key| key.tenant.clone()),
+        Kind::Search => state.search(&envelope.id).map(|search| search.tenant.clone()),
+        Kind::Export => state.export(&envelope.id).map(|export| export.tenant.clone()),
+        Kind::Schema => control::parse_schema_id(&envelope.id).map(|(tenant, _)| tenant),
         Kind::Deployment => None,
     };
     let walled = envelope.by.tenant.clone();

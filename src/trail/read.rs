@@ -14,7 +14,7 @@ use crate::ingest::OWN;
 
 /// Where a request came from, and what it is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whence {
+pub struct Occasion {
     /// The caller's address, as far as trusted proxies tell it.
     pub address: Option<IpAddr>,
     /// The program it came with.
@@ -117,7 +117,7 @@ impl<'a> Reading<'a> {
 
     /// The event. It belongs to the tenant that is read, but where the asker may not read that one: nobody writes into
     /// the log of strangers.
-    pub fn event(self, principal: &Principal, whence: &Whence, now: Timestamp, id: Uuid) -> Event {
+    pub fn event(self, principal: &Principal, occasion: &Occasion, now: Timestamp, id: Uuid) -> Event {
         let (event_type, message) = self.kind.words();
         let tenant = self
             .tenant
@@ -126,11 +126,11 @@ impl<'a> Reading<'a> {
         let question = self.question.as_object().is_some_and(|all| !all.is_empty());
         Event {
             action: Some("VIEW".to_owned()),
-            actor: actor(principal, whence),
+            actor: actor(principal, occasion),
             resource: self.resource,
             message: Some(message.to_owned()),
             details: question.then(|| Json::from_value(&json!({"query": self.question}))),
-            ..own(tenant.clone(), event_type, whence, now, id)
+            ..own(tenant.clone(), event_type, occasion, now, id)
         }
     }
 }
@@ -141,7 +141,7 @@ pub fn login(
     tenant: TenantId,
     user: Option<&str>,
     succeeded: bool,
-    whence: &Whence,
+    occasion: &Occasion,
     now: Timestamp,
     id: Uuid,
 ) -> Event {
@@ -157,15 +157,15 @@ pub fn login(
         actor: Actor {
             id: user.map(str::to_owned),
             kind: user.map(|_| "user".to_owned()),
-            ip: whence.address,
-            user_agent: whence.user_agent.clone(),
+            ip: occasion.address,
+            user_agent: occasion.user_agent.clone(),
             ..Actor::default()
         },
-        ..own(tenant, "trailhouse.login", whence, now, id)
+        ..own(tenant, "trailhouse.login", occasion, now, id)
     }
 }
 
-fn actor(principal: &Principal, whence: &Whence) -> Actor {
+fn actor(principal: &Principal, occasion: &Occasion) -> Actor {
     let kind = match principal.kind() {
         PrincipalKind::User => "user",
         PrincipalKind::Key => "api_key",
@@ -174,14 +174,20 @@ fn actor(principal: &Principal, whence: &Whence) -> Actor {
     Actor {
         id: Some(principal.actor_id().to_owned()),
         kind: Some(kind.to_owned()),
-        ip: whence.address,
-        user_agent: whence.user_agent.clone(),
+        ip: occasion.address,
+        user_agent: occasion.user_agent.clone(),
         ..Actor::default()
     }
 }
 
 /// An event of the server's own, yet to say what it is about.
-pub(super) fn own(tenant: TenantId, event_type: &str, whence: &Whence, now: Timestamp, id: Uuid) -> Event {
+pub(super) fn own(
+    tenant: TenantId,
+    event_type: &str,
+    occasion: &Occasion,
+    now: Timestamp,
+    id: Uuid,
+) -> Event {
     Event {
         event_id: id,
         source_event_id: None,
@@ -200,8 +206,8 @@ pub(super) fn own(tenant: TenantId, event_type: &str, whence: &Whence, now: Time
         before: None,
         after: None,
         details: None,
-        request_id: whence.request_id.clone(),
-        trace_id: whence.trace_id.clone(),
+        request_id: occasion.request_id.clone(),
+        trace_id: occasion.trace_id.clone(),
         tags: Vec::new(),
         source: Source {
             kind: OWN.to_owned(),
@@ -209,6 +215,7 @@ pub(super) fn own(tenant: TenantId, event_type: &str, whence: &Whence, now: Time
             provenance: None,
         },
         raw: None,
+        revision: 0,
     }
 }
 
@@ -228,12 +235,17 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let principal = Principal::system(TenantId::parse("acme").unwrap(), "gate");
-        let whence = Whence {
+        let occasion = Occasion {
             request_id: Some("r1".into()),
-            ..Whence::default()
+            ..Occasion::default()
         };
         let read = Reading::of(Kind::Search, tenant.as_ref(), &params);
-        read.event(&principal, &whence, Timestamp::from_micros(5), Uuid::from_u128(1))
+        read.event(
+            &principal,
+            &occasion,
+            Timestamp::from_micros(5),
+            Uuid::from_u128(1),
+        )
     }
 
     #[test]
@@ -266,7 +278,7 @@ mod tests {
     fn a_failed_login_of_nobody_names_nobody() {
         let tenant = TenantId::default_tenant();
         let now = Timestamp::from_micros(5);
-        let event = login(tenant, None, false, &Whence::default(), now, Uuid::from_u128(1));
+        let event = login(tenant, None, false, &Occasion::default(), now, Uuid::from_u128(1));
         assert_eq!((event.actor.id, event.outcome), (None, Outcome::Failure));
     }
 

@@ -18,7 +18,6 @@ use uuid::Uuid;
 use super::middleware::as_problem;
 use super::routes::Route;
 use super::trace::{TRACEPARENT, Trace};
-use super::whence::RequestId;
 use crate::meters;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -104,6 +103,10 @@ impl Met {
         self.seconds.record(seconds);
     }
 }
+
+/// The `x-request-id` that the answer will have, for whoever writes down where something came from.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub HeaderValue);
 
 /// Gives the answer an `x-request-id` and a `traceparent`, the caller's where it sent sensible ones, and counts it.
 pub(super) async fn numbered_and_counted(

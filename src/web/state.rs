@@ -16,7 +16,7 @@ use crate::ingest::Ingest;
 use crate::log::Log;
 use crate::query::Queries;
 use crate::store::Store;
-use crate::trail::{Reading, Trail, Whence};
+use crate::trail::{Occasion, Reading, Trail};
 
 /// Handles on everything below. Cloned for every layer of every request, so it is one pointer.
 #[derive(Clone)]
@@ -126,11 +126,11 @@ impl Services {
     pub async fn recorded<T, E: Into<ApiError>>(
         &self,
         principal: &Principal,
-        whence: &Whence,
+        occasion: &Occasion,
         read: Reading<'_>,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, ApiError> {
-        let (noted, answer) = tokio::join!(self.trail.note(principal, whence, read), answer);
+        let (noted, answer) = tokio::join!(self.trail.note(principal, occasion, read), answer);
         let answer = answer.map_err(Into::into)?;
         noted?;
         Ok(answer)

@@ -204,7 +204,7 @@ async fn logged(app: &App, acme: &Caller) -> Vec<Event> {
         while at < end {
             for record in tail.next().await.unwrap() {
                 at = record.offset + 1;
-                events.push(decoder.decode(&record).await.unwrap());
+                events.push(decoder.decode(&record).await.unwrap().event);
             }
         }
     }

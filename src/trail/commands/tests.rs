@@ -52,7 +52,7 @@ fn an_accepted_command_is_a_success_and_a_refused_one_says_why() {
 fn it_stands_in_the_log_of_the_sender_or_of_what_was_changed() {
     let create = || Command::CreateTenant {
         name: "x".into(),
-        events_per_second: None,
+        limits: Default::default(),
     };
     assert_eq!(
         told(By::system(), "acme", create(), None).tenant_id.as_str(),

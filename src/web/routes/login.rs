@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Access::Open, Route, post};
 use crate::auth::{AuthError, LoginTokens};
 use crate::event::TenantId;
-use crate::trail::{Whence, read};
+use crate::trail::{Occasion, read};
 use crate::web::client::Client;
 use crate::web::object::{FromObject, JsonBody, Object, secret, text};
 use crate::web::{ApiError, AppState, Json};
@@ -51,7 +51,7 @@ impl FromObject for Refresh {
 pub(super) async fn login(
     State(state): State<AppState>,
     client: Client,
-    whence: Whence,
+    occasion: Occasion,
     JsonBody(login): JsonBody<Login>,
 ) -> Result<Response, ApiError> {
     let tokens = state
@@ -62,14 +62,14 @@ pub(super) async fn login(
         // The name stays out: people type passwords there.
         tracing::info!(client = %client.address, %error, "a login was refused");
     });
-    record(&state, &whence, &login.username, &tokens).await?;
+    record(&state, &occasion, &login.username, &tokens).await?;
     Ok(answer(&tokens?))
 }
 
 /// Logins that succeeded, and those that were refused for what was typed.
 async fn record(
     state: &AppState,
-    whence: &Whence,
+    occasion: &Occasion,
     name: &str,
     outcome: &Result<LoginTokens, AuthError>,
 ) -> Result<(), ApiError> {
@@ -81,7 +81,7 @@ async fn record(
     let tenant = user.map_or_else(TenantId::default_tenant, |user| user.tenant.clone());
     let name = user.map(|user| &*user.name);
     let (now, id) = (state.clock.now(), state.clock.fresh_id());
-    let event = read::login(tenant, name, outcome.is_ok(), whence, now, id);
+    let event = read::login(tenant, name, outcome.is_ok(), occasion, now, id);
     Ok(state.trail.keep(event).await?)
 }
 

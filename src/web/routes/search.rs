@@ -12,7 +12,7 @@ use crate::event::TenantId;
 use crate::event::view::{self, View};
 use crate::query::{self, Page};
 use crate::trail::read::Kind;
-use crate::trail::{Reading, Whence};
+use crate::trail::{Occasion, Reading};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
@@ -40,7 +40,7 @@ struct Body<'a> {
 pub(super) async fn page(
     State(state): State<AppState>,
     Caller(principal): Caller,
-    whence: Whence,
+    occasion: Occasion,
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -55,7 +55,7 @@ pub(super) async fn page(
         Some(_) => answer.await?,
         None => {
             let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &params);
-            state.recorded(&principal, &whence, read, answer).await?
+            state.recorded(&principal, &occasion, read, answer).await?
         }
     };
     let data: Vec<_> = page.events.iter().map(|event| view::to_json(event)).collect();
@@ -77,7 +77,7 @@ pub(super) async fn page(
 pub(super) async fn by_id(
     State(state): State<AppState>,
     Caller(principal): Caller,
-    whence: Whence,
+    occasion: Occasion,
     Id(id): Id,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -94,7 +94,7 @@ pub(super) async fn by_id(
     }
     let answer = state.queries.get(&principal, tenant, &id);
     let read = Reading::get(named.as_ref(), &id);
-    match state.recorded(&principal, &whence, read, answer).await? {
+    match state.recorded(&principal, &occasion, read, answer).await? {
         Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",

@@ -8,17 +8,14 @@ use axum::http::{HeaderValue, header};
 
 use super::AppState;
 use super::client::Client;
+use super::counted::RequestId;
 use super::trace::Trace;
-use crate::trail::Whence;
-
-/// The `x-request-id` of the answer, known while the request is worked on. Put into every request by [`super::counted`].
-#[derive(Clone, Debug)]
-pub struct RequestId(pub HeaderValue);
+use crate::trail::Occasion;
 
 /// The longest user agent that is kept, in bytes.
 const USER_AGENT_MAX: usize = 1_024;
 
-impl FromRequestParts<AppState> for Whence {
+impl FromRequestParts<AppState> for Occasion {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
