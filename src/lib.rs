@@ -47,6 +47,7 @@
 //! - [`ingest`]: the one door.
 //! - [`gate`]: the reader of `audit.inbox`, for producers that write to Kafka.
 //! - [`projections`]: the reader of `audit.events` that fills the table.
+//! - [`trail`]: who read what and who changed what, as events of the server's own.
 //! - [`connectors`]: what records of outside systems become, as pure functions.
 //! - [`query`]: the filter language, and pages of events.
 //! - [`web`]: HTTP, translated into calls of the above.
@@ -88,4 +89,5 @@ pub mod projections;
 pub mod query;
 pub mod store;
 pub mod telemetry;
+pub mod trail;
 pub mod web;

@@ -3,11 +3,12 @@
 //! The path of a question: [`parse`](mod@parse) turns a request's parameters into a [`Search`], whose
 //! [`Filter`](filter::Filter) knows neither SQL nor HTTP; [`scope`] fences it to what the asker may see; [`sql`]
 //! compiles both into a statement with bound values; [`read`] asks it, a page at a time, and turns rows into events;
-//! [`cursor`] says where the next page begins.
+//! [`cursor`] says where the next page begins. [`matching`] holds single events against a filter, where no table is asked.
 
 pub mod arrival;
 pub mod cursor;
 pub mod filter;
+pub mod matching;
 pub mod names;
 pub mod parse;
 pub mod read;

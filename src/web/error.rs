@@ -20,6 +20,7 @@ use crate::ingest::ItemError;
 use crate::limit::Limited;
 use crate::log::LogError;
 use crate::query::QueryError;
+use crate::trail::NotRecorded;
 
 /// A failure on its way to the client.
 #[derive(Clone, Debug)]
@@ -159,7 +160,7 @@ impl From<AuthError> for ApiError {
                 Self::unavailable("auth_unavailable", detail, Duration::from_secs(2))
             }
             AuthError::Expired => Self::new(StatusCode::UNAUTHORIZED, "token_expired", detail),
-            AuthError::Missing | AuthError::Invalid | AuthError::WrongPassword => {
+            AuthError::Missing | AuthError::Invalid | AuthError::WrongPassword | AuthError::Changed => {
                 Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
             }
         }
@@ -208,6 +209,12 @@ impl From<ItemError> for ApiError {
                 )
             },
         }
+    }
+}
+
+impl From<NotRecorded> for ApiError {
+    fn from(error: NotRecorded) -> Self {
+        Self::unavailable("reads_not_recorded", error.to_string(), Duration::from_secs(5))
     }
 }
 
@@ -290,9 +297,11 @@ impl From<ControlRefusal> for ApiError {
                 "Idempotency-Key",
                 "another request came with this key before: give each one a key of its own",
             ),
-            ControlRefusal::Conflict { .. } | ControlRefusal::NameTaken | ControlRefusal::LastOperator => {
-                Self::new(StatusCode::CONFLICT, "conflict", detail)
-            }
+            ControlRefusal::Conflict { .. }
+            | ControlRefusal::NameTaken
+            | ControlRefusal::LastOperator
+            | ControlRefusal::Revoked
+            | ControlRefusal::TooMany { .. } => Self::new(StatusCode::CONFLICT, "conflict", detail),
         }
     }
 }

@@ -17,7 +17,7 @@ const ROWS: &[&[&str]] = &[
     &["control"],
     &["auth", "limit"],
     &["ingest"],
-    &["gate", "projections"],
+    &["gate", "projections", "trail"],
     &["connectors", "query"],
     &["web"],
     &["engines", "chdb", "lifecycle", "telemetry"],

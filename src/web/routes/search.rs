@@ -12,6 +12,8 @@ use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::event::view::{self, View};
 use crate::query::{self, Page};
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
 use crate::web::doc::{self, Doc, query};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
@@ -60,6 +62,7 @@ struct Body<'a> {
 pub(super) async fn page(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -68,7 +71,15 @@ pub(super) async fn page(
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
-    let page = state.queries.page(&principal, &search).await?;
+    let answer = state.queries.page(&principal, &search);
+    let page = match search.cursor {
+        // A search is recorded once, with its first page.
+        Some(_) => answer.await?,
+        None => {
+            let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &params);
+            state.recorded(&principal, &occasion, read, answer).await?
+        }
+    };
     let data: Vec<_> = page.events.iter().map(|event| view::to_json(event)).collect();
     let body = Body {
         data,
@@ -88,6 +99,7 @@ pub(super) async fn page(
 pub(super) async fn by_id(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Id(id): Id,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -98,10 +110,13 @@ pub(super) async fn by_id(
         ));
     }
     let tenant = params.first().map(|(_, tenant)| tenant.as_str());
-    if let Some(tenant) = tenant.and_then(TenantId::parse) {
-        existing(&state, &principal, &tenant)?;
+    let named = tenant.and_then(TenantId::parse);
+    if let Some(tenant) = &named {
+        existing(&state, &principal, tenant)?;
     }
-    match state.queries.get(&principal, tenant, &id).await? {
+    let answer = state.queries.get(&principal, tenant, &id);
+    let read = Reading::get(named.as_ref(), &id);
+    match state.recorded(&principal, &occasion, read, answer).await? {
         Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",
