@@ -3,10 +3,13 @@
 //! Runs beside a server, as a process of its own: [`load`] sends events of a [`mix`] over [`wire`], [`machine`] looks
 //! at what the server's processes use meanwhile, and [`report`] writes it down beside what it should be.
 
+mod bed;
 mod load;
 mod machine;
 mod mix;
+mod modes;
 mod queries;
+mod read;
 mod report;
 mod run;
 mod wire;
@@ -15,21 +18,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use tokio::time::Instant;
 
 use super::connect::Remote;
-use load::{Body, Plan, Until};
-use machine::{Disk, Door, Watch};
+use bed::Bed;
+use load::{Body, Until};
 use mix::Mix;
-use report::Report;
-use run::{Run, failures};
-use wire::{Server, Wire};
-
-/// How long the last events may take to become searchable before the run counts as failed.
-const DRAIN_WITHIN: Duration = Duration::from_secs(600);
-const DRAIN_POLL: Duration = Duration::from_millis(50);
+use read::Reading;
+use wire::Server;
 
 #[derive(Args)]
 pub(crate) struct Bench {
@@ -107,19 +104,30 @@ enum Mode {
         #[arg(long, default_value_t = 0)]
         fill: u64,
     },
+    /// How long searches take while others search and events arrive, and how many may come
+    Read {
+        /// Searches a second
+        #[arg(long, default_value_t = 10.0)]
+        rate: f64,
+        /// Events a second that arrive meanwhile
+        #[arg(long, default_value_t = 2_000.0)]
+        events: f64,
+        /// How long
+        #[arg(long, default_value_t = 60.0)]
+        seconds: f64,
+        /// Then look for the highest rate whose p95 is under 250 ms
+        #[arg(long)]
+        highest: bool,
+        /// Send application events first, until there are so many
+        #[arg(long, default_value_t = 0)]
+        fill: u64,
+    },
     /// What the server's processes use when nothing happens
     Idle {
         /// How long
         #[arg(long, default_value_t = 60.0)]
         seconds: f64,
     },
-}
-
-/// What every mode works with.
-struct Bed {
-    server: Server,
-    data_dir: PathBuf,
-    seed: u64,
 }
 
 impl Bench {
@@ -190,6 +198,24 @@ impl Bench {
                     .await?
             }
             Mode::Queries { fill } => bed.queries(fill).await?,
+            Mode::Read {
+                rate,
+                events,
+                seconds,
+                highest,
+                fill,
+            } => {
+                bed.fill(fill).await?;
+                bed.read(
+                    &Reading {
+                        rate,
+                        events,
+                        seconds,
+                    },
+                    highest,
+                )
+                .await?
+            }
             Mode::Idle { seconds } => bed.idle(seconds).await,
         };
         if self.shared.json {
@@ -208,192 +234,4 @@ impl Bench {
 
 fn lasting(seconds: f64) -> Until {
     Until::Elapsed(Duration::from_secs_f64(seconds.max(0.1)))
-}
-
-impl Bed {
-    fn plan(&self, mix: Mix, requests: Option<f64>, connections: usize, body: Body, until: Until) -> Plan {
-        let server = self.server.clone();
-        Plan {
-            server,
-            mix,
-            requests,
-            connections: connections.max(1),
-            body,
-            until,
-            seed: self.seed,
-        }
-    }
-
-    async fn bulk(&self, name: String, plan: Plan) -> anyhow::Result<Report> {
-        let mix = plan.mix;
-        let run = self.measure(plan).await?;
-        let mut report = Report::new(name);
-        let seconds = run.outcome.elapsed.as_secs_f64();
-        report.add("from bulk HTTP to searchable", run.rate(), "events/s");
-        if mix == Mix::App {
-            report.target("20,000 embedded, 50,000 on Apache Kafka");
-        }
-        report.add("acknowledged", run.outcome.acked as f64 / seconds, "events/s");
-        report.add("acknowledged, all", run.outcome.acked as f64, "events");
-        report.add(
-            "searchable after the last answer",
-            run.drained.as_secs_f64() - seconds,
-            "s",
-        );
-        report.latencies("a request", &run.outcome.latency, None);
-        run.costs(&mut report, mix);
-        Ok(report)
-    }
-
-    async fn single(&self, name: String, plan: Plan) -> anyhow::Result<Report> {
-        let run = self.measure(plan).await?;
-        let mut report = Report::new(name);
-        let seconds = run.outcome.elapsed.as_secs_f64();
-        report
-            .add("acknowledged", run.outcome.acked as f64 / seconds, "posts/s")
-            .target("10,000");
-        report.latencies("a post", &run.outcome.latency, Some((0.99, "under 60 ms")));
-        report.add("from post to searchable", run.rate(), "events/s");
-        run.costs(&mut report, Mix::App);
-        Ok(report)
-    }
-
-    async fn latency(&self, name: String, load: Plan, probe: Plan) -> anyhow::Result<Report> {
-        let watch = Watch::start(&machine::processes(&self.data_dir));
-        let (load, probes) = tokio::join!(load::run(&load), load::run(&probe));
-        let (load, probes, used) = (load?, probes?, watch.end().await);
-        let mut report = Report::new(name);
-        let seconds = load.elapsed.as_secs_f64();
-        report.add("acknowledged", load.acked as f64 / seconds, "events/s");
-        report.add("probes found", probes.acked as f64, "events");
-        report
-            .add(
-                "probes not found, or not in time",
-                (probes.sent - probes.acked) as f64,
-                "events",
-            )
-            .target("0");
-        report.latencies(
-            "until searchable",
-            &probes.latency,
-            Some((0.99, "under 1,000 ms")),
-        );
-        report.latencies("a request of the load", &load.latency, None);
-        failures(&mut report, &load);
-        if probes.failed() > 0 {
-            failures(&mut report, &probes);
-        }
-        report.processes(&used, seconds);
-        Ok(report)
-    }
-
-    async fn queries(&self, fill: u64) -> anyhow::Result<Report> {
-        let there = self.held().await?;
-        if fill > there {
-            let plan = self.plan(Mix::App, None, 8, Body::Many(1_000), Until::Events(fill - there));
-            eprintln!("{there} events are there; sending {} more", fill - there);
-            self.measure(plan).await?;
-        }
-        let watch = Watch::start(&machine::processes(&self.data_dir));
-        let started = Instant::now();
-        let timed = queries::ask_all(&self.server, self.seed).await?;
-        let (seconds, used) = (started.elapsed().as_secs_f64(), watch.end().await);
-        let mut report = Report::new("Searches".to_owned());
-        report
-            .add("events held", self.held().await? as f64, "events")
-            .target("5,000,000");
-        for question in &timed {
-            report.latencies(question.what, &question.latency, Some((0.95, "under 100 ms")));
-            if question.empty > 0 {
-                report.add(
-                    format!("{}, nothing found", question.what),
-                    question.empty as f64,
-                    "times",
-                );
-            }
-        }
-        report.processes(&used, seconds);
-        Ok(report)
-    }
-
-    /// Events that can be searched. The server itself counts no further than a million.
-    async fn held(&self) -> anyhow::Result<u64> {
-        match Door::find(&self.data_dir) {
-            Some(door) => Ok(door.disk().await.rows),
-            None => queries::count(&self.server).await,
-        }
-    }
-
-    async fn idle(&self, seconds: f64) -> Report {
-        let mut watched = machine::processes(&self.data_dir);
-        watched.retain(|process| process.name != "bench");
-        let watch = Watch::start(&watched);
-        tokio::time::sleep(Duration::from_secs_f64(seconds.max(0.1))).await;
-        let used = watch.end().await;
-        let mut report = Report::new("Idle".to_owned());
-        let all: f64 = used.iter().map(|process| process.cpu_seconds).sum();
-        report
-            .add("all processes: CPU", all / seconds * 100.0, "% of a core")
-            .target("under 5 %");
-        report.processes(&used, seconds);
-        report
-    }
-
-    /// Sends, waits until everything can be searched, and says what that took.
-    async fn measure(&self, plan: Plan) -> anyhow::Result<Run> {
-        let door = Door::find(&self.data_dir);
-        let before = (self.counters().await?, disk(door.as_ref()).await);
-        let watch = Watch::start(&machine::processes(&self.data_dir));
-        let started = Instant::now();
-        let outcome = load::run(&plan).await?;
-        let wanted = before.0 + outcome.acked;
-        while self.counters().await? < wanted {
-            if started.elapsed() > outcome.elapsed + DRAIN_WITHIN {
-                bail!(
-                    "{} events were acknowledged and are not searchable",
-                    wanted - self.counters().await?
-                );
-            }
-            tokio::time::sleep(DRAIN_POLL).await;
-        }
-        let (drained, used) = (started.elapsed(), watch.end().await);
-        let as_written = disk(door.as_ref()).await;
-        if let Some(door) = &door {
-            door.merge().await;
-        }
-        Ok(Run {
-            outcome,
-            drained,
-            used,
-            before: before.1,
-            as_written,
-            merged: disk(door.as_ref()).await,
-        })
-    }
-
-    /// Events that are in the table or were dropped as copies, since the server started.
-    async fn counters(&self) -> anyhow::Result<u64> {
-        let answer = Wire::new(&self.server).send(&self.server.get("/metrics")).await?;
-        if answer.status != 200 {
-            bail!(
-                "/metrics answers {}: run the bench on the server's own machine",
-                answer.status
-            );
-        }
-        let text = String::from_utf8_lossy(&answer.body);
-        let value = |name: &str| {
-            let mut lines = text
-                .lines()
-                .filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-            lines.next().unwrap_or_default() as u64
-        };
-        Ok(value(crate::meters::PROJECTED) + value(crate::meters::COPIES))
-    }
-}
-
-async fn disk(door: Option<&Door>) -> Disk {
-    match door {
-        Some(door) => door.disk().await,
-        None => Disk::default(),
-    }
 }

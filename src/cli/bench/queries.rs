@@ -1,4 +1,4 @@
-//! The five questions people ask most, each many times with other values, one at a time.
+//! The questions people ask most: each many times with other values, one at a time, or all in turn.
 
 use std::time::Duration;
 
@@ -32,13 +32,12 @@ pub(super) async fn count(server: &Server) -> anyhow::Result<u64> {
 /// Asks everything.
 pub(super) async fn ask_all(server: &Server, seed: u64) -> anyhow::Result<Vec<Timed>> {
     let mut wire = Wire::new(server);
-    let (mut random, sample) = (Random::new(seed), sample(&mut wire, server).await?);
+    let (mut random, sample) = (Random::new(seed), sample(server).await?);
     let mut timed = Vec::new();
-    for (what, path) in QUESTIONS {
+    for question in &QUESTIONS {
         let (mut latency, mut empty) = (histogram()?, 0);
         for _ in 0..TIMES {
-            let event = &sample[random.below(sample.len() as u64) as usize];
-            let path = path(event, &mut random);
+            let path = question.about(&sample, &mut random);
             let asked = Instant::now();
             let answer = ask(&mut wire, server, &path).await?;
             latency.saturating_record(asked.elapsed().as_micros() as u64);
@@ -46,45 +45,137 @@ pub(super) async fn ask_all(server: &Server, seed: u64) -> anyhow::Result<Vec<Ti
             // Apart enough that one answer's end is not the next one's beginning.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        let what = question.what;
         timed.push(Timed { what, latency, empty });
     }
     Ok(timed)
 }
 
-type Question = (&'static str, fn(&Value, &mut Random) -> String);
+/// A kind of question.
+pub(super) struct Question {
+    pub(super) what: &'static str,
+    /// How many of a hundred questions are of this kind, where all are asked in turn.
+    share: u64,
+    path: fn(&Value, &mut Random) -> String,
+}
 
-const QUESTIONS: [Question; 6] = [
-    ("newest page", |_, _| "/api/v1/logs?limit=100".into()),
-    ("page of a minute", |event, _| {
-        let minute = text(event, "/time").chars().take(16).collect::<String>();
-        format!("/api/v1/logs?from={minute}:00Z&to={minute}:59Z&limit=100")
-    }),
-    ("by filter (user_id)", |event, _| {
-        format!("/api/v1/logs?user_id={}&limit=100", text(event, "/actor/id"))
-    }),
-    ("by details (department and region)", |event, random| {
-        format!(
-            "/api/v1/logs?details.department={}&details.region={}&limit=100",
-            random.pick(&DEPARTMENTS),
-            text(event, "/details/region")
-        )
-    }),
-    ("by full text", |event, _| {
-        // A name and a number: rare together, each common enough alone.
-        let message = text(event, "/message");
-        let words: Vec<_> = message
-            .split([' ', '.'])
-            .filter(|word| !word.is_empty())
-            .collect();
-        format!(
-            "/api/v1/logs?q={}%20{}&limit=100",
-            words.first().unwrap_or(&"x"),
-            words.get(4).unwrap_or(&"x")
-        )
-    }),
-    ("by id", |event, _| {
-        format!("/api/v1/logs/{}", text(event, "/event_id"))
-    }),
+impl Question {
+    /// One of this kind, about one of the events that are held.
+    pub(super) fn about(&self, sample: &[Value], random: &mut Random) -> String {
+        let event = &sample[random.below(sample.len() as u64) as usize];
+        (self.path)(event, random)
+    }
+}
+
+/// A question as people ask them; gives its place among [`QUESTIONS`] and its path.
+pub(super) fn any(sample: &[Value], random: &mut Random) -> (usize, String) {
+    let mut left = random.below(QUESTIONS.iter().map(|question| question.share).sum());
+    let kind = QUESTIONS
+        .iter()
+        .position(|question| match left.checked_sub(question.share) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+    let kind = kind.unwrap_or_default();
+    (kind, QUESTIONS[kind].about(sample, random))
+}
+
+/// All kinds.
+pub(super) const QUESTIONS: [Question; 11] = [
+    Question {
+        what: "newest page",
+        share: 20,
+        path: |_, _| "/api/v1/logs?limit=100".into(),
+    },
+    Question {
+        what: "page of a minute",
+        share: 10,
+        path: |event, _| {
+            let minute = text(event, "/time").chars().take(16).collect::<String>();
+            format!("/api/v1/logs?from={minute}:00Z&to={minute}:59Z&limit=100")
+        },
+    },
+    Question {
+        what: "by filter (user_id)",
+        share: 20,
+        path: |event, _| format!("/api/v1/logs?user_id={}&limit=100", text(event, "/actor/id")),
+    },
+    Question {
+        what: "by details (department and region)",
+        share: 8,
+        path: |event, random| {
+            format!(
+                "/api/v1/logs?details.department={}&details.region={}&limit=100",
+                random.pick(&DEPARTMENTS),
+                text(event, "/details/region")
+            )
+        },
+    },
+    Question {
+        what: "by full text",
+        share: 10,
+        path: |event, _| {
+            // A name and a number: rare together, each common enough alone.
+            let message = text(event, "/message");
+            let words: Vec<_> = message
+                .split([' ', '.'])
+                .filter(|word| !word.is_empty())
+                .collect();
+            format!(
+                "/api/v1/logs?q={}%20{}&limit=100",
+                words.first().unwrap_or(&"x"),
+                words.get(4).unwrap_or(&"x")
+            )
+        },
+    },
+    Question {
+        what: "by id",
+        share: 12,
+        path: |event, _| format!("/api/v1/logs/{}", text(event, "/event_id")),
+    },
+    Question {
+        what: "correlation (session)",
+        share: 4,
+        path: |event, _| {
+            format!(
+                "/api/v1/logs/correlate?session_id={}",
+                text(event, "/actor/session_id")
+            )
+        },
+    },
+    Question {
+        what: "count (user_id)",
+        share: 4,
+        path: |event, _| {
+            format!(
+                "/api/v1/logs?user_id={}&limit=1&count=true",
+                text(event, "/actor/id")
+            )
+        },
+    },
+    Question {
+        what: "statistics by the hour",
+        share: 4,
+        path: |_, _| "/api/v1/logs/stats?interval=1h".into(),
+    },
+    Question {
+        what: "statistics by type",
+        share: 4,
+        path: |_, _| "/api/v1/logs/stats?group_by=event_type&top=10".into(),
+    },
+    Question {
+        what: "statistics of a user, by type",
+        share: 4,
+        path: |event, _| {
+            format!(
+                "/api/v1/logs/stats?user_id={}&group_by=event_type&interval=1d",
+                text(event, "/actor/id")
+            )
+        },
+    },
 ];
 
 fn text<'a>(event: &'a Value, pointer: &str) -> &'a str {
@@ -92,10 +183,10 @@ fn text<'a>(event: &'a Value, pointer: &str) -> &'a str {
 }
 
 /// Events from all over the time that is held.
-async fn sample(wire: &mut Wire, server: &Server) -> anyhow::Result<Vec<Value>> {
-    let mut sample = Vec::new();
+pub(super) async fn sample(server: &Server) -> anyhow::Result<Vec<Value>> {
+    let (mut wire, mut sample) = (Wire::new(server), Vec::new());
     for path in ["/api/v1/logs?limit=500", "/api/v1/logs?limit=500&sort=time"] {
-        if let Value::Array(events) = ask(wire, server, path).await?["data"].take() {
+        if let Value::Array(events) = ask(&mut wire, server, path).await?["data"].take() {
             sample.extend(events);
         }
     }
@@ -105,7 +196,7 @@ async fn sample(wire: &mut Wire, server: &Server) -> anyhow::Result<Vec<Value>> 
     }
 }
 
-async fn ask(wire: &mut Wire, server: &Server, path: &str) -> anyhow::Result<Value> {
+pub(super) async fn ask(wire: &mut Wire, server: &Server, path: &str) -> anyhow::Result<Value> {
     let answer = wire
         .send(&server.get(path))
         .await
