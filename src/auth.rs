@@ -25,7 +25,7 @@ use crate::keyring::Keyring;
 
 pub use login::LoginTokens;
 pub use manage::{NewKey, NewUser};
-pub use principal::{Principal, PrincipalKind};
+pub use principal::{Principal, PrincipalKind, Whence};
 
 use attempts::Attempts;
 use token::{Signer, TokenError, Use};
@@ -84,6 +84,9 @@ pub enum AuthError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The credential counts, and gives other rights than when it was looked at. 401.
+    #[error("your rights have changed: connect again")]
+    Changed,
     /// This instance has not heard from the log for too long to know who still counts. 503.
     #[error("this instance is cut off from the log, and its knowledge of who may do what is too old")]
     Stale,
@@ -134,7 +137,7 @@ impl Auth {
             .inner
             .signer
             .verify(credential, Use::Access, self.inner.clock.now())?;
-        principal::of_claims(&claims, &state).ok_or(AuthError::Invalid)
+        principal::of_claims(&claims, &state, self.inner.clock.now())
     }
 
     /// That the fold is fresh enough to write: at most two seconds old.
@@ -146,6 +149,14 @@ impl Auth {
     /// open asks again.
     pub fn admit_read(&self) -> Result<(), AuthError> {
         self.admit(Duration::from_secs(self.inner.config.stale_reads_for).max(STALE_WRITES_AFTER))
+    }
+
+    /// That somebody who was let in would be let in now, with the same rights: for whoever holds a connection open.
+    /// An error says why it must end: revoked, disabled, expired, with other rights than before, or a fold too old to
+    /// know.
+    pub fn still_counts(&self, principal: &Principal) -> Result<(), AuthError> {
+        self.admit_read()?;
+        principal.check(&self.inner.control.state(), self.inner.clock.now())
     }
 
     fn admit(&self, age_max: Duration) -> Result<(), AuthError> {
@@ -166,9 +177,9 @@ impl Auth {
             .signer
             .verify(text, Use::Refresh, self.inner.clock.now())?;
         let state = self.inner.control.state();
-        principal::of_claims(&claims, &state).ok_or(AuthError::Invalid)?;
+        principal::of_claims(&claims, &state, self.inner.clock.now())?;
         let user = state.user(&claims.sub).ok_or(AuthError::Invalid)?;
-        self.tokens_for(user)
+        self.tokens_for(user, claims.sid)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Control state: tenants, users and API keys, as every instance knows them.
+//! Control state: tenants, users, API keys, and what tenants keep (saved searches, schemas of event types, exports), as
+//! every instance knows it.
 //!
 //! It is event-sourced. A change is a [`Command`] in an [`Envelope`] ([`command`]), appended to `audit.control` under
 //! a MAC ([`record`]). Every instance folds that topic from its beginning ([`follow`], [`fold`]) with the same pure
@@ -29,8 +30,11 @@ use crate::crypto::{SealError, SecretSlice};
 use crate::event::draft::Problem;
 use crate::keyring::{Keyring, Sealed};
 
-pub use command::{By, Command, Envelope, Kind, Rate};
-pub use entity::{ApiKey, Deployment, Tenant, User};
+pub use command::{By, Command, Envelope, Kind, LimitsPatch, Patch};
+pub use entity::{
+    ApiKey, Deployment, EventSchema, Export, ExportState, Limits, Owned, SavedSearch, Tenant, User,
+    parse_schema_id, schema_id,
+};
 pub use follow::{Freshness, Skipped};
 pub use journal::{Journal, JournalError};
 pub use role::{Permission, Reads, Role, Roles};

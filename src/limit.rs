@@ -95,12 +95,14 @@ impl<C: Clock + Clone> Limits<C> {
         key: Option<&str>,
         events: usize,
     ) -> Result<(), Limited> {
-        let key_rate = key.and_then(|id| Some((id, state.key(id)?.events_per_second?)));
+        let key_rate = key.and_then(|id| Some((id, state.key(id)?.limits.events_per_second?)));
         if let Some((id, rate)) = key_rate {
             self.ask(&self.keys, id, rate, events)
                 .map_err(|wait| limited(Whose::Key, wait))?;
         }
-        let rate = state.tenant(tenant).and_then(|tenant| tenant.events_per_second);
+        let rate = state
+            .tenant(tenant)
+            .and_then(|tenant| tenant.limits.events_per_second);
         let rate = rate.unwrap_or(self.default_rate);
         self.ask(&self.tenants, tenant.as_str(), rate, events)
             .map_err(|wait| limited(Whose::Tenant, wait))

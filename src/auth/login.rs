@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::attempts::Attempt;
 use super::principal::tenant_is_open;
 use super::token::Use;
@@ -45,7 +47,7 @@ impl Auth {
         match self.user_with(&attempt, &name, password).await {
             Ok(Some(user)) => {
                 self.inner.attempts.note_right(attempt);
-                self.tokens_for(&user)
+                self.tokens_for(&user, self.inner.clock.fresh_id())
             }
             Ok(None) => Err(AuthError::WrongPassword),
             Err(error) => {
@@ -85,12 +87,17 @@ impl Auth {
         let Some(user) = user else {
             return Ok((None, crypto::password::decoy()));
         };
-        Ok((Some(user.clone()), self.opened(user)?))
+        match self.opened(user)? {
+            Some(hash) => Ok((Some(user.clone()), hash)),
+            None => Ok((None, crypto::password::decoy())),
+        }
     }
 
-    /// The hash of a user's password.
-    pub(super) fn opened(&self, user: &User) -> Result<SecretString, AuthError> {
-        let (version, sealed) = &user.password;
+    /// The hash of a user's password; `None` when it has none.
+    pub(super) fn opened(&self, user: &User) -> Result<Option<SecretString>, AuthError> {
+        let Some((version, sealed)) = &user.password else {
+            return Ok(None);
+        };
         let hash = self
             .inner
             .control
@@ -100,17 +107,21 @@ impl Auth {
                 AuthError::Unavailable
             })?;
         let hash = String::from_utf8(hash.expose_secret().to_vec()).map_err(|_| AuthError::Unavailable)?;
-        Ok(hash.into())
+        Ok(Some(hash.into()))
     }
 
-    /// A fresh pair of tokens.
-    pub(super) fn tokens_for(&self, user: &User) -> Result<LoginTokens, AuthError> {
+    /// A fresh pair of tokens in a session.
+    pub(super) fn tokens_for(&self, user: &User, session: Uuid) -> Result<LoginTokens, AuthError> {
         let inner = &self.inner;
         let sign = |usage, seconds| {
             let lifetime = Duration::from_secs(seconds);
-            inner
-                .signer
-                .sign(user, usage, inner.clock.fresh_id(), inner.clock.now(), lifetime)
+            inner.signer.sign(
+                user,
+                (usage, session),
+                inner.clock.fresh_id(),
+                inner.clock.now(),
+                lifetime,
+            )
         };
         Ok(LoginTokens {
             token: sign(Use::Access, inner.config.token_seconds)?,

@@ -1,12 +1,10 @@
 //! Making users, passwords and keys: what of a command is secret is hashed and sealed here, before it is written.
 
-use std::num::NonZeroU32;
-
 use uuid::Uuid;
 
 use super::{Auth, AuthError, apikey};
 use crate::clock::Timestamp;
-use crate::control::{By, Change, Command, ControlError, Kind, Outcome, Refusal, Roles};
+use crate::control::{By, Change, Command, ControlError, Kind, Limits, Outcome, Refusal, Roles, User};
 use crate::crypto::{self, ExposeSecret, SecretString};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
@@ -21,8 +19,10 @@ pub struct NewUser {
     pub tenant: TenantId,
     /// What it may do.
     pub roles: Roles,
-    /// What it logs in with.
-    pub password: SecretString,
+    /// Which events that is about, as the query of a URL; `None`: all.
+    pub limit: Option<String>,
+    /// What it logs in with; `None`: it comes by OIDC only.
+    pub password: Option<SecretString>,
 }
 
 /// An API key to be made.
@@ -36,8 +36,10 @@ pub struct NewKey {
     pub roles: Roles,
     /// When it stops counting.
     pub expires_at: Option<Timestamp>,
-    /// Events a second on each instance; `None`: as its tenant.
-    pub events_per_second: Option<NonZeroU32>,
+    /// Which events that is about, as the query of a URL; `None`: all.
+    pub limit: Option<String>,
+    /// How much it may do, within what its tenant may.
+    pub limits: Limits,
 }
 
 /// Why something could not be made or changed.
@@ -64,15 +66,19 @@ impl Auth {
         new: NewUser,
     ) -> Result<String, ManageError> {
         let id = Uuid::new_v5(&request_id, b"user").to_string();
-        let sealed = self.sealed_password(&id, 1, new.password.clone()).await?;
+        let sealed = match &new.password {
+            Some(password) => Some(self.sealed_password(&id, 1, password.clone()).await?),
+            None => None,
+        };
         let command = Command::CreateUser {
             name: new.name,
             tenant: new.tenant,
             roles: new.roles,
+            limit: new.limit,
             password: sealed.clone(),
         };
         self.change(by, request_id, 0, &id, command).await?;
-        self.check_repeated(&id, &sealed, new.password).await?;
+        self.check_repeated(&id, sealed.as_ref(), new.password).await?;
         Ok(id)
     }
 
@@ -81,17 +87,17 @@ impl Auth {
     async fn check_repeated(
         &self,
         id: &str,
-        sealed: &Sealed,
-        password: SecretString,
+        sealed: Option<&Sealed>,
+        password: Option<SecretString>,
     ) -> Result<(), ManageError> {
         let state = self.inner.control.state();
-        let first = state
-            .user(id)
-            .filter(|user| user.password.0 == 1 && user.password.1 != *sealed);
+        let first = state.user(id).filter(|user| is_another(user, sealed));
         let Some(user) = first else {
             return Ok(());
         };
-        let hash = self.opened(user)?;
+        let (Some(hash), Some(password)) = (self.opened(user)?, password) else {
+            return Err(Refusal::OtherRequest.into());
+        };
         let verified = move || crypto::password::verify(&password, &hash);
         match self.inner.attempts.set(verified).await? {
             true => Ok(()),
@@ -133,7 +139,8 @@ impl Auth {
             roles: new.roles,
             sha256: fresh.sha256,
             expires_at: new.expires_at,
-            events_per_second: new.events_per_second,
+            limit: new.limit,
+            limits: new.limits,
         };
         self.change(by, request_id, 0, &fresh.id, command).await?;
         let state = self.inner.control.state();
@@ -184,6 +191,16 @@ impl Auth {
             .control
             .seal(Kind::User, id, version, hash.expose_secret().as_bytes());
         Ok(sealed.map_err(|_| AuthError::Unavailable)?)
+    }
+}
+
+/// Whether a user has, from its beginning on, another password than the one that was sealed.
+fn is_another(user: &User, sealed: Option<&Sealed>) -> bool {
+    match &user.password {
+        Some((1, first)) => sealed != Some(first),
+        // It was given one later.
+        Some(_) => false,
+        None => sealed.is_some(),
     }
 }
 

@@ -123,6 +123,7 @@ fn new_key(roles: &[Role], expires_at: Option<Timestamp>) -> NewKey {
         tenant,
         roles,
         expires_at,
-        events_per_second: None,
+        limit: None,
+        limits: Default::default(),
     }
 }

@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::principal::{Began, Session};
 use crate::clock::Timestamp;
 use crate::control::User;
 use crate::crypto::{self, SecretString};
@@ -25,12 +26,24 @@ pub struct Claims {
     pub sub: String,
     /// Names this token.
     pub jti: Uuid,
+    /// The session: shared by the tokens of one login, and what they are refreshed to.
+    pub sid: Uuid,
     /// The user's epoch when it was given out; another one now, and it counts no more.
     pub epoch: u64,
     /// When it was given out, in seconds since 1970.
     pub iat: i64,
     /// When it stops counting, in seconds since 1970.
     pub exp: i64,
+}
+
+impl Claims {
+    pub(super) fn session(&self) -> Session {
+        Session {
+            id: self.sid,
+            until: Timestamp::from_millis(self.exp.saturating_mul(1_000)),
+            began: Began::InEpoch(self.epoch),
+        }
+    }
 }
 
 /// What a token is for. Each use has keys of its own, so that one never passes for the other.
@@ -108,11 +121,11 @@ impl Signer {
         }
     }
 
-    /// A token for `user` that counts for `lifetime` from `now`.
+    /// A token for `user`, in one of its sessions, that counts for `lifetime` from `now`.
     pub(super) fn sign(
         &self,
         user: &User,
-        usage: Use,
+        (usage, sid): (Use, Uuid),
         jti: Uuid,
         now: Timestamp,
         lifetime: Duration,
@@ -125,6 +138,7 @@ impl Signer {
             iss: self.issuer.clone(),
             sub: user.id.to_string(),
             jti,
+            sid,
             epoch: user.epoch,
             iat: seconds(now),
             exp: seconds(now.plus(lifetime)),

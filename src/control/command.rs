@@ -1,18 +1,27 @@
 //! Commands: what somebody wants changed, as it is written to the control log. Whether it *is* changed, the fold
 //! decides; the log keeps refused commands too.
+//!
+//! [`check`] says what is wrong with a command whatever the state is, [`envelope`] who sends it, when and from where.
+
+mod check;
+pub mod envelope;
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::role::{Role, Roles};
+use super::entity::{ExportState, Limits};
+use super::role::Roles;
 use crate::clock::Timestamp;
 use crate::crypto;
 use crate::event::TenantId;
-use crate::event::draft::Problem;
 use crate::keyring::Sealed;
+
+pub use check::{LIMIT_BYTES_MAX, QUERY_BYTES_MAX, SCHEMA_BYTES_MAX};
+pub use envelope::{By, Envelope};
 
 /// The kinds of things a command can be about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +34,12 @@ pub enum Kind {
     User,
     /// An API key.
     Key,
+    /// A saved search.
+    Search,
+    /// The schema of an event type.
+    Schema,
+    /// An export that runs by itself.
+    Export,
 }
 
 impl Kind {
@@ -35,6 +50,9 @@ impl Kind {
             Self::Tenant => "tenant",
             Self::User => "user",
             Self::Key => "key",
+            Self::Search => "search",
+            Self::Schema => "schema",
+            Self::Export => "export",
         }
     }
 }
@@ -60,17 +78,22 @@ pub enum Command {
     CreateTenant {
         /// For people.
         name: String,
-        /// Events a second on each instance; `None`: the default.
-        events_per_second: Option<NonZeroU32>,
+        /// How much it may do.
+        limits: Limits,
     },
     /// Changes a tenant.
     UpdateTenant {
         /// New name.
         name: Option<String>,
-        /// New rate; `Some(Default)` takes the override away.
-        events_per_second: Option<Rate>,
+        /// How much it may do from now on.
+        limits: LimitsPatch,
         /// Refuse, or take again, its credentials.
         disabled: Option<bool>,
+    },
+    /// Hides the tenant's events of before a moment, for good.
+    CleanUp {
+        /// The moment. An earlier one than that of a former clean-up changes nothing.
+        before: Timestamp,
     },
     /// Makes a user.
     CreateUser {
@@ -80,13 +103,17 @@ pub enum Command {
         tenant: TenantId,
         /// What it may do.
         roles: Roles,
-        /// The password's hash, sealed for version 1 of this user.
-        password: Sealed,
+        /// Which events that is about; `None`: all.
+        limit: Option<String>,
+        /// The password's hash, sealed for version 1 of this user; `None` for who comes by OIDC only.
+        password: Option<Sealed>,
     },
     /// Changes a user. Disabling ends its tokens.
     UpdateUser {
         /// New roles.
         roles: Option<Roles>,
+        /// Another limit, or none.
+        limit: Patch<String>,
         /// Refuse, or take again, its credentials.
         disabled: Option<bool>,
     },
@@ -94,6 +121,13 @@ pub enum Command {
     SetPassword {
         /// The hash, sealed for the version of the user that this command makes.
         password: Sealed,
+    },
+    /// Ends one session of the user. It asks for no version and makes none: it contradicts no other change.
+    RevokeSession {
+        /// The session that its tokens name.
+        session: Uuid,
+        /// When the last of them would have expired.
+        until: Timestamp,
     },
     /// Ends all tokens of the user.
     EndSessions,
@@ -105,26 +139,134 @@ pub enum Command {
         tenant: TenantId,
         /// Its scope.
         roles: Roles,
+        /// Which events that is about; `None`: all.
+        limit: Option<String>,
         /// SHA-256 of the key's whole text, in hexadecimal.
-        #[serde(with = "hex32")]
+        #[serde(with = "envelope::hex32")]
         sha256: [u8; 32],
         /// When it stops counting.
         expires_at: Option<Timestamp>,
-        /// Events a second on each instance.
-        events_per_second: Option<NonZeroU32>,
+        /// How much it may do, within what its tenant may.
+        limits: Limits,
+    },
+    /// Changes an API key.
+    UpdateKey {
+        /// New name.
+        name: Option<String>,
+        /// Another limit, or none.
+        limit: Patch<String>,
+        /// How much it may do from now on.
+        limits: LimitsPatch,
+        /// When it stops counting.
+        expires_at: Patch<Timestamp>,
     },
     /// Revokes an API key, for good.
     RevokeKey,
+    /// Saves a search.
+    CreateSearch {
+        /// Where it belongs.
+        tenant: TenantId,
+        /// For people.
+        name: String,
+        /// The search, as the query of a URL.
+        query: String,
+    },
+    /// Changes a saved search.
+    UpdateSearch {
+        /// New name.
+        name: Option<String>,
+        /// Another search.
+        query: Option<String>,
+    },
+    /// Takes a saved search away.
+    DeleteSearch,
+    /// Adds a version to the schema of an event type, or makes the first. The id is [`super::schema_id`].
+    PutSchema {
+        /// A JSON Schema.
+        schema: String,
+    },
+    /// Takes the schema of an event type away, with all its versions.
+    DeleteSchema,
+    /// Begins an export that runs by itself.
+    CreateExport {
+        /// Whose events.
+        tenant: TenantId,
+        /// The search, as the query of a URL.
+        query: String,
+        /// `json`, `ndjson`, `csv`, `parquet`.
+        format: String,
+        /// `gzip`, `zstd`; `None`: not compressed.
+        compression: Option<String>,
+        /// The instance that works on it and keeps the file.
+        instance: String,
+        /// When its file may go.
+        expires_at: Timestamp,
+    },
+    /// Says how an export is getting on.
+    UpdateExport {
+        /// Where it stands now.
+        state: ExportState,
+    },
+    /// Takes an export away.
+    DeleteExport,
 }
 
-/// A rate in an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A field in an update that may also be taken away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rate {
-    /// As configured.
-    Default,
-    /// This many a second.
-    PerSecond(NonZeroU32),
+pub enum Patch<T> {
+    /// Leave it as it is.
+    #[default]
+    Keep,
+    /// Take it away: what is configured, or nothing, holds then.
+    Unset,
+    /// This, from now on.
+    Set(T),
+}
+
+impl<T: Clone> Patch<T> {
+    /// What becomes of `present`.
+    pub fn onto(&self, present: &Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => present.clone(),
+            Self::Unset => None,
+            Self::Set(next) => Some(next.clone()),
+        }
+    }
+}
+
+impl Patch<String> {
+    /// The same for text that many share.
+    pub fn text_onto(&self, present: &Option<Arc<str>>) -> Option<Arc<str>> {
+        match self {
+            Self::Keep => present.clone(),
+            Self::Unset => None,
+            Self::Set(next) => Some(next.as_str().into()),
+        }
+    }
+}
+
+/// Changes of [`Limits`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsPatch {
+    /// Events a second.
+    pub events_per_second: Patch<NonZeroU32>,
+    /// Searches a second.
+    pub searches_per_second: Patch<NonZeroU32>,
+    /// Exports at once.
+    pub exports_at_once: Patch<NonZeroU32>,
+}
+
+impl LimitsPatch {
+    /// What becomes of `present`.
+    pub fn onto(&self, present: &Limits) -> Limits {
+        Limits {
+            events_per_second: self.events_per_second.onto(&present.events_per_second),
+            searches_per_second: self.searches_per_second.onto(&present.searches_per_second),
+            exports_at_once: self.exports_at_once.onto(&present.exports_at_once),
+        }
+    }
 }
 
 impl Command {
@@ -132,146 +274,42 @@ impl Command {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Bootstrap { .. } => Kind::Deployment,
-            Self::CreateTenant { .. } | Self::UpdateTenant { .. } => Kind::Tenant,
+            Self::CreateTenant { .. } | Self::UpdateTenant { .. } | Self::CleanUp { .. } => Kind::Tenant,
             Self::CreateUser { .. }
             | Self::UpdateUser { .. }
             | Self::SetPassword { .. }
+            | Self::RevokeSession { .. }
             | Self::EndSessions => Kind::User,
-            Self::CreateKey { .. } | Self::RevokeKey => Kind::Key,
+            Self::CreateKey { .. } | Self::UpdateKey { .. } | Self::RevokeKey => Kind::Key,
+            Self::CreateSearch { .. } | Self::UpdateSearch { .. } | Self::DeleteSearch => Kind::Search,
+            Self::PutSchema { .. } | Self::DeleteSchema => Kind::Schema,
+            Self::CreateExport { .. } | Self::UpdateExport { .. } | Self::DeleteExport => Kind::Export,
         }
     }
 
-    /// Tells one wish about the entity `id` from another: all but the secrets, which each request makes anew.
+    /// Tells one wish about the entity `id` from another: all but what each request makes anew of its own.
     pub fn fingerprint(&self, id: &str) -> [u8; 32] {
         let mut wish = serde_json::to_value(self).unwrap_or_default();
         if let Some(members) = wish.as_object_mut() {
-            members.retain(|name, _| !SECRETS.contains(&name.as_str()));
+            members.retain(|name, _| !self.made_anew().contains(&name.as_str()));
         }
         crypto::sha256(format!("{id}\0{wish}").as_bytes())
     }
 
-    /// What is wrong with the command itself, whatever the state is; empty when nothing is.
-    pub fn problems(&self, id: &str) -> Vec<Problem> {
-        let mut problems = Vec::new();
+    /// The fields that a repeated request fills with something else: what was made of a secret, and what the server
+    /// adds.
+    const fn made_anew(&self) -> &'static [&'static str] {
         match self {
-            Self::CreateTenant { name, .. } => {
-                if TenantId::parse(id).is_none() {
-                    let rule = "1 to 63 of a-z, 0-9, - and _, beginning with a letter or a digit";
-                    problems.push(problem("/id", rule));
-                }
-                problems.extend(label_problem(name));
-            }
-            Self::UpdateTenant { name: Some(name), .. } => problems.extend(label_problem(name)),
-            Self::CreateUser { name, roles, .. } => {
-                if !is_user_name(name) {
-                    problems.push(problem(
-                        "/name",
-                        "1 to 128 characters without spaces or control characters",
-                    ));
-                }
-                problems.extend(roles.is_empty().then(|| problem("/roles", NO_ROLE)));
-            }
-            Self::UpdateUser {
-                roles: Some(roles), ..
-            } if roles.is_empty() => {
-                problems.push(problem("/roles", NO_ROLE));
-            }
-            Self::CreateKey { name, roles, .. } => {
-                problems.extend(label_problem(name));
-                problems.extend(roles.is_empty().then(|| problem("/roles", NO_ROLE)));
-                if roles.has(Role::Operator) || roles.has(Role::User) {
-                    problems.push(problem("/roles", "a key may be admin, auditor or ingest"));
-                }
-            }
-            _ => {}
+            Self::CreateExport { .. } => &["instance", "expires_at"],
+            _ => &["password", "sha256"],
         }
-        problems
-    }
-}
-
-/// The fields that hold what was made of a secret.
-const SECRETS: [&str; 2] = ["password", "sha256"];
-const NO_ROLE: &str = "at least one role is needed";
-
-/// A user name: visible characters, so that two names that look alike in a log are the same bytes more often.
-fn is_user_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 128 && !name.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
-fn label_problem(name: &str) -> Option<Problem> {
-    let fits = !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control);
-    (!fits).then(|| problem("/name", "1 to 200 bytes without control characters"))
-}
-
-fn problem(field: &str, detail: &str) -> Problem {
-    Problem {
-        field: field.into(),
-        detail: detail.into(),
-    }
-}
-
-/// Who sends a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct By {
-    /// The user's name or the key's id; `system` for what the server does of its own accord.
-    pub who: String,
-    /// The tenant it is walled in; `None`: an operator or the server itself, who may touch every tenant.
-    pub tenant: Option<TenantId>,
-}
-
-impl By {
-    /// The server itself.
-    pub fn system() -> Self {
-        Self {
-            who: "system".into(),
-            tenant: None,
-        }
-    }
-}
-
-/// A command with everything the fold needs to decide it: what one control record holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Envelope {
-    /// Names the wish: the same id again gets the first answer.
-    pub request_id: Uuid,
-    /// The log this belongs to; nil in a [`Command::Bootstrap`].
-    pub log_id: Uuid,
-    /// Which version of the entity the sender has seen; 0: it must not exist.
-    pub expected_version: u64,
-    /// Who sends it.
-    pub by: By,
-    /// When it was sent, by the sender's clock.
-    pub at: Timestamp,
-    /// The entity's id; its kind follows from the command.
-    pub id: String,
-    /// What is wanted.
-    pub command: Command,
-}
-
-/// 32 bytes as hexadecimal.
-mod hex32 {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        serializer.serialize_str(&text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-        let digits = digits
-            .filter(|digits| digits.len() == 64)
-            .ok_or_else(|| D::Error::custom("expected 64 hex digits"))?;
-        Ok(std::array::from_fn(|i| {
-            (digits[2 * i] * 16 + digits[2 * i + 1]) as u8
-        }))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Role;
     use crate::keyring::Keyring;
 
     fn sealed() -> Sealed {
@@ -287,8 +325,29 @@ mod tests {
             },
             Command::UpdateTenant {
                 name: None,
-                events_per_second: Some(Rate::Default),
+                limits: LimitsPatch {
+                    events_per_second: Patch::Unset,
+                    searches_per_second: Patch::Set(NonZeroU32::MIN),
+                    exports_at_once: Patch::Keep,
+                },
                 disabled: Some(true),
+            },
+            Command::UpdateUser {
+                roles: None,
+                limit: Patch::Set("resource_type=invoice".into()),
+                disabled: None,
+            },
+            Command::RevokeSession {
+                session: Uuid::from_u128(9),
+                until: Timestamp::from_millis(1_700_000_000_000),
+            },
+            Command::PutSchema { schema: "{}".into() },
+            Command::UpdateExport {
+                state: ExportState::Done {
+                    events: 1,
+                    bytes: 2,
+                    sha256: "ab".into(),
+                },
             },
             Command::SetPassword { password: sealed() },
             Command::EndSessions,
@@ -297,8 +356,12 @@ mod tests {
                 tenant: TenantId::default_tenant(),
                 roles: Roles::of(&[Role::Ingest]),
                 sha256: std::array::from_fn(|i| i as u8),
+                limit: None,
                 expires_at: Some(Timestamp::from_millis(1_700_000_000_000)),
-                events_per_second: NonZeroU32::new(5),
+                limits: Limits {
+                    events_per_second: NonZeroU32::new(5),
+                    ..Limits::default()
+                },
             },
         ];
         for command in all {
@@ -313,7 +376,8 @@ mod tests {
             name: name.into(),
             tenant: TenantId::default_tenant(),
             roles: Roles::of(&[Role::User]),
-            password: sealed(),
+            limit: None,
+            password: Some(sealed()),
         };
         assert_eq!(user("ann").fingerprint("u"), user("ann").fingerprint("u"));
         assert_ne!(user("ann").fingerprint("u"), user("bob").fingerprint("u"));
@@ -323,51 +387,34 @@ mod tests {
             tenant: TenantId::default_tenant(),
             roles: Roles::of(&[Role::Ingest]),
             sha256: [secret; 32],
+            limit: None,
             expires_at: None,
-            events_per_second: NonZeroU32::new(rate),
+            limits: Limits {
+                events_per_second: NonZeroU32::new(rate),
+                ..Limits::default()
+            },
         };
         assert_eq!(key(1, 5).fingerprint("k"), key(2, 5).fingerprint("k"));
         assert_ne!(key(1, 5).fingerprint("k"), key(1, 6).fingerprint("k"));
     }
 
     #[test]
-    fn problems_name_their_fields() {
-        let fields = |command: Command, id: &str| -> Vec<String> {
-            command
-                .problems(id)
-                .into_iter()
-                .map(|problem| problem.field)
-                .collect()
-        };
-        let tenant = |name: &str| Command::CreateTenant {
-            name: name.into(),
-            events_per_second: None,
-        };
-        assert!(fields(tenant("Acme"), "acme").is_empty());
-        assert_eq!(fields(tenant(""), "Acme!"), ["/id", "/name"]);
-        let user = |name: &str, roles: &[Role]| Command::CreateUser {
-            name: name.into(),
+    fn what_the_server_adds_to_a_wish_does_not_tell_it_from_its_repetition() {
+        let export = |query: &str, instance: &str, millis| Command::CreateExport {
             tenant: TenantId::default_tenant(),
-            roles: Roles::of(roles),
-            password: sealed(),
+            query: query.into(),
+            format: "csv".into(),
+            compression: None,
+            instance: instance.into(),
+            expires_at: Timestamp::from_millis(millis),
         };
-        assert!(fields(user("ann@example.org", &[Role::Admin]), "u").is_empty());
-        assert_eq!(fields(user("a b", &[]), "u"), ["/name", "/roles"]);
-        assert_eq!(fields(user("nul\0", &[Role::User]), "u"), ["/name"]);
-    }
-
-    #[test]
-    fn a_key_spans_no_tenants_and_is_nobody() {
-        for role in [Role::Operator, Role::User] {
-            let command = Command::CreateKey {
-                name: "k".into(),
-                tenant: TenantId::default_tenant(),
-                roles: Roles::of(&[Role::Ingest, role]),
-                sha256: [0; 32],
-                expires_at: None,
-                events_per_second: None,
-            };
-            assert_eq!(command.problems("k")[0].field, "/roles");
-        }
+        assert_eq!(
+            export("a=b", "i", 1).fingerprint("e"),
+            export("a=b", "j", 2).fingerprint("e")
+        );
+        assert_ne!(
+            export("a=b", "i", 1).fingerprint("e"),
+            export("a=c", "i", 1).fingerprint("e")
+        );
     }
 }

@@ -1,15 +1,21 @@
-//! What control state is made of: tenants, users, API keys. Each has a version, 1 when it is made and one more with
-//! every accepted command, which is what `expected_version` speaks of.
+//! What control state is made of: tenants, users, API keys, and what tenants keep ([`kept`]). Each has a version, 1 when
+//! it is made and one more with every accepted command, which is what `expected_version` speaks of.
 
+mod kept;
+
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::role::Roles;
 use crate::clock::Timestamp;
 use crate::event::TenantId;
 use crate::keyring::Sealed;
+
+pub use kept::{EventSchema, Export, ExportState, SavedSearch, parse_schema_id, schema_id};
 
 /// What the first valid control record says of the deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +28,28 @@ pub struct Deployment {
     pub created_at: Timestamp,
 }
 
+/// What stands in a tenant, under an id of its own.
+pub trait Owned {
+    /// Never changes.
+    fn id(&self) -> &Arc<str>;
+    /// Where it belongs.
+    fn tenant(&self) -> &TenantId;
+    /// Counts accepted commands.
+    fn version(&self) -> u64;
+}
+
+/// How much somebody may do, on each instance. `None`: a tenant as configured, a key as much as its tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Events written a second.
+    pub events_per_second: Option<NonZeroU32>,
+    /// Searches a second.
+    pub searches_per_second: Option<NonZeroU32>,
+    /// Exports that run at once.
+    pub exports_at_once: Option<NonZeroU32>,
+}
+
 /// A tenant: a wall around events, users and keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
@@ -31,8 +59,10 @@ pub struct Tenant {
     pub name: String,
     /// Refuses every credential of the tenant.
     pub disabled: bool,
-    /// Events it may write a second on each instance; `None`: the configured default.
-    pub events_per_second: Option<NonZeroU32>,
+    /// How much it may do.
+    pub limits: Limits,
+    /// Events of before this are shown to nobody; it only ever rises.
+    pub visible_from: Option<Timestamp>,
     /// Counts accepted commands.
     pub version: u64,
     /// When it was made.
@@ -50,13 +80,20 @@ pub struct User {
     pub tenant: TenantId,
     /// What it may do there.
     pub roles: Roles,
+    /// Which events that is about, as the query of a URL (`resource_type=invoice`); `None`: all.
+    pub limit: Option<Arc<str>>,
     /// The sealed password hash, and the version of this user that brought it, which is part of the seal's context.
-    pub password: (u64, Sealed),
+    /// `None`: who comes by OIDC only.
+    pub password: Option<(u64, Sealed)>,
     /// Tokens carry it; raising it ends them all.
     pub epoch: u64,
+    /// When it was last raised: tokens that others gave out before don't count.
+    pub epoch_since: Timestamp,
+    /// Sessions that were ended before their tokens expire, and when the last of those would have.
+    pub revoked_sessions: BTreeMap<Uuid, Timestamp>,
     /// Can't log in, and its tokens count no more.
     pub disabled: bool,
-    /// Counts accepted commands.
+    /// Counts accepted commands, but for those that end one session.
     pub version: u64,
     /// When it was made.
     pub created_at: Timestamp,
@@ -73,12 +110,14 @@ pub struct ApiKey {
     pub tenant: TenantId,
     /// Its scope.
     pub roles: Roles,
+    /// Which events that is about, as the query of a URL; `None`: all.
+    pub limit: Option<Arc<str>>,
     /// SHA-256 of the key's whole text.
     pub sha256: [u8; 32],
     /// When it stops counting; `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// Events it may write a second on each instance; `None`: as much as its tenant.
-    pub events_per_second: Option<NonZeroU32>,
+    /// How much it may do, within what its tenant may.
+    pub limits: Limits,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// Who made it.
@@ -95,3 +134,24 @@ impl ApiKey {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }
 }
+
+/// Each has these three fields.
+macro_rules! owned {
+    ($($entity:ty),*) => {$(
+        impl Owned for $entity {
+            fn id(&self) -> &Arc<str> {
+                &self.id
+            }
+
+            fn tenant(&self) -> &TenantId {
+                &self.tenant
+            }
+
+            fn version(&self) -> u64 {
+                self.version
+            }
+        }
+    )*};
+}
+
+owned!(User, ApiKey, SavedSearch, EventSchema, Export);

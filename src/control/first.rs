@@ -1,6 +1,7 @@
 //! The first start: a tenant `default`, and the user `admin` who is operator and its admin.
 
 use super::command::{By, Command, Kind};
+use super::entity::Limits;
 use super::role::{Role, Roles};
 use super::state::{Outcome, Refusal};
 use super::{Change, Control, ControlError};
@@ -55,7 +56,7 @@ impl Control {
     async fn make_default_tenant(&self) -> Result<(), ControlError> {
         let command = Command::CreateTenant {
             name: "Default".into(),
-            events_per_second: None,
+            limits: Limits::default(),
         };
         self.submit(self.first(TenantId::default_tenant().to_string(), command))
             .await
@@ -74,7 +75,8 @@ impl Control {
             name: FIRST_USER.into(),
             tenant: TenantId::default_tenant(),
             roles: Roles::of(&[Role::Operator, Role::Admin]),
-            password: password.map_err(|error| unavailable(&error))?,
+            limit: None,
+            password: Some(password.map_err(|error| unavailable(&error))?),
         };
         match self.submit(self.first(id, command)).await? {
             Outcome::Accepted { .. } => Ok(true),

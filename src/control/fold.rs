@@ -10,7 +10,8 @@ use super::record::Skip;
 use super::state::{Outcome, Refusal, State};
 
 /// How many answers are remembered: a request that comes again after so many others is decided anew, and then its
-/// expected version refuses it, since every accepted command moves the version on.
+/// expected version refuses it, since accepted commands move the version on. (What was deleted since would be made
+/// again; and a session that was ended is ended again.)
 pub const REMEMBERED: usize = 100_000;
 
 /// The state, and the answers to the last requests. A function of the records alone: two instances that folded the

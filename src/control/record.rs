@@ -70,6 +70,8 @@ struct Wire {
 struct WireBy {
     who: String,
     tenant: Option<String>,
+    ip: Option<String>,
+    request_id: Option<String>,
 }
 
 /// Writes an envelope under the active master key. It fails only on what Avro or JSON can't hold.
@@ -125,6 +127,8 @@ fn to_wire(envelope: &Envelope) -> Result<Wire, String> {
         by: WireBy {
             who: envelope.by.who.clone(),
             tenant: envelope.by.tenant.as_ref().map(ToString::to_string),
+            ip: envelope.by.ip.as_ref().map(ToString::to_string),
+            request_id: envelope.by.request_id.clone(),
         },
         at: envelope.at.micros(),
         kind: envelope.command.kind().to_string(),
@@ -140,6 +144,7 @@ fn from_wire(wire: Wire) -> Result<Envelope, String> {
         .tenant
         .map(|name| TenantId::parse(&name).ok_or("not a tenant name"))
         .transpose()?;
+    let ip = wire.by.ip.map(|ip| ip.parse().map_err(|_| "not an address"));
     let command: Command = serde_json::from_str(&wire.command).map_err(|error| error.to_string())?;
     if command.kind().as_str() != wire.kind {
         return Err("kind and command disagree".into());
@@ -151,6 +156,8 @@ fn from_wire(wire: Wire) -> Result<Envelope, String> {
         by: By {
             who: wire.by.who,
             tenant,
+            ip: ip.transpose()?,
+            request_id: wire.by.request_id,
         },
         at: Timestamp::from_micros(wire.at),
         id: wire.id,
@@ -205,6 +212,8 @@ mod tests {
             by: By {
                 who: "ann".into(),
                 tenant: Some(TenantId::default_tenant()),
+                ip: Some([192, 0, 2, 7].into()),
+                request_id: Some("r-1".into()),
             },
             at: Timestamp::from_millis(1_700_000_000_000),
             id: "u1".into(),

@@ -1,23 +1,50 @@
 //! Control state, and the pure rules by which commands change it. Every instance folds the same records with these
 //! rules, so all decide alike; nothing here knows the time, the network or chance.
+//!
+//! What a command does is in the file of what it is about: [`tenants`], [`users`], [`keys`], [`kept`]. [`rules`] holds
+//! what they all ask first, [`shelf`] how things are found.
+
+mod kept;
+mod keys;
+mod rules;
+mod shelf;
+mod tenants;
+mod users;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::command::{By, Command, Envelope, Rate};
-use super::entity::{ApiKey, Deployment, Tenant, User};
-use super::role::{Role, Roles};
+use super::command::{Command, Envelope};
+use super::entity::{ApiKey, Deployment, EventSchema, Export, SavedSearch, Tenant, User, schema_id};
+use crate::clock::Timestamp;
 use crate::event::TenantId;
+
+use rules::{Decision, expect};
+use shelf::Shelf;
+
+/// How many users one tenant may have, disabled ones too.
+pub const USERS_MAX: usize = 10_000;
+/// How many API keys one tenant may have. Past it, those that were revoked make room.
+pub const KEYS_MAX: usize = 10_000;
+/// How many searches one tenant may keep.
+pub const SEARCHES_MAX: usize = 1_000;
+/// How many event types of one tenant may have a schema.
+pub const SCHEMAS_MAX: usize = 1_000;
+/// How many exports one tenant may keep.
+pub const EXPORTS_MAX: usize = 1_000;
 
 /// Everything that control records say, up to some offset. Cloning it copies references.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     deployment: Option<Deployment>,
     tenants: BTreeMap<TenantId, Arc<Tenant>>,
-    users: HashMap<Arc<str>, Arc<User>>,
+    users: Shelf<User>,
     /// Lower-case name to id. Names of disabled users stay taken, so that a name in an old event means one person.
     names: HashMap<String, Arc<str>>,
-    keys: HashMap<Arc<str>, Arc<ApiKey>>,
+    keys: Shelf<ApiKey>,
+    searches: Shelf<SavedSearch>,
+    schemas: Shelf<EventSchema>,
+    exports: Shelf<Export>,
 }
 
 /// How a command was decided.
@@ -58,12 +85,19 @@ pub enum Refusal {
     /// Its name belongs to a request that asked for something else.
     #[error("another request came under this name before: give each one a name of its own")]
     OtherRequest,
+    /// The tenant has as many as one may have.
+    #[error("the tenant has {max} of them, and may have no more")]
+    TooMany {
+        /// How many it may have.
+        max: usize,
+    },
+    /// A revoked key stays as it is.
+    #[error("the key is revoked, for good: make another one")]
+    Revoked,
     /// Nobody could make another one.
     #[error("it would leave no operator who can log in")]
     LastOperator,
 }
-
-type Decision = Result<u64, Refusal>;
 
 impl State {
     /// The deployment; `None` only before the first record.
@@ -81,6 +115,11 @@ impl State {
         self.tenants.values()
     }
 
+    /// From when on events of the tenant are shown: earlier ones were cleaned up.
+    pub fn visible_from(&self, tenant: &TenantId) -> Option<Timestamp> {
+        self.tenants.get(tenant)?.visible_from
+    }
+
     /// A user by its id.
     pub fn user(&self, id: &str) -> Option<&Arc<User>> {
         self.users.get(id)
@@ -93,7 +132,12 @@ impl State {
 
     /// All users, in no order.
     pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
-        self.users.values()
+        self.users.all()
+    }
+
+    /// The users of a tenant, by id.
+    pub fn users_of(&self, tenant: &TenantId) -> impl Iterator<Item = &Arc<User>> {
+        self.users.of(tenant)
     }
 
     /// An API key by its id.
@@ -103,7 +147,52 @@ impl State {
 
     /// All API keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
-        self.keys.values()
+        self.keys.all()
+    }
+
+    /// The API keys of a tenant, by id.
+    pub fn keys_of(&self, tenant: &TenantId) -> impl Iterator<Item = &Arc<ApiKey>> {
+        self.keys.of(tenant)
+    }
+
+    /// A saved search by its id.
+    pub fn search(&self, id: &str) -> Option<&Arc<SavedSearch>> {
+        self.searches.get(id)
+    }
+
+    /// The saved searches of a tenant, by id.
+    pub fn searches_of(&self, tenant: &TenantId) -> impl Iterator<Item = &Arc<SavedSearch>> {
+        self.searches.of(tenant)
+    }
+
+    /// The schema of an event type.
+    pub fn schema(&self, tenant: &TenantId, event_type: &str) -> Option<&Arc<EventSchema>> {
+        self.schemas.get(&schema_id(tenant, event_type))
+    }
+
+    /// The schemas of a tenant, by event type.
+    pub fn schemas_of(&self, tenant: &TenantId) -> impl Iterator<Item = &Arc<EventSchema>> {
+        self.schemas.of(tenant)
+    }
+
+    /// Whether a tenant has any schema: those who have none pay nothing for the others.
+    pub fn has_schemas(&self, tenant: &TenantId) -> bool {
+        self.schemas.count(tenant) > 0
+    }
+
+    /// An export by its id.
+    pub fn export(&self, id: &str) -> Option<&Arc<Export>> {
+        self.exports.get(id)
+    }
+
+    /// All exports, in no order: for the instances that work on them.
+    pub fn exports(&self) -> impl Iterator<Item = &Arc<Export>> {
+        self.exports.all()
+    }
+
+    /// The exports of a tenant, by id.
+    pub fn exports_of(&self, tenant: &TenantId) -> impl Iterator<Item = &Arc<Export>> {
+        self.exports.of(tenant)
     }
 
     /// Decides a command, and changes the state when it is accepted.
@@ -115,8 +204,9 @@ impl State {
     }
 
     fn decide(&mut self, envelope: &Envelope) -> Decision {
+        use Command::*;
         match &envelope.command {
-            Command::Bootstrap { log_id, partitions } => {
+            Bootstrap { log_id, partitions } => {
                 expect(envelope, self.deployment.map_or(0, |_| 1))?;
                 let (log_id, partitions, created_at) = (*log_id, *partitions, envelope.at);
                 self.deployment = Some(Deployment {
@@ -126,261 +216,22 @@ impl State {
                 });
                 Ok(1)
             }
-            Command::CreateTenant { .. } | Command::UpdateTenant { .. } => self.decide_tenant(envelope),
-            Command::CreateUser { .. } => self.create_user(envelope),
-            Command::UpdateUser { .. } | Command::SetPassword { .. } | Command::EndSessions => {
-                self.change_user(envelope)
-            }
-            Command::CreateKey { .. } => self.create_key(envelope),
-            Command::RevokeKey => self.revoke_key(envelope),
+            CreateTenant { .. } | UpdateTenant { .. } => self.decide_tenant(envelope),
+            CleanUp { before } => self.clean_up(envelope, *before),
+            CreateUser { .. } => self.create_user(envelope),
+            UpdateUser { .. } | SetPassword { .. } | EndSessions => self.change_user(envelope),
+            RevokeSession { session, until } => self.revoke_session(envelope, *session, *until),
+            CreateKey { .. } => self.create_key(envelope),
+            UpdateKey { .. } | RevokeKey => self.change_key(envelope),
+            CreateSearch { .. } => self.create_search(envelope),
+            UpdateSearch { .. } => self.update_search(envelope),
+            DeleteSearch => rules::delete(&mut self.searches, envelope),
+            PutSchema { schema } => self.put_schema(envelope, schema),
+            DeleteSchema => rules::delete(&mut self.schemas, envelope),
+            CreateExport { .. } => self.create_export(envelope),
+            UpdateExport { state } => self.update_export(envelope, state),
+            DeleteExport => rules::delete(&mut self.exports, envelope),
         }
-    }
-
-    fn decide_tenant(&mut self, envelope: &Envelope) -> Decision {
-        operators_only(envelope)?;
-        let id = TenantId::parse(&envelope.id).ok_or(Refusal::NotFound)?;
-        let found = self.tenants.get(&id);
-        expect(envelope, found.map_or(0, |tenant| tenant.version))?;
-        let changed = match (&envelope.command, found) {
-            (
-                Command::CreateTenant {
-                    name,
-                    events_per_second,
-                },
-                None,
-            ) => Tenant {
-                id: id.clone(),
-                name: name.clone(),
-                disabled: false,
-                events_per_second: *events_per_second,
-                version: 1,
-                created_at: envelope.at,
-            },
-            (
-                Command::UpdateTenant {
-                    name,
-                    events_per_second,
-                    disabled,
-                },
-                Some(tenant),
-            ) => Tenant {
-                name: name.clone().unwrap_or_else(|| tenant.name.clone()),
-                disabled: disabled.unwrap_or(tenant.disabled),
-                events_per_second: match events_per_second {
-                    None => tenant.events_per_second,
-                    Some(Rate::Default) => None,
-                    Some(Rate::PerSecond(rate)) => Some(*rate),
-                },
-                version: tenant.version + 1,
-                ..Tenant::clone(tenant)
-            },
-            (_, found) => return Err(mismatch(envelope, found.map(|tenant| tenant.version))),
-        };
-        let shut = changed.disabled && found.is_some_and(|tenant| !tenant.disabled);
-        if shut && self.locks_out(|user| user.tenant == id) {
-            return Err(Refusal::LastOperator);
-        }
-        let version = changed.version;
-        self.tenants.insert(id, Arc::new(changed));
-        Ok(version)
-    }
-
-    fn create_user(&mut self, envelope: &Envelope) -> Decision {
-        let Command::CreateUser {
-            name,
-            tenant,
-            roles,
-            password,
-        } = &envelope.command
-        else {
-            return Err(Refusal::NotFound);
-        };
-        self.expect_room(
-            envelope,
-            tenant,
-            self.users
-                .get(&*envelope.id)
-                .map(|user| (user.version, &user.tenant)),
-        )?;
-        may_grant(envelope, *roles)?;
-        if self.names.contains_key(&name.to_lowercase()) {
-            return Err(Refusal::NameTaken);
-        }
-        let user = User {
-            id: envelope.id.as_str().into(),
-            name: name.as_str().into(),
-            tenant: tenant.clone(),
-            roles: *roles,
-            password: (1, password.clone()),
-            epoch: 1,
-            disabled: false,
-            version: 1,
-            created_at: envelope.at,
-        };
-        self.names.insert(name.to_lowercase(), user.id.clone());
-        self.users.insert(user.id.clone(), Arc::new(user));
-        Ok(1)
-    }
-
-    fn change_user(&mut self, envelope: &Envelope) -> Decision {
-        let user = self
-            .users
-            .get(&*envelope.id)
-            .filter(|user| inside(&envelope.by, &user.tenant));
-        let user = user.ok_or(Refusal::NotFound)?;
-        expect(envelope, user.version)?;
-        may_grant(envelope, user.roles)?;
-        let mut changed = User {
-            version: user.version + 1,
-            ..User::clone(user)
-        };
-        match &envelope.command {
-            Command::UpdateUser { roles, disabled } => {
-                changed.roles = roles.unwrap_or(user.roles);
-                changed.disabled = disabled.unwrap_or(user.disabled);
-                changed.epoch += u64::from(changed.disabled && !user.disabled);
-                may_grant(envelope, changed.roles)?;
-            }
-            Command::SetPassword { password } => {
-                changed.password = (changed.version, password.clone());
-                changed.epoch += 1;
-            }
-            _ => changed.epoch += 1,
-        }
-        let steps_down = changed.disabled || !changed.roles.has(Role::Operator);
-        if steps_down && self.locks_out(|other| other.id == changed.id) {
-            return Err(Refusal::LastOperator);
-        }
-        let version = changed.version;
-        self.users.insert(changed.id.clone(), Arc::new(changed));
-        Ok(version)
-    }
-
-    fn create_key(&mut self, envelope: &Envelope) -> Decision {
-        let Command::CreateKey {
-            name,
-            tenant,
-            roles,
-            sha256,
-            expires_at,
-            events_per_second,
-        } = &envelope.command
-        else {
-            return Err(Refusal::NotFound);
-        };
-        self.expect_room(
-            envelope,
-            tenant,
-            self.keys.get(&*envelope.id).map(|key| (key.version, &key.tenant)),
-        )?;
-        may_grant(envelope, *roles)?;
-        let key = ApiKey {
-            id: envelope.id.as_str().into(),
-            name: name.as_str().into(),
-            tenant: tenant.clone(),
-            roles: *roles,
-            sha256: *sha256,
-            expires_at: *expires_at,
-            events_per_second: *events_per_second,
-            revoked_at: None,
-            created_by: envelope.by.who.as_str().into(),
-            version: 1,
-            created_at: envelope.at,
-        };
-        self.keys.insert(key.id.clone(), Arc::new(key));
-        Ok(1)
-    }
-
-    fn revoke_key(&mut self, envelope: &Envelope) -> Decision {
-        let key = self
-            .keys
-            .get(&*envelope.id)
-            .filter(|key| inside(&envelope.by, &key.tenant));
-        let key = key.ok_or(Refusal::NotFound)?;
-        expect(envelope, key.version)?;
-        may_grant(envelope, key.roles)?;
-        let version = key.version + 1;
-        let revoked_at = key.revoked_at.or(Some(envelope.at));
-        let revoked = ApiKey {
-            revoked_at,
-            version,
-            ..ApiKey::clone(key)
-        };
-        self.keys.insert(revoked.id.clone(), Arc::new(revoked));
-        Ok(version)
-    }
-
-    /// That something new may stand in `tenant`. What exists beyond the sender's wall is not told apart from a
-    /// tenant that does not exist.
-    fn expect_room(
-        &self,
-        envelope: &Envelope,
-        tenant: &TenantId,
-        found: Option<(u64, &TenantId)>,
-    ) -> Result<(), Refusal> {
-        if !inside(&envelope.by, tenant) || !self.tenants.contains_key(tenant) {
-            return Err(Refusal::NoSuchTenant);
-        }
-        match found {
-            Some((_, elsewhere)) if !inside(&envelope.by, elsewhere) => Err(Refusal::NotFound),
-            Some((version, _)) => Err(mismatch(envelope, Some(version))),
-            None => expect(envelope, 0),
-        }
-    }
-
-    /// Whether there are operators who can log in now, all of them among `leaving`.
-    fn locks_out(&self, leaving: impl Fn(&User) -> bool) -> bool {
-        let open = |tenant| self.tenants.get(tenant).is_some_and(|tenant| !tenant.disabled);
-        let mut able = self
-            .users
-            .values()
-            .filter(|user| user.roles.has(Role::Operator) && !user.disabled && open(&user.tenant));
-        let mut any = false;
-        able.all(|user| {
-            any = true;
-            leaving(user)
-        }) && any
-    }
-}
-
-/// That the sender has seen the version there is.
-fn expect(envelope: &Envelope, found: u64) -> Result<(), Refusal> {
-    match envelope.expected_version == found {
-        true => Ok(()),
-        false => Err(mismatch(envelope, Some(found).filter(|found| *found > 0))),
-    }
-}
-
-fn mismatch(envelope: &Envelope, found: Option<u64>) -> Refusal {
-    match found {
-        Some(found) => Refusal::Conflict {
-            expected: envelope.expected_version,
-            found,
-        },
-        None => Refusal::NotFound,
-    }
-}
-
-/// Whether the sender's wall is around `tenant`.
-fn inside(by: &By, tenant: &TenantId) -> bool {
-    by.tenant.as_ref().is_none_or(|wall| wall == tenant)
-}
-
-fn operators_only(envelope: &Envelope) -> Result<(), Refusal> {
-    if envelope.by.tenant.is_some() {
-        Err(Refusal::OperatorsOnly)
-    } else {
-        Ok(())
-    }
-}
-
-/// That the sender may make, or change, somebody with these roles: a tenant's admin neither makes operators, nor
-/// takes one over by its password, nor revokes an operator's key.
-fn may_grant(envelope: &Envelope, roles: Roles) -> Result<(), Refusal> {
-    if roles.has(Role::Operator) {
-        operators_only(envelope)
-    } else {
-        Ok(())
     }
 }
 

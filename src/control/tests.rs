@@ -35,7 +35,7 @@ fn tenant(request: u128, id: &str) -> Change {
         id,
         Command::CreateTenant {
             name: "T".into(),
-            events_per_second: None,
+            limits: Limits::default(),
         },
     )
 }
@@ -70,7 +70,7 @@ async fn instances_that_start_at_once_agree_on_the_log_and_on_the_first_user() {
     let admin = state.user_named("admin").unwrap();
     assert!(admin.roles.has(Role::Operator) && admin.roles.has(Role::Admin));
     let hash = controls[0]
-        .unseal(Kind::User, &admin.id, 1, &admin.password.1)
+        .unseal(Kind::User, &admin.id, 1, &admin.password.as_ref().unwrap().1)
         .unwrap();
     let hash = String::from_utf8(hash.expose_secret().to_vec()).unwrap();
     assert!(password::verify(&made[0].password, &hash.into()));
@@ -167,7 +167,7 @@ async fn forged_records_change_nothing_and_are_counted() {
         id: "evil".into(),
         command: Command::CreateTenant {
             name: "E".into(),
-            events_per_second: None,
+            limits: Limits::default(),
         },
     };
     let theirs = Keyring::ephemeral();

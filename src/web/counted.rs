@@ -102,14 +102,21 @@ impl Met {
     }
 }
 
+/// The `x-request-id` that the answer will have, for whoever writes down where something came from.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub HeaderValue);
+
 /// Gives the answer an `x-request-id`, the caller's where it sent a sensible one, and counts it.
 pub(super) async fn numbered_and_counted(
     State(answers): State<Arc<Answers>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let id = id_of(&request);
+    if let Some(id) = &id {
+        request.extensions_mut().insert(RequestId(id.clone()));
+    }
     let method = name_of(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;

@@ -159,7 +159,7 @@ impl From<AuthError> for ApiError {
                 Self::unavailable("auth_unavailable", detail, Duration::from_secs(2))
             }
             AuthError::Expired => Self::new(StatusCode::UNAUTHORIZED, "token_expired", detail),
-            AuthError::Missing | AuthError::Invalid | AuthError::WrongPassword => {
+            AuthError::Missing | AuthError::Invalid | AuthError::WrongPassword | AuthError::Changed => {
                 Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
             }
         }
@@ -290,9 +290,11 @@ impl From<ControlRefusal> for ApiError {
                 "Idempotency-Key",
                 "another request came with this key before: give each one a key of its own",
             ),
-            ControlRefusal::Conflict { .. } | ControlRefusal::NameTaken | ControlRefusal::LastOperator => {
-                Self::new(StatusCode::CONFLICT, "conflict", detail)
-            }
+            ControlRefusal::Conflict { .. }
+            | ControlRefusal::NameTaken
+            | ControlRefusal::LastOperator
+            | ControlRefusal::Revoked
+            | ControlRefusal::TooMany { .. } => Self::new(StatusCode::CONFLICT, "conflict", detail),
         }
     }
 }

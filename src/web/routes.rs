@@ -18,8 +18,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::client::Client;
+use super::counted::RequestId;
 use super::middleware::{Bodies, reading};
 use super::{ApiError, AppState};
+use crate::auth::Whence;
 use crate::control::Permission;
 
 /// What a route asks of its caller.
@@ -62,6 +64,7 @@ impl Route {
 /// One function a method: `get("/api/v1/logs", Needs(Read), page)`.
 macro_rules! methods {
     ($($name:ident $method:ident,)*) => {$(
+        #[allow(dead_code)]
         fn $name<H, T>(path: &'static str, access: Access, handler: H) -> Route
         where
             H: Handler<T, AppState>,
@@ -72,7 +75,7 @@ macro_rules! methods {
     )*};
 }
 
-methods! { get GET, post POST, delete DELETE, }
+methods! { get GET, post POST, put PUT, patch PATCH, delete DELETE, }
 
 /// All routes, as the file of each resource lists them. A route that is in none of these lists does not exist.
 pub fn table() -> Vec<Route> {
@@ -132,8 +135,18 @@ fn admit(state: &AppState, permission: Permission, request: &mut Request) -> Res
     if !principal.can(permission) {
         return Err(ApiError::forbidden("Your roles don't allow this."));
     }
+    let principal = principal.coming_from(whence(state, request));
     request.extensions_mut().insert(principal);
     Ok(())
+}
+
+/// Where a request comes from, as far as the server says.
+fn whence(state: &AppState, request: &Request) -> Whence {
+    let id = request.extensions().get::<RequestId>();
+    Whence {
+        ip: Client::of_request(state, request).map(|client| client.address),
+        request_id: id.and_then(|RequestId(id)| Some(id.to_str().ok()?.to_owned())),
+    }
 }
 
 /// `Authorization`, or `X-API-Key` for clients that can't set it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use trailhouse::clock::SystemClock;
-use trailhouse::control::{By, Change, Command, Control, Outcome, Refusal, State};
+use trailhouse::control::{By, Change, Command, Control, Limits, LimitsPatch, Outcome, Refusal, State};
 use trailhouse::event::TenantId;
 use trailhouse::keyring::Keyring;
 use trailhouse::log::{self, Log, NewRecord, topics};
@@ -38,7 +38,7 @@ impl Instances {
 fn tenant(name: &str) -> Change {
     let command = Command::CreateTenant {
         name: name.into(),
-        events_per_second: None,
+        limits: Limits::default(),
     };
     Change {
         request_id: Uuid::now_v7(),
@@ -52,7 +52,7 @@ fn tenant(name: &str) -> Change {
 fn rename(id: &str, version: u64, name: &str) -> Change {
     let command = Command::UpdateTenant {
         name: Some(name.into()),
-        events_per_second: None,
+        limits: LimitsPatch::default(),
         disabled: None,
     };
     Change {

@@ -1,7 +1,7 @@
 //! What ends a right, at every request anew.
 
 use super::*;
-use crate::control::{Permission, Reads};
+use crate::control::{Patch, Permission, Reads};
 
 #[tokio::test]
 async fn ending_sessions_disabling_and_a_new_password_end_every_token() {
@@ -11,7 +11,8 @@ async fn ending_sessions_disabling_and_a_new_password_end_every_token() {
         name: name.into(),
         tenant: TenantId::default_tenant(),
         roles: Roles::of(&[Role::User]),
-        password: PASSWORD.into(),
+        limit: None,
+        password: Some(PASSWORD.into()),
     };
     for (name, command) in [
         ("ann", Some(Command::EndSessions)),
@@ -19,6 +20,7 @@ async fn ending_sessions_disabling_and_a_new_password_end_every_token() {
             "bob",
             Some(Command::UpdateUser {
                 roles: None,
+                limit: Patch::Keep,
                 disabled: Some(true),
             }),
         ),
@@ -75,6 +77,7 @@ async fn roles_come_from_the_fold_at_every_request() {
             &id,
             Command::UpdateUser {
                 roles,
+                limit: Patch::Keep,
                 disabled: None,
             },
         )
@@ -93,7 +96,7 @@ async fn a_disabled_tenant_opens_to_nobody_of_it() {
             "acme",
             Command::CreateTenant {
                 name: "Acme".into(),
-                events_per_second: None,
+                limits: Default::default(),
             },
         )
         .await;
@@ -102,7 +105,8 @@ async fn a_disabled_tenant_opens_to_nobody_of_it() {
         name: "ann".into(),
         tenant: tenant.clone(),
         roles: Roles::of(&[Role::Admin]),
-        password: PASSWORD.into(),
+        limit: None,
+        password: Some(PASSWORD.into()),
     };
     fixture.auth.create_user(&by, Uuid::now_v7(), ann).await.unwrap();
     let key = NewKey {
@@ -122,7 +126,7 @@ async fn a_disabled_tenant_opens_to_nobody_of_it() {
     );
     let shut = Command::UpdateTenant {
         name: None,
-        events_per_second: None,
+        limits: Default::default(),
         disabled: Some(true),
     };
     fixture.submit(1, "acme", shut).await;
@@ -162,4 +166,75 @@ async fn when_the_fold_is_stale_writes_stop_first_and_then_reads() {
     fixture.control.catch_up().await.unwrap();
     assert_eq!(strict.admit_write(), Ok(()));
     assert!(strict.authenticate(Some(&token)).is_ok());
+}
+
+#[tokio::test]
+async fn whoever_holds_a_connection_open_learns_that_it_must_end() {
+    let fixture = begun().await;
+    let by = fixture.admin().await;
+    let new = NewUser {
+        name: "ann".into(),
+        tenant: TenantId::default_tenant(),
+        roles: Roles::of(&[Role::Auditor]),
+        limit: Some("action=VIEW".into()),
+        password: Some(PASSWORD.into()),
+    };
+    let id = fixture.auth.create_user(&by, Uuid::now_v7(), new).await.unwrap();
+    let enter = async || fixture.asks(&fixture.token("ann").await).unwrap();
+    let still = |principal: &Principal| fixture.auth.still_counts(principal);
+    let (first, second) = (enter().await, enter().await);
+    assert_eq!(first.limit().map(|limit| &**limit), Some("action=VIEW"));
+    assert_ne!(first.session(), second.session());
+    let session = first.session().unwrap();
+    let until = fixture.clock.now().plus(Duration::from_secs(600));
+    fixture
+        .submit(0, &id, Command::RevokeSession { session, until })
+        .await;
+    assert_eq!(still(&first), Err(AuthError::Invalid));
+    assert_eq!(still(&second), Ok(()), "another session goes on");
+    let wider = Command::UpdateUser {
+        roles: None,
+        limit: Patch::Unset,
+        disabled: None,
+    };
+    fixture.submit(1, &id, wider).await;
+    assert_eq!(still(&second), Err(AuthError::Changed));
+    let third = enter().await;
+    assert_eq!(third.limit(), None);
+    fixture.clock.advance(Duration::from_secs(60));
+    assert_eq!(still(&third), Err(AuthError::Expired));
+    fixture.control.catch_up().await.unwrap();
+
+    let end = fixture.clock.now().plus(Duration::from_secs(5));
+    let (key, text) = fixture.key(&[Role::Ingest], Some(end)).await;
+    let machine = fixture.asks(&text).unwrap();
+    assert_eq!((machine.expires_at(), machine.session()), (Some(end), None));
+    assert_eq!(still(&machine), Ok(()));
+    fixture.clock.advance(Duration::from_secs(5));
+    assert_eq!(still(&machine), Err(AuthError::Invalid));
+    fixture.control.catch_up().await.unwrap();
+    let (other, text) = fixture.key(&[Role::Ingest], None).await;
+    let machine = fixture.asks(&text).unwrap();
+    fixture.submit(1, &other, Command::RevokeKey).await;
+    assert_eq!(still(&machine), Err(AuthError::Invalid));
+    assert_ne!(key, other);
+}
+
+#[tokio::test]
+async fn an_ended_session_takes_its_refreshed_tokens_with_it() {
+    let fixture = begun().await;
+    let tokens = fixture.login("admin", PASSWORD.into()).await.unwrap();
+    let next = fixture.auth.refresh(&tokens.refresh_token).unwrap();
+    let principal = fixture.asks(next.token.expose_secret()).unwrap();
+    let (id, session) = (principal.id().to_owned(), principal.session().unwrap());
+    let until = fixture.clock.now().plus(Duration::from_secs(600));
+    fixture
+        .submit(0, &id, Command::RevokeSession { session, until })
+        .await;
+    for token in [&tokens.token, &next.token] {
+        assert_eq!(fixture.asks(token.expose_secret()), Err(AuthError::Invalid));
+    }
+    for token in [&tokens.refresh_token, &next.refresh_token] {
+        assert_eq!(fixture.auth.refresh(token).err(), Some(AuthError::Invalid));
+    }
 }

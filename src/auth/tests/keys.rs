@@ -86,7 +86,8 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
         name: "ann".into(),
         tenant: TenantId::default_tenant(),
         roles: Roles::of(&[Role::User]),
-        password: PASSWORD.into(),
+        limit: None,
+        password: Some(PASSWORD.into()),
     };
     let first = fixture.auth.create_user(&by, request_of(6), new()).await.unwrap();
     assert_eq!(
@@ -99,7 +100,15 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
             ..new()
         },
         NewUser {
-            password: "wrong horse".into(),
+            password: Some("wrong horse".into()),
+            ..new()
+        },
+        NewUser {
+            password: None,
+            ..new()
+        },
+        NewUser {
+            limit: Some("action=VIEW".into()),
             ..new()
         },
     ];
@@ -123,7 +132,7 @@ async fn a_repeated_request_makes_one_user_and_one_key_and_shows_the_key_once() 
         .unwrap_err();
     assert!(matches!(taken, ManageError::Refused(Refusal::NameTaken)));
     let weak = NewUser {
-        password: "short".into(),
+        password: Some("short".into()),
         ..new()
     };
     let weak = fixture

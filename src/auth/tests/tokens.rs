@@ -55,7 +55,7 @@ async fn a_token_says_nothing_of_roles_or_tenants() {
     let claims = claims_of(&fixture.token("admin").await);
     let mut names: Vec<_> = claims.as_object().unwrap().keys().cloned().collect();
     names.sort();
-    assert_eq!(names, ["epoch", "exp", "iat", "iss", "jti", "sub"]);
+    assert_eq!(names, ["epoch", "exp", "iat", "iss", "jti", "sid", "sub"]);
 }
 
 #[tokio::test]

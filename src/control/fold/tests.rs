@@ -1,12 +1,14 @@
 //! Records as the tests write them.
 
+mod kept;
 mod order;
 mod properties;
 mod rules;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::control::command::{By, Rate};
+use crate::control::command::{By, LimitsPatch, Patch};
+use crate::control::entity::{ExportState, Limits};
 use crate::control::role::{Role, Roles};
 use crate::control::state::Refusal;
 use crate::event::TenantId;
@@ -37,6 +39,8 @@ fn envelope(request: u128, expected_version: u64, by: Option<&str>, id: &str, co
         by: By {
             who: by.unwrap_or("root").into(),
             tenant: by.map(tenant),
+            ip: None,
+            request_id: None,
         },
         at: Timestamp::from_millis(request as i64),
         id: id.into(),
@@ -60,16 +64,40 @@ fn bootstrap() -> Envelope {
 fn create_tenant() -> Command {
     Command::CreateTenant {
         name: "T".into(),
-        events_per_second: None,
+        limits: Limits::default(),
     }
 }
 
 fn create_user(name: &str, at: &str, roles: &[Role]) -> Command {
+    create_user_with(name, at, Roles::of(roles))
+}
+
+fn create_user_with(name: &str, at: &str, roles: Roles) -> Command {
     Command::CreateUser {
         name: name.into(),
         tenant: tenant(at),
-        roles: Roles::of(roles),
-        password: sealed(),
+        roles,
+        limit: None,
+        password: Some(sealed()),
+    }
+}
+
+fn create_search(at: &str) -> Command {
+    Command::CreateSearch {
+        tenant: tenant(at),
+        name: "s".into(),
+        query: "action=VIEW".into(),
+    }
+}
+
+fn create_export(at: &str) -> Command {
+    Command::CreateExport {
+        tenant: tenant(at),
+        query: "".into(),
+        format: "csv".into(),
+        compression: None,
+        instance: "i".into(),
+        expires_at: Timestamp::from_millis(1_000),
     }
 }
 
@@ -80,14 +108,16 @@ fn create_key(at: &str) -> Command {
         tenant,
         roles,
         sha256: [1; 32],
+        limit: None,
         expires_at: None,
-        events_per_second: None,
+        limits: Limits::default(),
     }
 }
 
 fn disable() -> Command {
     Command::UpdateUser {
         roles: None,
+        limit: Patch::Keep,
         disabled: Some(true),
     }
 }

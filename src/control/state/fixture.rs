@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::control::{Limits, Role, Roles};
 
 /// A state with one tenant and its rate, and one ingest key of it with its own rate.
 pub(crate) fn state_with(tenant: &str, rate: Option<u32>, key: Option<(&str, u32)>) -> State {
@@ -13,7 +14,8 @@ pub(crate) fn state_with(tenant: &str, rate: Option<u32>, key: Option<(&str, u32
         id: id.clone(),
         name: tenant.into(),
         disabled: false,
-        events_per_second: rate.and_then(NonZeroU32::new),
+        limits: events(rate),
+        visible_from: None,
         version: 1,
         created_at: Timestamp::default(),
     };
@@ -26,13 +28,21 @@ pub(crate) fn state_with(tenant: &str, rate: Option<u32>, key: Option<(&str, u32
             roles: Roles::of(&[Role::Ingest]),
             sha256: [0; 32],
             expires_at: None,
-            events_per_second: NonZeroU32::new(rate),
+            limit: None,
+            limits: events(Some(rate)),
             revoked_at: None,
             created_by: "test".into(),
             version: 1,
             created_at: Timestamp::default(),
         };
-        state.keys.insert(made.id.clone(), Arc::new(made));
+        state.keys.put(made);
     }
     state
+}
+
+fn events(rate: Option<u32>) -> Limits {
+    Limits {
+        events_per_second: rate.and_then(NonZeroU32::new),
+        ..Limits::default()
+    }
 }

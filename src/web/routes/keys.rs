@@ -12,7 +12,7 @@ use super::manage::{Visible, listed, request_id, tenant_for};
 use super::{Access::Needs, Route, delete, get, post};
 use crate::auth::NewKey;
 use crate::clock::Timestamp;
-use crate::control::{ApiKey, Command, Permission, Roles};
+use crate::control::{ApiKey, Command, Limits, Permission, Roles};
 use crate::event::TenantId;
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::object::{FromObject, JsonBody, Object, date, rate, roles, tenant, text};
@@ -77,7 +77,11 @@ pub(super) async fn create(
         tenant: tenant_for(&principal, wanted.tenant_id)?,
         roles: wanted.roles,
         expires_at: wanted.expires_at,
-        events_per_second: wanted.events_per_second,
+        limit: None,
+        limits: Limits {
+            events_per_second: wanted.events_per_second,
+            ..Limits::default()
+        },
     };
     let request = request_id(&headers, &state, &principal, "POST /api/v1/keys", &new.tenant)?;
     let (id, text) = state.auth.create_key(&principal, request, new).await?;
@@ -124,7 +128,7 @@ fn shown(key: &ApiKey) -> Value {
         "tenant_id": key.tenant,
         "roles": key.roles,
         "expires_at": key.expires_at,
-        "events_per_second": key.events_per_second,
+        "events_per_second": key.limits.events_per_second,
         "version": key.version,
     })
 }

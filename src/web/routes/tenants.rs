@@ -11,7 +11,7 @@ use super::manage::{Visible, listed, request_id};
 use super::{Access::Needs, Route, get, post};
 use crate::auth::manage::ManageError;
 use crate::control::Permission::{Manage, Tenants};
-use crate::control::{Command, Refusal, Tenant};
+use crate::control::{Command, Limits, Refusal, Tenant};
 use crate::event::TenantId;
 use crate::web::extract::{Caller, Params};
 use crate::web::object::{FromObject, JsonBody, Object, rate, tenant, text};
@@ -69,7 +69,10 @@ pub(super) async fn create(
     let name = new.name.unwrap_or_else(|| id.to_string());
     let command = Command::CreateTenant {
         name,
-        events_per_second: new.events_per_second,
+        limits: Limits {
+            events_per_second: new.events_per_second,
+            ..Limits::default()
+        },
     };
     state
         .auth
@@ -90,7 +93,7 @@ fn shown(tenant: &Tenant) -> Value {
     json!({
         "id": tenant.id,
         "name": tenant.name,
-        "events_per_second": tenant.events_per_second,
+        "events_per_second": tenant.limits.events_per_second,
         "version": tenant.version,
     })
 }

@@ -69,7 +69,8 @@ pub(super) async fn create(
         name: wanted.name,
         tenant: tenant_for(&principal, wanted.tenant_id)?,
         roles: wanted.roles,
-        password: wanted.password,
+        limit: None,
+        password: Some(wanted.password),
     };
     let request = request_id(&headers, &state, &principal, "POST /api/v1/users", &new.tenant)?;
     let id = state.auth.create_user(&principal, request, new).await?;

@@ -41,7 +41,7 @@ fn the_expected_version_decides() {
     let rename = |request, version| {
         let command = Command::UpdateTenant {
             name: Some("N".into()),
-            events_per_second: None,
+            limits: LimitsPatch::default(),
             disabled: None,
         };
         envelope(request, version, None, "b", command)

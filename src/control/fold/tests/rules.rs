@@ -100,6 +100,7 @@ fn the_last_operator_stays() {
     let mut fold = begun();
     let demote = Command::UpdateUser {
         roles: Some(Roles::of(&[Role::Admin])),
+        limit: Patch::Keep,
         disabled: None,
     };
     assert_eq!(
@@ -112,7 +113,7 @@ fn the_last_operator_stays() {
     );
     let shut = Command::UpdateTenant {
         name: None,
-        events_per_second: None,
+        limits: LimitsPatch::default(),
         disabled: Some(true),
     };
     assert_eq!(
@@ -145,10 +146,12 @@ fn what_ends_sessions_raises_the_epoch() {
     let epoch = |fold: &Fold| fold.state().user("u").unwrap().epoch;
     let grant = Command::UpdateUser {
         roles: Some(Roles::of(&[Role::Admin])),
+        limit: Patch::Keep,
         disabled: None,
     };
     let enable = Command::UpdateUser {
         roles: None,
+        limit: Patch::Keep,
         disabled: Some(false),
     };
     let set = Command::SetPassword { password: sealed() };
@@ -166,7 +169,7 @@ fn what_ends_sessions_raises_the_epoch() {
         assert_eq!(epoch(&fold), expected, "step {n}");
     }
     assert_eq!(
-        fold.state().user("u").unwrap().password.0,
+        fold.state().user("u").unwrap().password.as_ref().unwrap().0,
         4,
         "the version that set the password"
     );
