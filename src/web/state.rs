@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Mutex;
 
+use super::budget::Budgets;
 use super::{ApiError, Config};
 use crate::auth::{Auth, Principal};
 use crate::clock::Clock;
@@ -46,6 +47,8 @@ pub struct Services {
     pub trail: Trail,
     /// Credentials.
     pub auth: Auth,
+    /// How much anybody may do.
+    pub limits: Budgets,
     /// Tenants, users and keys.
     pub control: Control,
     /// Now, and fresh ids.

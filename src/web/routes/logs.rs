@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::{Access::Needs, Route, post};
+use super::{Access::Needs, Budget, Route, post};
 use crate::auth::Principal;
 use crate::connectors::aws_cloudtrail;
 use crate::control::Permission;
@@ -21,9 +21,14 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        post("/api/v1/logs", Needs(Permission::Write), one).doc(said_of_one()),
-        post("/events", Needs(Permission::Write), one),
-        post("/api/v1/logs/bulk", Needs(Permission::Write), many).doc(said_of_many()),
+        post("/api/v1/logs", Needs(Permission::Write, Budget::Writing), one).doc(said_of_one()),
+        post("/events", Needs(Permission::Write, Budget::Writing), one),
+        post(
+            "/api/v1/logs/bulk",
+            Needs(Permission::Write, Budget::Writing),
+            many,
+        )
+        .doc(said_of_many()),
     ]
 }
 

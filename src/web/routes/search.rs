@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::manage::existing;
-use super::{Access::Needs, Route, get};
+use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::event::view::{self, View};
@@ -20,9 +20,9 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/logs", Needs(Read), page).doc(said_of_page()),
-        get("/events", Needs(Read), page),
-        get("/api/v1/logs/{id}", Needs(Read), by_id).doc(said_of_one()),
+        get("/api/v1/logs", Needs(Read, Budget::Searching), page).doc(said_of_page()),
+        get("/events", Needs(Read, Budget::Searching), page),
+        get("/api/v1/logs/{id}", Needs(Read, Budget::Searching), by_id).doc(said_of_one()),
     ]
 }
 
