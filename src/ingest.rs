@@ -12,6 +12,7 @@ mod held;
 mod lag;
 mod reach;
 mod receipt;
+mod revise;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

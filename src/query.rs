@@ -13,6 +13,7 @@ pub mod parse;
 pub mod read;
 pub mod scope;
 pub mod sql;
+pub mod standing;
 pub mod words;
 
 pub use parse::{Order, Search, parse};

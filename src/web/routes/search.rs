@@ -6,10 +6,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::manage::existing;
+use super::revise::etag;
 use super::{Access::Needs, Route, get};
 use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::event::view::{self, View};
+use crate::query::standing::Stands;
 use crate::query::{self, Page};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
@@ -79,8 +81,11 @@ pub(super) async fn by_id(
     if let Some(tenant) = tenant.and_then(TenantId::parse) {
         existing(&state, &principal, &tenant)?;
     }
-    match state.queries.get(&principal, tenant, &id).await? {
-        Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
+    match state.queries.standing(&principal, tenant, &id).await? {
+        Some(Stands { event, history }) => {
+            let shown = view::to_json_with_changes(&event).with_history(history.as_ref());
+            Ok(([etag(event.revision)], Json(shown)).into_response())
+        }
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",
         )),
