@@ -320,7 +320,9 @@ impl Rebuild {
 impl Rebuilt {
     /// A revision takes the place of a row.
     fn written(&mut self, month: u32, rows: &[Row], refused: &[Refused]) {
-        let refused_events = refused.iter().filter(|refused| !rows[refused.index].is_revision());
+        let refused_events = refused
+            .iter()
+            .filter(|refused| !rows[refused.index].is_revision());
         let events = rows.iter().filter(|row| !row.is_revision());
         self.rows += (events.count() - refused_events.count()) as u64;
         if rows.iter().any(Row::is_revision) {

@@ -182,7 +182,13 @@ mod tests {
         let missing = missing(&firsts, &held, &HashSet::from([4]));
         let mut report = Report::default();
         // Of the event at offset 5 an earlier copy is held: a merge left that one only.
-        count(&firsts, &held, &missing, &HashSet::from([firsts[4].at]), &mut report);
+        count(
+            &firsts,
+            &held,
+            &missing,
+            &HashSet::from([firsts[4].at]),
+            &mut report,
+        );
         assert_eq!((report.missing, report.unexplained, report.repeated), (1, 1, 1));
         assert_eq!((report.firsts, report.copies), (5, 1));
         assert_eq!(report.examples, [3]);

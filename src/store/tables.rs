@@ -136,7 +136,9 @@ impl Store {
     pub async fn count_final(&self, table: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
         let mut statement = Statement::new();
         statement.push("SELECT count() AS rows FROM ").push(table);
-        statement.push(" FINAL WHERE log_id = ").bind("UUID", Value::text(log_id.to_string()));
+        statement
+            .push(" FINAL WHERE log_id = ")
+            .bind("UUID", Value::text(log_id.to_string()));
         // A key lies in one month.
         statement.set("do_not_merge_across_partitions_select_final", 1);
         self.count_of(&statement).await

@@ -81,10 +81,18 @@ pub struct Edit {
     /// Where: a JSON pointer.
     pub path: String,
     /// What is there since.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_json")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_json"
+    )]
     pub value: Option<Json>,
     /// What was there before.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_json")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_json"
+    )]
     pub old: Option<Json>,
     /// The values were taken away by a later redaction.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -43,7 +43,10 @@ pub fn without(event: &Event, history: Option<&History>, fields: &[String]) -> R
     let mut result = event.clone();
     let mut problems = Vec::new();
     if fields.len() > FIELDS_MAX {
-        return Err(Refusal::of("field", format!("at most {FIELDS_MAX} can be named at once")));
+        return Err(Refusal::of(
+            "field",
+            format!("at most {FIELDS_MAX} can be named at once"),
+        ));
     }
     for field in fields {
         let was_there = |pointer: &str| {
@@ -53,7 +56,10 @@ pub fn without(event: &Event, history: Option<&History>, fields: &[String]) -> R
         match remove(&mut result, field) {
             Ok(true) => {}
             Ok(false) if was_there(field) => {}
-            Ok(false) => problems.push(Problem::new("field", format!("there is nothing at {}", shown(field)))),
+            Ok(false) => problems.push(Problem::new(
+                "field",
+                format!("there is nothing at {}", shown(field)),
+            )),
             Err(why) => problems.push(Problem::new("field", format!("{}: {why}", shown(field)))),
         }
     }
@@ -158,8 +164,11 @@ fn remove(event: &mut Event, pointer: &str) -> Result<bool, &'static str> {
         ["tags"] => Ok(!std::mem::take(&mut event.tags).is_empty()),
         ["tags", index] => Ok(remove_tag(&mut event.tags, index)),
         ["raw"] => Ok(event.raw.is_some()),
-        ["event_id" | "tenant_id" | "time" | "time_offset" | "time_from" | "received_at" | "event_type"
-        | "severity" | "outcome", ..]
+        [
+            "event_id" | "tenant_id" | "time" | "time_offset" | "time_from" | "received_at" | "event_type"
+            | "severity" | "outcome",
+            ..,
+        ]
         | ["source", "kind"] => Err("stays: it is part of the bare fact"),
         _ => Ok(false),
     }

@@ -83,7 +83,12 @@ pub(super) async fn amend(
     let wanted = Wanted::read(&params, false)?;
     let tenant = tenant_of(&state, &principal, wanted.tenant.clone())?;
     let asked = xxh3_64(&[b"amend ", body.as_ref()].concat());
-    let wish = Wish::of((&state, &principal), (&tenant, &id), &headers, (wanted.reason, asked))?;
+    let wish = Wish::of(
+        (&state, &principal),
+        (&tenant, &id),
+        &headers,
+        (wanted.reason, asked),
+    )?;
     let invalid = StatusCode::UNPROCESSABLE_ENTITY;
     let make = |standing: Standing<'_>, deed| {
         revision::amendment(standing, &body, deed).map_err(|why| refused(why, invalid))
@@ -102,7 +107,12 @@ pub(super) async fn redact(
     let wanted = Wanted::read(&params, true)?;
     let tenant = tenant_of(&state, &principal, wanted.tenant.clone())?;
     let asked = xxh3_64(format!("redact {:?}", wanted.fields).as_bytes());
-    let wish = Wish::of((&state, &principal), (&tenant, &id), &headers, (wanted.reason, asked))?;
+    let wish = Wish::of(
+        (&state, &principal),
+        (&tenant, &id),
+        &headers,
+        (wanted.reason, asked),
+    )?;
     let fields = (!wanted.fields.is_empty()).then_some(wanted.fields);
     let make = |standing: Standing<'_>, deed| {
         let redacted = revision::redaction(standing, fields.as_deref(), deed);
@@ -152,7 +162,11 @@ impl<'a> Wish<'a> {
         self.state.ingest.admit(self.principal, 1)?;
         for _ in 0..ATTEMPTS {
             let stands = self.stands().await?.ok_or_else(absent)?;
-            if let Some(granted) = stands.history.as_ref().and_then(|history| history.granting(self.deed.wish)) {
+            if let Some(granted) = stands
+                .history
+                .as_ref()
+                .and_then(|history| history.granting(self.deed.wish))
+            {
                 return match granted.asked() == Some(self.deed.asked) {
                     true => Ok(answer(&stands, note)),
                     false => Err(ApiError::conflict(
@@ -173,7 +187,13 @@ impl<'a> Wish<'a> {
             }
             let Some(stands) = self.stands().await? else {
                 // What the caller may see does not hold it any more.
-                return Ok(answer(&Stands { event: revised.event, history: Some(revised.history) }, note));
+                return Ok(answer(
+                    &Stands {
+                        event: revised.event,
+                        history: Some(revised.history),
+                    },
+                    note,
+                ));
             };
             let own = revised.history.last().map(|entry| entry.id);
             if own.is_some_and(|own| stands.history.as_ref().is_some_and(|history| history.has(own))) {
@@ -264,7 +284,9 @@ impl IfMatch {
             Some(number.parse().unwrap_or(u32::MAX))
         };
         let revisions: Option<Vec<u32>> = text.split(',').map(tag).collect();
-        revisions.map(|all| Some(Self::Revisions(all))).ok_or_else(unreadable)
+        revisions
+            .map(|all| Some(Self::Revisions(all)))
+            .ok_or_else(unreadable)
     }
 
     fn check(&self, revision: u32) -> Result<(), ApiError> {
@@ -272,7 +294,9 @@ impl IfMatch {
             Self::Revisions(all) if !all.contains(&revision) => Err(ApiError::new(
                 StatusCode::PRECONDITION_FAILED,
                 "changed_meanwhile",
-                format!("The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."),
+                format!(
+                    "The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."
+                ),
             )),
             _ => Ok(()),
         }
@@ -309,7 +333,9 @@ fn refused(why: Refused, invalid: StatusCode) -> ApiError {
     match why {
         Refused::Invalid(Refusal::Invalid(problems)) => ApiError::invalid(invalid, problems),
         Refused::Invalid(refusal) => refusal.into(),
-        Refused::System => ApiError::forbidden("The server's own events can be neither amended nor redacted."),
+        Refused::System => {
+            ApiError::forbidden("The server's own events can be neither amended nor redacted.")
+        }
         Refused::Full => ApiError::new(StatusCode::CONFLICT, "conflict", detail),
     }
 }
@@ -326,7 +352,9 @@ fn is_patch(headers: &HeaderMap) -> Result<(), ApiError> {
         Some(kind) => Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            format!("The body is said to be {kind}. Send a merge patch (RFC 7396) as application/merge-patch+json."),
+            format!(
+                "The body is said to be {kind}. Send a merge patch (RFC 7396) as application/merge-patch+json."
+            ),
         )),
     }
 }
