@@ -14,6 +14,7 @@ mod lag;
 mod own;
 mod reach;
 mod receipt;
+mod revise;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

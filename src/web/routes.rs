@@ -6,6 +6,7 @@ mod keys;
 mod login;
 mod logs;
 mod manage;
+mod revise;
 mod search;
 mod tenants;
 mod users;
@@ -97,6 +98,7 @@ pub fn table() -> Vec<Route> {
     let of_resources = [
         login::routes(),
         logs::routes(),
+        revise::routes(),
         search::routes(),
         tenants::routes(),
         users::routes(),

@@ -29,6 +29,7 @@ mod poison;
 mod rebuild;
 mod registry;
 mod rejected;
+mod revisions;
 mod search;
 mod secrets;
 mod spine;
