@@ -65,13 +65,19 @@ pub fn push_json(row: &EventRow<'_>, fields: &Fields, out: &mut Vec<u8>) -> Resu
         inner.json(N::Provenance, "provenance", &row.provenance);
         inner.end();
     }
+    let revision = row::revision_of(row.version);
+    if revision > 0 {
+        object.with(N::Revision, "revision", |out| {
+            out.extend_from_slice(revision.to_string().as_bytes())
+        });
+    }
     object.end();
     check(row)
 }
 
 /// The chosen fields of an event as one JSON object.
 pub fn to_json(event: &Event, fields: &Fields) -> Result<String, StrangeRow> {
-    let row = EventRow::from_event(event, uuid::Uuid::nil(), 0, 0);
+    let row = EventRow::from_event(event, uuid::Uuid::nil(), 0, row::version_of(event.revision, 0));
     let mut out = Vec::with_capacity(512);
     push_json(&row, fields, &mut out)?;
     Ok(String::from_utf8(out).unwrap_or_default())
