@@ -13,10 +13,10 @@ macro_rules! files {
 }
 
 /// Shapes.
-const SCHEMAS: &[(&str, &str)] = files!["api": "BulkReceipt", "CloudEvent", "CloudEvents", "Event", "EventId", "EventToWrite", "EventsToWrite", "Health", "Login", "Moment", "Ndjson", "Page", "Problem", "Readiness", "Receipt", "Refresh", "TenantId", "Tokens"];
+const SCHEMAS: &[(&str, &str)] = files!["api": "Amendment", "BulkReceipt", "CloudEvent", "CloudEvents", "Event", "EventId", "EventPatch", "EventToWrite", "EventsToWrite", "Health", "Login", "Moment", "Ndjson", "Page", "Problem", "Readiness", "Receipt", "Refresh", "TenantId", "Tokens"];
 
 /// Requests that are taken as they stand, by the name of their route.
-const REQUESTS: &[(&str, &str)] = files!["examples/requests": "login", "write", "writeMany"];
+const REQUESTS: &[(&str, &str)] = files!["examples/requests": "amend", "login", "write", "writeMany"];
 
 /// Answers that the server gave, by the name of their route; where a route answers in several ways, with the status.
 const ANSWERS: &[(&str, &str)] = files!["examples/answers":];

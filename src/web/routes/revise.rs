@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -27,14 +28,48 @@ use crate::log::Position;
 use crate::query::standing::Stands;
 use crate::store::row::version_of;
 use crate::web::body::Body;
+use crate::web::doc::{self, Doc, query};
 use crate::web::extract::{Caller, Id, Params, media_type, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        patch("/api/v1/logs/{id}", Needs(Manage, Budget::Writing), amend),
-        delete("/api/v1/logs/{id}", Needs(Manage, Budget::Writing), redact),
+        patch("/api/v1/logs/{id}", Needs(Manage, Budget::Writing), amend).doc(said_of_amend()),
+        delete("/api/v1/logs/{id}", Needs(Manage, Budget::Writing), redact).doc(said_of_redact()),
     ]
+}
+
+fn said_of_amend() -> Doc {
+    Doc::new("amend", "Events", "Amend an event")
+        .text("Nothing is rewritten: the amendment is appended to the log, and from then on the event is shown with it, and with its history. Two who amend at once both succeed, unless they say with `If-Match` what they mean to amend.")
+        .param(doc::path("id", "The event's id, or the sender's own.", json!({"type": "string", "minLength": 1, "maxLength": 256})))
+        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX})))
+        .param(doc::tenant_id())
+        .param(doc::if_match())
+        .param(doc::idempotency_key())
+        .takes_as("application/merge-patch+json", "EventPatch")
+        .takes("EventPatch")
+        .answers(200, "The event as it stands.", "Event")
+        .header("ETag", "How often it was revised.")
+        .answers(202, "The log has it, and it was not searchable in time.", "Event")
+        .problem(409, "The event is the server's own, or the `Idempotency-Key` belongs to another request.")
+        .problem(412, "The event was revised meanwhile.")
+}
+
+fn said_of_redact() -> Doc {
+    Doc::new("redact", "Events", "Redact an event")
+        .text("Takes fields away, or, where none is named, everything but the bare fact. The redaction is appended to the log; the records that were written before stay there until its retention removes them, and are shown nowhere.")
+        .param(doc::path("id", "The event's id, or the sender's own.", json!({"type": "string", "minLength": 1, "maxLength": 256})))
+        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "example": "asked for by the person"})).required())
+        .param(query("field", "What is to be taken away, as a JSON pointer; repeated: all of them.", json!({"type": "array", "items": {"type": "string", "example": "/message"}})))
+        .param(doc::tenant_id())
+        .param(doc::if_match())
+        .param(doc::idempotency_key())
+        .answers(200, "The event as it stands.", "Event")
+        .header("ETag", "How often it was revised.")
+        .answers(202, "The log has it, and it was not searchable in time.", "Event")
+        .problem(409, "The event is the server's own, or the `Idempotency-Key` belongs to another request.")
+        .problem(412, "The event was revised meanwhile.")
 }
 
 /// How often a wish is applied anew when others were faster.
