@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::manage::{existing, request_id, tenant_for};
-use super::{Access::Needs, Route, delete, patch};
+use super::{Access::Needs, Budget, Route, delete, patch};
 use crate::auth::Principal;
 use crate::control::Permission::Manage;
 use crate::event::TenantId;
@@ -32,8 +32,8 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        patch("/api/v1/logs/{id}", Needs(Manage), amend),
-        delete("/api/v1/logs/{id}", Needs(Manage), redact),
+        patch("/api/v1/logs/{id}", Needs(Manage, Budget::Writing), amend),
+        delete("/api/v1/logs/{id}", Needs(Manage, Budget::Writing), redact),
     ]
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::manage::existing;
 use super::revise::etag;
-use super::{Access::Needs, Route, get};
+use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::event::view::{self, View};
@@ -18,9 +18,9 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/logs", Needs(Read), page),
-        get("/events", Needs(Read), page),
-        get("/api/v1/logs/{id}", Needs(Read), by_id),
+        get("/api/v1/logs", Needs(Read, Budget::Searching), page),
+        get("/events", Needs(Read, Budget::Searching), page),
+        get("/api/v1/logs/{id}", Needs(Read, Budget::Searching), by_id),
     ]
 }
 
