@@ -7,6 +7,7 @@
 //! is wanted, and [`show`] writes that as JSON straight from a row. [`stats`] counts.
 
 pub mod arrival;
+pub mod cleanup;
 pub mod cursor;
 pub mod fields;
 pub mod filter;

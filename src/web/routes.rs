@@ -1,5 +1,6 @@
 //! Every route, with what it asks of its caller.
 
+mod cleanup;
 mod health;
 mod keys;
 mod login;
@@ -86,6 +87,7 @@ pub fn table() -> Vec<Route> {
         login::routes(),
         logs::routes(),
         revise::routes(),
+        cleanup::routes(),
         search::routes(),
         tenants::routes(),
         users::routes(),
