@@ -8,6 +8,7 @@
 //! [`matching`] holds single events against a filter, where no table is asked.
 
 pub mod arrival;
+pub mod cleanup;
 pub mod cursor;
 pub mod fields;
 pub mod filter;

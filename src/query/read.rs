@@ -31,9 +31,10 @@ use super::scope::Scope;
 use super::{QueryError, sql};
 use crate::auth::Principal;
 use crate::clock::{Clock, Timestamp};
+use crate::control::Control;
 use crate::crypto::Key;
-use crate::event::Event;
 use crate::event::problem::Problem;
+use crate::event::{Event, TenantId};
 use crate::store::held::Place;
 use crate::store::{EventRow, Statement, Store, Value};
 
@@ -75,19 +76,26 @@ pub struct Queries {
     store: Store,
     cursor_key: Key,
     clock: Arc<dyn Clock>,
+    control: Control,
     turns: Turns,
 }
 
 impl Queries {
     /// Over a store; cursors are sealed with `cursor_key`.
-    pub fn new(store: Store, cursor_key: Key, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Store, cursor_key: Key, clock: Arc<dyn Clock>, control: Control) -> Self {
         let turns = Turns::new(store.searches_at_once(), store.query_timeout());
         Self {
             store,
             cursor_key,
             clock,
+            control,
             turns,
         }
+    }
+
+    /// Whose events a principal may see, as of now.
+    pub fn scope(&self, principal: &Principal, tenant: Option<&TenantId>) -> Result<Scope, QueryError> {
+        Scope::of(principal, tenant, &self.control.state())
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -104,7 +112,7 @@ impl Queries {
 
     /// One page of a search.
     pub async fn page(&self, principal: &Principal, search: &Search) -> Result<Page, QueryError> {
-        self.page_in(&Scope::of(principal, search.tenant_id.as_ref())?, search)
+        self.page_in(&self.scope(principal, search.tenant_id.as_ref())?, search)
             .await
     }
 

@@ -1,5 +1,6 @@
 //! Every route, with what it asks of its caller.
 
+mod cleanup;
 mod docs;
 mod health;
 mod keys;
@@ -99,6 +100,7 @@ pub fn table() -> Vec<Route> {
         login::routes(),
         logs::routes(),
         revise::routes(),
+        cleanup::routes(),
         search::routes(),
         tenants::routes(),
         users::routes(),

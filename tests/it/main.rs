@@ -7,6 +7,7 @@ mod api_document;
 mod arrows;
 mod bad_input;
 mod bad_searches;
+mod cleanup;
 mod clickhouse_fence;
 mod clickhouse_front;
 mod commands;

@@ -232,6 +232,10 @@ async fn what_is_redacted_is_nowhere() {
         (&json!(""), &json!([""]))
     );
     assert_eq!((&bare["actor"], bare.get("details")), (&json!({}), None));
+    // What its source calls it is gone as well, and with it the way to find it by that.
+    acme.get(&format!("/api/v1/logs/{}", record["eventID"].as_str().unwrap()))
+        .await
+        .problem(404);
     // Twice is as good.
     assert_eq!(
         redact(&acme, &from_outside, "reason=gone").await.expect(200)["revision"],

@@ -30,6 +30,7 @@ fn expected(method: &Method, path: &str) -> Who {
         ("POST", "/api/v1/logs" | "/events" | "/api/v1/logs/bulk") => Roles(&["admin", "user", "ingest"]),
         ("GET", "/api/v1/logs" | "/events" | "/api/v1/logs/{id}") => Roles(&["admin", "auditor", "user"]),
         ("PATCH" | "DELETE", "/api/v1/logs/{id}") => Roles(&["admin"]),
+        ("DELETE", "/api/v1/logs/cleanup") => Roles(&["admin"]),
         ("GET", "/api/v1/tenants") => Roles(&["admin"]),
         ("POST", "/api/v1/tenants") => Roles(&[]),
         ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),
