@@ -79,7 +79,7 @@ pub fn document(routes: &[Route]) -> Value {
 }
 
 fn operation(route: &Route, doc: &Doc) -> Value {
-    let needs_credential = matches!(route.access, Access::Needs(..));
+    let needs_credential = matches!(route.access, Access::Needs(..) | Access::Known);
     let mut operation = json!({
         "operationId": doc.id,
         "tags": [doc.tag],
@@ -106,6 +106,7 @@ fn permission(access: Access) -> String {
     match access {
         Access::Open => "For anyone.".to_owned(),
         Access::Loopback => "For callers on the server's own machine.".to_owned(),
+        Access::Known => "For everybody with a credential.".to_owned(),
         Access::Needs(permission, _) => {
             let may = |role: &Role| Roles::of(&[*role]).can(permission);
             let roles: Vec<&str> = Role::ALL
@@ -201,7 +202,7 @@ fn implied(route: &Route, doc: &Doc) -> Vec<(u16, &'static str)> {
         ),
     ];
     match route.access {
-        Access::Needs(..) => problems.extend([
+        Access::Needs(..) | Access::Known => problems.extend([
             (401, "No credential, or one that does not count."),
             (403, "The role does not allow it, or another tenant is named."),
         ]),
