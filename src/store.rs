@@ -14,6 +14,7 @@ mod block;
 pub mod details;
 pub mod error;
 pub mod held;
+mod long;
 pub mod original;
 pub mod progress;
 pub mod row;

@@ -17,9 +17,10 @@ mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) use columns::push_columns;
-pub(super) use permits::{Permit, Permits};
+use permits::{Permit, Permits};
 use row::{CountRow, Filling, Found, KeyRow, in_order, merge, place, winners};
 pub(super) use turns::Turns;
 
@@ -32,8 +33,8 @@ use super::{QueryError, sql};
 use crate::auth::Principal;
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::Key;
-use crate::event::Event;
 use crate::event::problem::Problem;
+use crate::event::{Event, TenantId};
 use crate::store::held::Place;
 use crate::store::{EventRow, Statement, Store, Value};
 
@@ -76,7 +77,13 @@ pub struct Queries {
     cursor_key: Key,
     clock: Arc<dyn Clock>,
     turns: Turns,
+    exports: Permits,
 }
+
+/// Stretches of exports that are read at once, each by one thread.
+const EXPORTS_AT_ONCE: usize = 2;
+/// For a stretch's turn: others take a fraction of a second each, but for those that find little.
+const EXPORT_TURN_WITHIN: Duration = Duration::from_secs(600);
 
 impl Queries {
     /// Over a store; cursors are sealed with `cursor_key`.
@@ -87,7 +94,13 @@ impl Queries {
             cursor_key,
             clock,
             turns,
+            exports: Permits::new(EXPORTS_AT_ONCE, EXPORT_TURN_WITHIN),
         }
+    }
+
+    /// A turn to read a stretch of an export. Searches have others, so neither waits for the other.
+    pub(super) async fn export_turn(&self, tenant: &TenantId) -> Option<Permit> {
+        self.exports.take(tenant).await
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -32,7 +32,7 @@ impl Scope {
             Reads::Own => Some(principal.actor_id().to_owned()),
             Reads::Nothing => return Err(QueryError::Forbidden("You may not read events.".to_owned())),
         };
-        Self::restricted(tenant.clone(), own, limit_of(principal))
+        Self::restricted(tenant.clone(), own, principal.limit())
     }
 
     /// A tenant, and what was said of the asker when it was known. [`QueryError::Forbidden`] when the limit can't be read.
@@ -89,8 +89,4 @@ impl Scope {
     pub(crate) fn limited(self, limit: &str) -> Self {
         Self::restricted(self.tenant, self.own, Some(&limit.into())).unwrap()
     }
-}
-
-fn limit_of(_principal: &Principal) -> Option<&Arc<str>> {
-    None
 }

@@ -1,11 +1,14 @@
 //! Every route, with what it asks of its caller.
 
+mod correlate;
+mod export;
 mod health;
 mod keys;
 mod login;
 mod logs;
 mod manage;
 mod search;
+mod stats;
 mod tenants;
 mod users;
 
@@ -83,6 +86,9 @@ pub fn table() -> Vec<Route> {
         login::routes(),
         logs::routes(),
         search::routes(),
+        stats::routes(),
+        correlate::routes(),
+        export::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),

@@ -28,6 +28,9 @@ fn expected(method: &Method, path: &str) -> Who {
         ("GET", "/healthz" | "/readyz" | "/metrics") => Everybody,
         ("POST", "/api/v1/logs" | "/events" | "/api/v1/logs/bulk") => Roles(&["admin", "user", "ingest"]),
         ("GET", "/api/v1/logs" | "/events" | "/api/v1/logs/{id}") => Roles(&["admin", "auditor", "user"]),
+        ("GET", "/api/v1/logs/stats" | "/api/v1/logs/correlate" | "/api/v1/logs/export") => {
+            Roles(&["admin", "auditor", "user"])
+        }
         ("GET", "/api/v1/tenants") => Roles(&["admin"]),
         ("POST", "/api/v1/tenants") => Roles(&[]),
         ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),
