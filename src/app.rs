@@ -213,11 +213,12 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     partitions::compare(&control, partitions)?;
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
 
+    let limits = Arc::new(Limits::new(&config.limits));
     let progress = Progress::default();
     let ingest = Ingest::new(Parts {
         log: log.clone(),
         store: store.clone(),
-        limits: Limits::new(&config.limits),
+        limits: limits.clone(),
         control: control.clone(),
         clock: clock.clone(),
         framing,
@@ -264,6 +265,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         ingest,
         queries: Queries::new(store.clone(), cursor_key, clock.clone()),
         auth,
+        limits: web::budget::Budgets::new(limits, control.clone()),
         control,
         clock,
         health: Health {

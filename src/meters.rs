@@ -30,7 +30,7 @@ pub const GATE: &str = "trailhouse_gate_records_total";
 pub const HTTP_REQUESTS: &str = "trailhouse_http_requests_total";
 /// Seconds until an HTTP answer, by `method` and `route`.
 pub const HTTP_SECONDS: &str = "trailhouse_http_request_seconds";
-/// Requests that were pushed back for their rate, by `what` (tenant or key).
+/// Requests that were pushed back for their rate, by `what` (tenant, key or address) and `budget`.
 pub const LIMITED: &str = "trailhouse_limited_total";
 /// Seconds since the control state was known to be complete.
 pub const CONTROL_AGE: &str = "trailhouse_control_age_seconds";

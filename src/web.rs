@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod budget;
 pub mod client;
 mod counted;
 pub mod error;
@@ -85,7 +86,7 @@ impl Config {
 
 /// The whole HTTP service.
 pub fn router(state: AppState) -> Router {
-    middleware::around(routes::router(&state))
+    middleware::around(routes::router(&state), &state)
 }
 
 #[cfg(test)]

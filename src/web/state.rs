@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Mutex;
 
+use super::budget::Budgets;
 use super::{ApiError, Config};
 use crate::auth::Auth;
 use crate::clock::Clock;
@@ -43,6 +44,8 @@ pub struct Services {
     pub queries: Queries,
     /// Credentials.
     pub auth: Auth,
+    /// How much anybody may do.
+    pub limits: Budgets,
     /// Tenants, users and keys.
     pub control: Control,
     /// Now, and fresh ids.

@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::manage::existing;
 use super::search::{Body, link, with_saved, wrong};
-use super::{Access::Needs, Route, get};
+use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::query::correlate::{self, Summary};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![get("/api/v1/logs/correlate", Needs(Read), story)]
+    vec![get("/api/v1/logs/correlate", Needs(Read, Budget::Searching), story)]
 }
 
 /// A page of a story, and what all of it is.

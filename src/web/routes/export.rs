@@ -11,7 +11,7 @@ use futures_util::stream::unfold;
 
 use super::manage::existing;
 use super::search::{with_saved, wrong};
-use super::{Access::Needs, Route, get};
+use super::{Access::Needs, Budget, Route, get};
 use crate::clock::Timestamp;
 use crate::control::Permission::Read;
 use crate::event::TenantId;
@@ -25,7 +25,7 @@ use crate::web::{ApiError, AppState};
 const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![get("/api/v1/logs/export", Needs(Read), export)]
+    vec![get("/api/v1/logs/export", Needs(Read, Budget::Exporting), export)]
 }
 
 pub(super) async fn export(

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::manage::existing;
-use super::{Access::Needs, Route, get};
+use super::{Access::Needs, Budget, Route, get};
 use crate::auth::Principal;
 use crate::control::Permission::Read;
 use crate::event::TenantId;
@@ -20,9 +20,9 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/logs", Needs(Read), page),
-        get("/events", Needs(Read), page),
-        get("/api/v1/logs/{id}", Needs(Read), by_id),
+        get("/api/v1/logs", Needs(Read, Budget::Searching), page),
+        get("/events", Needs(Read, Budget::Searching), page),
+        get("/api/v1/logs/{id}", Needs(Read, Budget::Searching), by_id),
     ]
 }
 

@@ -5,14 +5,14 @@ use axum::response::{IntoResponse, Response};
 
 use super::manage::existing;
 use super::search::{with_saved, wrong};
-use super::{Access::Needs, Route, get};
+use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::query::stats::Question;
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![get("/api/v1/logs/stats", Needs(Read), stats)]
+    vec![get("/api/v1/logs/stats", Needs(Read, Budget::Searching), stats)]
 }
 
 pub(super) async fn stats(
