@@ -14,7 +14,11 @@ use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![get("/api/v1/logs/correlate", Needs(Read, Budget::Searching), story)]
+    vec![get(
+        "/api/v1/logs/correlate",
+        Needs(Read, Budget::Searching),
+        story,
+    )]
 }
 
 /// A page of a story, and what all of it is.
