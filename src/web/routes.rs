@@ -9,6 +9,7 @@ mod logs;
 mod manage;
 mod search;
 mod stats;
+mod searches;
 mod tenants;
 mod users;
 
@@ -36,6 +37,8 @@ pub enum Access {
     Open,
     /// To come from this machine.
     Loopback,
+    /// A credential, whatever it allows.
+    Known,
     /// A credential that allows this, and room in this budget.
     Needs(Permission, Budget),
 }
@@ -69,7 +72,6 @@ impl Route {
 /// One function a method: `get("/api/v1/logs", Needs(Read), page)`.
 macro_rules! methods {
     ($($name:ident $method:ident,)*) => {$(
-        #[allow(dead_code)]
         fn $name<H, T>(path: &'static str, access: Access, handler: H) -> Route
         where
             H: Handler<T, AppState>,
@@ -94,6 +96,7 @@ pub fn table() -> Vec<Route> {
         tenants::routes(),
         users::routes(),
         keys::routes(),
+        searches::routes(),
         health::routes(),
     ];
     of_resources.into_iter().flatten().collect()
@@ -112,7 +115,7 @@ pub(super) fn router(state: &AppState) -> Router {
     } in table()
     {
         let bodies = match access {
-            Access::Needs(..) => &of_callers,
+            Access::Needs(..) | Access::Known => &of_callers,
             Access::Open | Access::Loopback => &of_strangers,
         };
         let handler = reading(handler, bodies);
@@ -127,6 +130,9 @@ async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
+    if matches!(access, Access::Needs(..) | Access::Known) {
+        state.auth.prepare(credential(request.headers())).await;
+    }
     match enter(&state, access, &mut request) {
         Ok(None) => next.run(request).await,
         Ok(Some(spent)) => spent.answered(&state.limits, next.run(request).await),
@@ -144,8 +150,12 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
             health::from_loopback(&state.config, client).map_err(refused)?;
             Ok(None)
         }
+        Access::Known => {
+            admit(state, None, request).map_err(refused)?;
+            Ok(None)
+        }
         Access::Needs(permission, budget) => {
-            let principal = admit(state, permission, request).map_err(refused)?;
+            let principal = admit(state, Some(permission), request).map_err(refused)?;
             let spent = state.limits.spend(&principal, budget);
             spent.map(Some).map_err(|limited| {
                 let mut answer = refused(limited.into());
@@ -156,9 +166,13 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
     }
 }
 
-fn admit(state: &AppState, permission: Permission, request: &mut Request) -> Result<Principal, ApiError> {
+fn admit(
+    state: &AppState,
+    permission: Option<Permission>,
+    request: &mut Request,
+) -> Result<Principal, ApiError> {
     let principal = state.auth.authenticate(credential(request.headers()))?;
-    if !principal.can(permission) {
+    if permission.is_some_and(|permission| !principal.can(permission)) {
         return Err(ApiError::forbidden("Your roles don't allow this."));
     }
     let principal = principal.coming_from(whence(state, request));
