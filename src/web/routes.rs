@@ -1,7 +1,9 @@
 //! Every route, with what it asks of its caller.
 
 mod cleanup;
+mod correlate;
 mod docs;
+mod export;
 mod health;
 mod keys;
 mod login;
@@ -10,6 +12,7 @@ mod manage;
 mod revise;
 mod search;
 mod searches;
+mod stats;
 mod tenants;
 mod users;
 
@@ -104,6 +107,9 @@ pub fn table() -> Vec<Route> {
         revise::routes(),
         cleanup::routes(),
         search::routes(),
+        stats::routes(),
+        correlate::routes(),
+        export::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),

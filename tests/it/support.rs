@@ -1,14 +1,16 @@
 //! What the stories share: a running server ([`app`]), those who talk to it ([`caller`]), the log it stands on
-//! ([`brokers`]), what its answers must look like ([`conformance`]), and
-//! children that end with the tests ([`leash`, `ending`]).
+//! ([`brokers`]), events of which everything is known ([`deeds`]), what answers must look like ([`conformance`], [`shape`]),
+//! and children that end with the tests ([`leash`, `ending`]).
 
 pub mod app;
 pub mod brokers;
 pub mod caller;
 pub mod clickhouse_front;
 pub mod conformance;
+pub mod deeds;
 pub mod ending;
 pub mod leash;
+pub mod shape;
 pub mod wait;
 
 use std::path::PathBuf;
