@@ -1,19 +1,26 @@
 //! Questions about events: the filter language, and how its answers are read from ClickHouse.
 //!
 //! The path of a question: [`parse`](mod@parse) turns a request's parameters into a [`Search`], whose
-//! [`Filter`](filter::Filter) knows neither SQL nor HTTP; [`scope`] fences it to what the asker may see; [`sql`]
-//! compiles both into a statement with bound values; [`read`] asks it, a page at a time, and turns rows into events;
-//! [`cursor`] says where the next page begins. [`matching`] holds single events against a filter, where no table is asked.
+//! [`Filter`](filter::Filter) knows neither SQL nor HTTP; [`scope`] fences it to what the asker may see, by tenant,
+//! actor and the [`limit`] of a grant; [`sql`] compiles both into a statement with bound values; [`read`] asks it, a page
+//! at a time, and turns rows into events; [`cursor`] says where the next page begins; [`fields`] says what of an event
+//! is wanted, and [`show`] writes that as JSON straight from a row. [`stats`] counts. [`matching`] holds single
+//! events against a filter, where no table is asked.
 
 pub mod arrival;
 pub mod cursor;
+pub mod fields;
 pub mod filter;
+pub mod limit;
 pub mod matching;
 pub mod names;
+pub mod params;
 pub mod parse;
 pub mod read;
 pub mod scope;
+pub mod show;
 pub mod sql;
+pub mod stats;
 pub mod words;
 
 pub use parse::{Order, Search, parse};

@@ -72,6 +72,7 @@ fn tag(key: &Key, body: &[u8], scope: &Scope, search: &Search) -> [u8; 32] {
     };
     let tenant = scope.tenant().as_str().as_bytes();
     let (is_confined, own) = scope.own().map_or((0, ""), |own| (1, own));
+    let (is_limited, limit) = scope.limit_text().map_or((0, ""), |limit| (1, limit));
     let filter = search.filter.canonical();
     crypto::mac(
         key,
@@ -82,6 +83,8 @@ fn tag(key: &Key, body: &[u8], scope: &Scope, search: &Search) -> [u8; 32] {
             tenant,
             &[is_confined],
             own.as_bytes(),
+            &[is_limited],
+            limit.as_bytes(),
             filter.as_bytes(),
         ],
     )
@@ -136,6 +139,7 @@ mod tests {
             (key.clone(), scope("b", None), asked.clone()),
             (key.clone(), scope("a", Some("x")), asked.clone()),
             (key.clone(), scope("a", Some("")), asked.clone()),
+            (key.clone(), scope("a", None).limited("tag=x"), asked.clone()),
             (key.clone(), scope("a", None), search(&[("user_id", "y")])),
             (key.clone(), scope("a", None), search(&[("user_id!", "x")])),
             (

@@ -17,6 +17,8 @@ pub struct Filter {
     pub received: Range,
     /// On its fields, in an order that does not depend on how the question was written.
     pub conditions: Vec<Condition>,
+    /// Conditions of which one is enough; none asks for nothing.
+    pub any_of: Vec<Condition>,
     /// On its text.
     pub words: Words,
     /// Whether Trailhouse's own records are wanted although no condition names their type.
@@ -139,7 +141,8 @@ impl Filter {
 
     /// Whether what it finds lies side by side in the table, but for a row left out here and there.
     pub fn finds_neighbours(&self) -> bool {
-        self.conditions.is_empty() && self.words.is_empty() && self.received == Range::default()
+        let asks_nothing = self.conditions.is_empty() && self.any_of.is_empty() && self.words.is_empty();
+        asks_nothing && self.received == Range::default()
     }
 
     /// One text for every filter that means the same, to bind a cursor to it. It holds within one release.

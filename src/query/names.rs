@@ -37,6 +37,8 @@ pub enum Control {
     Limit,
     Cursor,
     Count,
+    Fields,
+    Saved,
 }
 
 use Control as C;
@@ -93,6 +95,8 @@ const NAMES: &[(&str, Known)] = &[
     ("limit", K::Control(C::Limit)),
     ("cursor", K::Control(C::Cursor)),
     ("count", K::Control(C::Count)),
+    ("fields", K::Control(C::Fields)),
+    ("saved", K::Control(C::Saved)),
 ];
 
 /// Names that other interfaces have for what ours calls otherwise: taken for a mistake, not for a detail.
@@ -117,6 +121,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("page_size", "limit"),
     ("per_page", "limit"),
     ("tenant", "tenant_id"),
+    ("select", "fields"),
+    ("columns", "fields"),
     ("user", "user_id"),
     ("actor", "user_id"),
     ("type", "event_type"),
@@ -143,9 +149,13 @@ pub fn guess(name: &str) -> Option<&'static str> {
     if let Some((_, meant)) = ELSEWHERE.iter().find(|(other, _)| *other == plain) {
         return Some(meant);
     }
-    NAMES
-        .iter()
-        .map(|(known, _)| (distance(&plain, known), *known))
+    nearest(&plain, NAMES.iter().map(|(known, _)| *known))
+}
+
+/// Which of these names somebody who wrote `name` may have meant, where it is so near one that a slip is likely.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (distance(name, known), known))
         .filter(|(distance, known)| *distance <= tolerance(known))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)

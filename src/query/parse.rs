@@ -5,12 +5,17 @@
 //! (`from`, `min_severity`, `limit`, …) is given once. Every problem is found in one
 //! go, each under the parameter's name as it was written.
 
+mod question;
 mod value;
 
 use std::collections::BTreeMap;
 
-use value::{WITHOUT_INDEX, moment_of, path, severity, test};
+pub use question::{Asked, question};
 
+use value::{WITHOUT_INDEX, path, severity, test};
+pub(super) use value::{canonical_path, moment_of};
+
+use super::fields::Fields;
 use super::filter::{Comparison, Condition, Field, Filter, Range, Test};
 use super::names::{self, Control, Known};
 use super::words::Words;
@@ -39,6 +44,8 @@ pub struct Search {
     pub cursor: Option<String>,
     /// Whether to say how many there are.
     pub count: bool,
+    /// What of each event is wanted; `None`: all of it.
+    pub fields: Option<Fields>,
     /// The tenant that was named; whether the asker may is decided where the asker is known.
     pub tenant_id: Option<TenantId>,
 }
@@ -71,6 +78,7 @@ impl Default for Search {
             limit: LIMIT_DEFAULT,
             cursor: None,
             count: false,
+            fields: None,
             tenant_id: None,
         }
     }
@@ -91,6 +99,28 @@ pub fn parse(params: &[(String, String)]) -> Result<Search, Vec<Problem>> {
     reader.finish()
 }
 
+/// Reads parameters that must be filters alone; of anything else the problem says that it is `refused`.
+pub fn filters(params: &[(String, String)], refused: &str) -> Result<Filter, Vec<Problem>> {
+    let is_filter = |name: &str| {
+        use Control as C;
+        match names::known(name) {
+            Some(Known::Control(control)) => matches!(
+                control,
+                C::From | C::To | C::ReceivedFrom | C::ReceivedTo | C::MinSeverity | C::Text
+            ),
+            _ => true,
+        }
+    };
+    let wrong = params.iter().filter(|(name, _)| !is_filter(name));
+    let wrong: Vec<_> = wrong
+        .map(|(name, _)| Problem::new(name.as_str(), refused))
+        .collect();
+    match wrong.is_empty() {
+        true => Ok(parse(params)?.filter),
+        false => Err(wrong),
+    }
+}
+
 /// How a condition's values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Operator {
@@ -105,6 +135,7 @@ struct Reader {
     search: Search,
     grouped: BTreeMap<(Field, Operator, bool), (String, Vec<String>)>,
     seen: Vec<Control>,
+    fields: Vec<String>,
     problems: Vec<Problem>,
 }
 
@@ -142,6 +173,10 @@ impl Reader {
     }
 
     fn control(&mut self, control: Control, value: &str) -> Result<(), String> {
+        if control == Control::Fields {
+            self.fields.push(value.to_owned());
+            return Ok(());
+        }
         if self.seen.contains(&control) {
             return Err("given more than once".to_owned());
         }
@@ -180,6 +215,8 @@ impl Reader {
                 "false" | "0" => search.count = false,
                 _ => return Err("expected true or false".to_owned()),
             },
+            Control::Saved => return Err("no saved search can be named here".to_owned()),
+            Control::Fields => {}
         }
         Ok(())
     }
@@ -195,6 +232,12 @@ impl Reader {
                     .conditions
                     .push(Condition { field, test, negated }),
                 Err(detail) => self.problems.push(Problem::new(name, detail)),
+            }
+        }
+        if !self.fields.is_empty() {
+            match Fields::parse(&self.fields) {
+                Ok(fields) => self.search.fields = Some(fields),
+                Err(problems) => self.problems.extend(problems),
             }
         }
         for (range, name) in [

@@ -9,37 +9,36 @@
 //! one that wins, so they need no `FINAL`, which in 26.5 can't read backwards; counting needs it, in months that are
 //! marked.
 
+mod columns;
 mod permits;
 mod row;
+mod single;
 mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use row::{
-    CountRow, Filling, Found, KeyRow, PAGE_COLUMNS, in_order, merge, near, place, push_id, shown, winners,
-};
-use turns::Turns;
-use uuid::Uuid;
+pub(super) use columns::push_columns;
+pub(super) use permits::{Permit, Permits};
+use row::{CountRow, Filling, Found, KeyRow, in_order, merge, place, winners};
+pub(super) use turns::Turns;
 
 use super::cursor::Cursor;
-use super::filter::{Filter, Range};
+use super::fields::Fields;
+use super::filter::Filter;
 use super::parse::{Order, Search};
 use super::scope::Scope;
 use super::{QueryError, sql};
 use crate::auth::Principal;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::crypto::Key;
+use crate::event::Event;
 use crate::event::problem::Problem;
-use crate::event::{Event, TenantId};
-use crate::store::held::{EVENT_COLUMNS, Place};
+use crate::store::held::Place;
 use crate::store::{EventRow, Statement, Store, Value};
 
 /// Counting stops here.
 pub const COUNT_MAX: u64 = 1_000_000;
-
-/// Copies of one id that are looked at. There are two after a retry, and a source's own id may serve several events.
-const COPIES_MAX: u16 = 64;
 
 /// One page of events in the order that was asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -93,6 +92,14 @@ impl Queries {
 
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// One page of a search.
@@ -166,45 +173,6 @@ impl Queries {
         })
     }
 
-    /// One event by its id, or by the id that its client gave it; of several with the same client's id, the latest, of
-    /// copies the one that counts.
-    /// `tenant` as an operator may name it.
-    pub async fn get(
-        &self,
-        principal: &Principal,
-        tenant: Option<&str>,
-        id: &str,
-    ) -> Result<Option<Event>, QueryError> {
-        let invalid = || QueryError::Invalid(vec![Problem::new("tenant_id", "not the name of a tenant")]);
-        let tenant = tenant
-            .map(|name| TenantId::parse(name).ok_or_else(invalid))
-            .transpose()?;
-        self.get_in(&Scope::of(principal, tenant.as_ref())?, id).await
-    }
-
-    async fn get_in(&self, scope: &Scope, id: &str) -> Result<Option<Event>, QueryError> {
-        if let Ok(id) = Uuid::try_parse(id) {
-            if let Some(near) = near(id) {
-                let found = self.one(scope, near, |sql| push_id(sql, id)).await?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-            let found = self.one(scope, Range::default(), |sql| push_id(sql, id)).await?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        if id.is_empty() || id.contains('\0') {
-            return Ok(None);
-        }
-        let by_source = |sql: &mut Statement| {
-            sql.push(" AND source_event_id = ")
-                .bind("String", Value::text(id));
-        };
-        self.one(scope, Range::default(), by_source).await
-    }
-
     fn cursor(&self, scope: &Scope, search: &Search) -> Result<Option<Cursor>, QueryError> {
         let Some(text) = &search.cursor else {
             return Ok(None);
@@ -240,9 +208,11 @@ impl Queries {
             read_near(sql);
         };
         let mut page = Filling::new(limit);
-        if search.filter.finds_neighbours() && scope.own().is_none() && limit <= EVENTS_AT_ONCE {
+        let all = Fields::all();
+        let fields = search.fields.as_ref().unwrap_or(&all);
+        if search.filter.finds_neighbours() && !scope.is_restricted() && limit <= EVENTS_AT_ONCE {
             let mut sql = Statement::new();
-            sql.push(PAGE_COLUMNS);
+            push_columns(&mut sql, fields);
             rest(&mut sql);
             let rows = self.rows(scope, sql).await?;
             let mut places: Vec<Place> = rows.iter().map(|(_, event)| place(event)).collect();
@@ -269,7 +239,7 @@ impl Queries {
         let end = keys.last().map(KeyRow::place);
         for keys in keys.chunks(EVENTS_AT_ONCE) {
             let places: Vec<Place> = keys.iter().map(KeyRow::place).collect();
-            if !page.take(in_order(&places, self.events_at(scope, keys).await?)) {
+            if !page.take(in_order(&places, self.events_at(scope, fields, keys).await?)) {
                 return Ok(page.found(None, true));
             }
         }
@@ -281,6 +251,7 @@ impl Queries {
     async fn events_at(
         &self,
         scope: &Scope,
+        fields: &Fields,
         keys: &[KeyRow],
     ) -> Result<HashMap<Place, (u64, Event)>, QueryError> {
         if keys.is_empty() {
@@ -288,7 +259,10 @@ impl Queries {
         }
         // Few rows, far apart: ClickHouse reads them in one thread whatever it is told, so two halves are asked for.
         let (newer, older) = keys.split_at(keys.len() / 2);
-        let (newer, older) = tokio::try_join!(self.rows_at(scope, newer), self.rows_at(scope, older))?;
+        let (newer, older) = tokio::try_join!(
+            self.rows_at(scope, fields, newer),
+            self.rows_at(scope, fields, older)
+        )?;
         let mut events = winners(newer.into_iter().chain(older).collect());
         let matched: HashMap<Place, u64> = keys.iter().map(|key| (key.place(), key.version)).collect();
         events.retain(|place, (version, _)| matched.get(place).is_some_and(|matched| *matched >= *version));
@@ -296,12 +270,18 @@ impl Queries {
     }
 
     /// The rows at these keys, all copies of them.
-    async fn rows_at(&self, scope: &Scope, keys: &[KeyRow]) -> Result<Vec<(u64, Event)>, QueryError> {
+    async fn rows_at(
+        &self,
+        scope: &Scope,
+        fields: &Fields,
+        keys: &[KeyRow],
+    ) -> Result<Vec<(u64, Event)>, QueryError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let mut sql = Statement::new();
-        sql.push(PAGE_COLUMNS).push(" FROM events WHERE tenant_id = ");
+        push_columns(&mut sql, fields);
+        sql.push(" FROM events WHERE tenant_id = ");
         sql.bind("String", Value::text(scope.tenant().as_str()));
         sql.push(" AND time IN ").bind(
             "Array(DateTime64(6, 'UTC'))",
@@ -315,7 +295,7 @@ impl Queries {
         self.rows(scope, sql).await
     }
 
-    async fn count(&self, scope: &Scope, filter: &Filter) -> Result<Count, QueryError> {
+    pub(super) async fn count(&self, scope: &Scope, filter: &Filter) -> Result<Count, QueryError> {
         let dirty = self.store.dirty_months().await?;
         let mut sql = Statement::new();
         sql.push("SELECT count() AS events FROM (SELECT 1 FROM events");
@@ -337,29 +317,6 @@ impl Queries {
             events: events.min(COUNT_MAX),
             is_exact: events <= COUNT_MAX,
         })
-    }
-
-    async fn one(
-        &self,
-        scope: &Scope,
-        time: Range,
-        which: impl FnOnce(&mut Statement),
-    ) -> Result<Option<Event>, QueryError> {
-        let mut sql = Statement::new();
-        sql.push(EVENT_COLUMNS).push(" FROM events");
-        sql::push_where(
-            &mut sql,
-            scope,
-            &Filter {
-                time,
-                system: true,
-                ..Filter::default()
-            },
-        );
-        which(&mut sql);
-        sql.push(" LIMIT ").bind("UInt16", Value::number(COPIES_MAX));
-        read_near(&mut sql);
-        Ok(shown(self.rows(scope, sql).await?))
     }
 
     async fn rows(&self, scope: &Scope, sql: Statement) -> Result<Vec<(u64, Event)>, QueryError> {

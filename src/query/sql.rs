@@ -22,6 +22,22 @@ const LAST_MICROS: i64 = 10_413_705_599_999_999;
 pub fn push_where(sql: &mut Statement, scope: &Scope, filter: &Filter) {
     sql.push(" WHERE tenant_id = ")
         .bind("String", Value::text(scope.tenant().as_str()));
+    if let Some(own) = scope.own() {
+        sql.push(" AND actor_id = ").bind("String", Value::text(own));
+    }
+    if let Some(limit) = scope.limit() {
+        push_filter(sql, limit);
+    }
+    if filter.hides_system() {
+        sql.push(" AND NOT startsWith(event_type, ")
+            .bind("String", Value::text(SYSTEM_PREFIX))
+            .push(")");
+    }
+    push_filter(sql, filter);
+}
+
+/// What a filter says by itself.
+fn push_filter(sql: &mut Statement, filter: &Filter) {
     push_range(sql, " AND time >= ", " AND time < ", filter.time);
     push_range(
         sql,
@@ -29,18 +45,17 @@ pub fn push_where(sql: &mut Statement, scope: &Scope, filter: &Filter) {
         " AND received_at < ",
         filter.received,
     );
-    if let Some(own) = scope.own() {
-        sql.push(" AND actor_id = ").bind("String", Value::text(own));
-    }
-    if filter.hides_system() {
-        sql.push(" AND NOT startsWith(event_type, ")
-            .bind("String", Value::text(SYSTEM_PREFIX))
-            .push(")");
-    }
     for condition in &filter.conditions {
         sql.push(if condition.negated { " AND NOT (" } else { " AND (" });
         push_condition(sql, condition);
         sql.push(")");
+    }
+    for (index, condition) in filter.any_of.iter().enumerate() {
+        sql.push(if index == 0 { " AND ((" } else { ") OR (" });
+        push_condition(sql, condition);
+    }
+    if !filter.any_of.is_empty() {
+        sql.push("))");
     }
     push_words(sql, &filter.words);
 }
@@ -120,6 +135,37 @@ mod tests {
         assert!(
             sql.sql()
                 .starts_with(" WHERE tenant_id = {p0:String} AND actor_id = {p1:String} AND")
+        );
+    }
+
+    #[test]
+    fn the_limit_of_a_grant_comes_before_what_is_asked() {
+        let scope = Scope::for_test(&TenantId::default_tenant(), None).limited("resource_type=invoice&q=due");
+        let mut sql = Statement::new();
+        push_where(&mut sql, &scope, &Filter::default());
+        let limit =
+            " AND (resource_type = {p1:String}) AND ((hasAllTokens(search_text, {p2:Array(String)})))";
+        assert!(
+            sql.sql()
+                .contains(&format!("{{p0:String}}{limit} AND NOT startsWith")),
+            "{}",
+            sql.sql()
+        );
+    }
+
+    #[test]
+    fn one_of_several_conditions_is_enough_where_it_is_asked_so() {
+        let filter = |query: &str| crate::query::limit::filter(query).unwrap();
+        let conditions = [filter("request_id=a").conditions, filter("trace_id=b").conditions].concat();
+        let filter = Filter {
+            any_of: conditions,
+            ..filter("user_id=u")
+        };
+        let mut sql = Statement::new();
+        push_filter(&mut sql, &filter);
+        assert_eq!(
+            sql.sql(),
+            " AND (actor_id = {p0:String}) AND ((request_id = {p1:String}) OR (trace_id = {p2:String}))"
         );
     }
 

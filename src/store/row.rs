@@ -12,7 +12,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clickhouse::Row;
-use codes::{bytes, outcome, outcome_code, severity, severity_code, time_from, time_from_code};
+use codes::{bytes, outcome_code, severity_code, time_from_code};
+pub use codes::{outcome, severity, time_from};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

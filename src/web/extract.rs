@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::ApiError;
 use crate::auth::Principal;
 use crate::event::draft::Problem;
+use crate::query::params;
 
 /// Who is asking: put there by the route's access check.
 pub struct Caller(pub Principal);
@@ -44,21 +45,8 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        let mut params = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decoded(name).ok_or_else(|| undecodable(name))?;
-            let value = decoded(value).ok_or_else(|| undecodable(&name))?;
-            if name.contains('\0') || value.contains('\0') {
-                let problem = Problem::new(
-                    name.replace('\0', "?"),
-                    "a NUL character can't be part of a parameter",
-                );
-                return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
-            }
-            params.push((name, value));
-        }
+        let params = params::pairs(parts.uri.query().unwrap_or_default())
+            .map_err(|problem| ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]))?;
         Ok(Self(params))
     }
 }
@@ -66,24 +54,6 @@ impl<S: Sync> FromRequestParts<S> for Params {
 fn undecodable(name: &str) -> ApiError {
     let problem = Problem::new(name, "is not UTF-8 in percent-encoding");
     ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem])
-}
-
-/// Percent-decoding of a query's part, with `+` for a space.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let hex = |digit: u8| char::from(digit).to_digit(16);
-                let (high, low) = (hex(rest.next()?)?, hex(rest.next()?)?);
-                (high * 16 + low) as u8
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// The key, quoted as the standard wants it (draft-ietf-httpapi-idempotency-key-header) or bare.
@@ -117,17 +87,4 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
             .trim()
             .to_ascii_lowercase(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_decoded_once() {
-        assert_eq!(decoded("a+b%2Bc%C3%A4").as_deref(), Some("a b+cä"));
-        for bad in ["%", "%4", "%zz", "%ff"] {
-            assert_eq!(decoded(bad), None, "{bad}");
-        }
-    }
 }

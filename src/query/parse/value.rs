@@ -41,7 +41,7 @@ pub(super) fn path(name: &str) -> Result<String, String> {
 }
 
 /// Escapes what must be, whether or not the writer did. Paths in the table have no indexes, so one here finds nothing.
-fn canonical_path(path: &str) -> Result<String, String> {
+pub(in crate::query) fn canonical_path(path: &str) -> Result<String, String> {
     let mut canonical = String::with_capacity(path.len());
     let mut key = String::new();
     let mut chars = path.chars();
@@ -122,7 +122,7 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
 /// Numbers below it are no moments that anybody asks for: as seconds they lie before March 1973.
 const NUMBER_MIN: i64 = 100_000_000;
 
-pub(super) fn moment_of(text: &str) -> Result<Timestamp, String> {
+pub(in crate::query) fn moment_of(text: &str) -> Result<Timestamp, String> {
     let example = "expected a date such as 2026-11-20 or 2026-11-20T09:00:00Z, or a number since 1970";
     // A `+` that was not encoded arrives as a blank: 2026-11-20T09:00:00 01:00.
     let with_plus = || {

@@ -15,10 +15,6 @@ use crate::store::{Statement, Value};
 /// How far from the time in its id an event is sought first: few granules, however long the history.
 const ID_WINDOW_MICROS: i64 = 3_600_000_000;
 
-/// The columns of a page's rows: the original is shown with a single event alone. What a page does not show it does not
-/// read.
-pub(super) use crate::store::held::UNORIGINAL_COLUMNS as PAGE_COLUMNS;
-
 /// Bytes of events after which a page ends early: a thousand of the largest would be 256 MiB.
 const PAGE_BYTES: usize = 16 << 20;
 
@@ -182,19 +178,7 @@ pub(super) struct CountRow {
 
 #[cfg(test)]
 mod tests {
-    use clickhouse::Row;
-
     use super::*;
-    use crate::store::EventRow;
-
-    #[test]
-    fn a_page_has_the_columns_of_a_row() {
-        let names = PAGE_COLUMNS.trim_start_matches("SELECT ").split(", ");
-        let names: Vec<_> = names
-            .map(|name| name.rsplit(' ').next().unwrap_or_default())
-            .collect();
-        assert_eq!(names, EventRow::COLUMN_NAMES);
-    }
 
     #[test]
     fn copies_of_a_key_are_one_key() {

@@ -24,7 +24,7 @@ const SLOW_AT_ONCE: usize = 2;
 
 /// The turns of one process. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Turns {
+pub(in crate::query) struct Turns {
     first: Permits,
     slow: Permits,
 }
@@ -32,7 +32,7 @@ pub(super) struct Turns {
 impl Turns {
     /// `at_once` are tried at a time. `longest` is how long a search may take at most: who waits that long for a turn
     /// has seen every one of them end.
-    pub(super) fn new(at_once: NonZeroUsize, longest: Duration) -> Self {
+    pub(in crate::query) fn new(at_once: NonZeroUsize, longest: Duration) -> Self {
         Self {
             first: Permits::new(at_once.get(), TRY_WITHIN),
             slow: Permits::new(SLOW_AT_ONCE, longest),
@@ -41,7 +41,7 @@ impl Turns {
 
     /// Asks for this tenant as soon as there is a place, and where that takes too long, again with all the time that a
     /// question may take.
-    pub(super) async fn ask<T, F>(
+    pub(in crate::query) async fn ask<T, F>(
         &self,
         tenant: &TenantId,
         sql: Statement,

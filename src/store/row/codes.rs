@@ -10,7 +10,8 @@ pub(super) const fn time_from_code(from: TimeFrom) -> i8 {
     }
 }
 
-pub(super) const fn time_from(code: i8) -> Option<TimeFrom> {
+/// Who said when, by the number of the column.
+pub const fn time_from(code: i8) -> Option<TimeFrom> {
     match code {
         0 => Some(TimeFrom::Client),
         1 => Some(TimeFrom::Id),
@@ -28,7 +29,8 @@ pub(super) const fn severity_code(severity: Severity) -> i8 {
     }
 }
 
-pub(super) fn severity(code: i8) -> Option<Severity> {
+/// How serious, by the number of the column.
+pub fn severity(code: i8) -> Option<Severity> {
     Severity::ALL
         .into_iter()
         .find(|severity| severity_code(*severity) == code)
@@ -42,7 +44,8 @@ pub(super) const fn outcome_code(outcome: Outcome) -> i8 {
     }
 }
 
-pub(super) fn outcome(code: i8) -> Option<Outcome> {
+/// How it ended, by the number of the column.
+pub fn outcome(code: i8) -> Option<Outcome> {
     Outcome::ALL
         .into_iter()
         .find(|outcome| outcome_code(*outcome) == code)
