@@ -39,6 +39,7 @@ use crate::projections::takeover::{self, TakeOver};
 use crate::projections::writer::Writer;
 use crate::query::Queries;
 use crate::store::progress::Progress;
+use crate::stream::Streams;
 use crate::trail::Trail;
 use crate::trail::commands::Commands;
 use crate::web::tls::Certificates;
@@ -215,11 +216,12 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     partitions::compare(&control, partitions)?;
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
 
+    let limits = Arc::new(Limits::new(&config.limits));
     let progress = Progress::default();
     let ingest = Ingest::new(Parts {
         log: log.clone(),
         store: store.clone(),
-        limits: Limits::new(&config.limits),
+        limits: limits.clone(),
         control: control.clone(),
         clock: clock.clone(),
         framing,
@@ -255,6 +257,25 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         });
     }
 
+    let ending = CancellationToken::new();
+    let streams = Streams::new(
+        (log.clone(), Decoder::new(registry.clone()), store.clone()),
+        (auth.clone(), control.clone()),
+        cursor_key.clone(),
+        &config.stream,
+        ending.clone(),
+    );
+    let followed = streams.clone();
+    readers.spawn("stream", |stop| async move {
+        followed.run(stop.soft_token()).await;
+        Ok(())
+    });
+    // Else the connections of those who watch would never end.
+    http.at_stop("streams", move |_| async move {
+        ending.cancel();
+        Ok(())
+    });
+
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry), progress.clone());
     let (writes, asked) = (store.clone(), store.clone());
@@ -286,7 +307,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         ingest,
         queries: Queries::new(store.clone(), cursor_key, clock.clone()),
         trail,
+        streams,
         auth,
+        limits: web::budget::Budgets::new(limits, control.clone()),
         control,
         clock,
         health: Health {

@@ -14,6 +14,7 @@ mod lag;
 mod own;
 mod reach;
 mod receipt;
+mod revise;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +26,7 @@ use crate::clock::Clock;
 use crate::control::{Control, Permission, Reads};
 use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
 use crate::event::{Event, schema};
-use crate::limit::{Limited, Limits};
+use crate::limit::{Limited, Limits, Spender};
 use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
 use crate::log::{Log, NewRecord, Position, partitioner, topics};
@@ -54,7 +55,7 @@ pub struct Parts {
     /// Where old ones are looked up.
     pub store: Store,
     /// Rates of tenants and keys.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// Their quotas.
     pub control: Control,
     /// Now, and fresh ids.
@@ -117,8 +118,11 @@ impl Ingest {
     /// come back later: what stands in a topic already is not asked, for it would hold up what stands behind it.
     pub fn admit(&self, principal: &Principal, events: usize) -> Result<(), Limited> {
         let parts = &self.inner.parts;
-        let (tenant, key) = (principal.tenant(), principal.key_id());
-        parts.limits.admit(&parts.control.state(), tenant, key, events)
+        let spender = Spender {
+            tenant: principal.tenant(),
+            key: principal.key_id(),
+        };
+        parts.limits.write(&parts.control.state(), spender, events)
     }
 
     /// Takes a batch of items. The answer has one entry an item, in order.

@@ -1,24 +1,29 @@
-//! How many events a second a tenant, or one API key, may write: token buckets, asked by whoever takes events in.
+//! How much anybody may do: requests by address, before anybody is known; then events written, searches, and exports at
+//! once, by tenant and by API key.
 //!
-//! A bucket holds one second's worth. A batch that is larger than that is taken when the bucket is full, and then
-//! nothing more until all of it is paid for: so the rate holds over time whatever the batches are, and a tenant with
-//! a low rate can still send a large one. Buckets are of this instance alone; n instances together let through n
-//! times as much.
+//! Rates are token buckets ([`buckets`]) that hold one second's worth; exports at once are counted ([`exports`]). All of
+//! it is of this instance alone: n instances together let through n times as much. Each of a tenant's budgets stands for
+//! itself, so that who exports much can still write.
 
-use std::collections::HashMap;
+pub mod addresses;
+mod buckets;
+pub mod exports;
+
+use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 
-use crate::control::State;
+use crate::control::{self, State};
 use crate::event::TenantId;
 use crate::meters;
+
+use addresses::Addresses;
+use buckets::Buckets;
+pub use exports::Permit;
+use exports::Running;
 
 /// Rates that hold where control state says nothing else.
 #[derive(Clone, Debug, confique::Config)]
@@ -26,19 +31,84 @@ pub struct Config {
     /// Events a second that each tenant may write, on each instance.
     #[config(default = 50_000)]
     pub events_per_second: NonZeroU32,
+    /// Searches a second of each tenant, on each instance: pages, single events, statistics, correlations, and the
+    /// start of a stream.
+    #[config(default = 50)]
+    pub searches_per_second: NonZeroU32,
+    /// Exports of each tenant that run at once on each instance.
+    #[config(default = 4)]
+    pub exports_at_once: NonZeroU32,
+    /// Requests a second from one address (of IPv6, one network of 64 bits), on each instance, whoever sends them.
+    /// Callers on this machine are not counted.
+    #[config(default = 2_000)]
+    pub requests_per_second_by_address: NonZeroU32,
 }
 
-/// A batch that was not let through. Nothing of it counts.
+/// What a request spends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Budget {
+    /// Nothing that is counted by tenant.
+    Free,
+    /// Events, as many as it writes.
+    Writing,
+    /// One search.
+    Searching,
+    /// One of the exports at once, for as long as its answer is being sent.
+    Exporting,
+}
+
+impl Budget {
+    /// Its name in headers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Writing => "writing",
+            Self::Searching => "searching",
+            Self::Exporting => "exporting",
+        }
+    }
+}
+
+/// Something that was not let through. Nothing of it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {what} may write no more events for now: try again in {} ms", retry_after.as_millis())]
-pub struct Limited {
-    /// Whose bucket was empty.
-    pub what: Whose,
-    /// When the same batch would be let through, if nobody else writes.
-    pub retry_after: Duration,
+pub enum Limited {
+    /// A budget is spent.
+    #[error("the {whose} may {} for now: try again in {} ms", no_more(*budget), retry_after.as_millis())]
+    Spent {
+        /// Which.
+        budget: Budget,
+        /// Whose it is.
+        whose: Whose,
+        /// When the same would be let through, if nobody else comes.
+        retry_after: Duration,
+    },
+    /// Too many requests come from one address.
+    #[error("too many requests come from this address: try again in {} ms", retry_after.as_millis())]
+    Address {
+        /// When the next would be let through.
+        retry_after: Duration,
+    },
 }
 
-/// Whose bucket.
+impl Limited {
+    /// When to try again.
+    pub fn retry_after(&self) -> Duration {
+        match self {
+            Self::Spent { retry_after, .. } | Self::Address { retry_after } => *retry_after,
+        }
+    }
+}
+
+fn no_more(budget: Budget) -> &'static str {
+    match budget {
+        Budget::Free => "do no more",
+        Budget::Writing => "write no more events",
+        Budget::Searching => "search no more",
+        Budget::Exporting => "run no more exports at once",
+    }
+}
+
+/// Whose budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// The tenant's.
@@ -56,17 +126,54 @@ impl std::fmt::Display for Whose {
     }
 }
 
-/// The buckets of one instance.
+/// How much is left of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// All of it: a second's worth, or at once.
+    pub quota: NonZeroU32,
+    /// What is left now.
+    pub left: u32,
+    /// When there is more, where time alone brings it.
+    pub more_in: Option<Duration>,
+}
+
+/// Who spends: a tenant, by one of its keys or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Spender<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The API key it comes with.
+    pub key: Option<&'a str>,
+}
+
+/// The budgets of one instance.
 pub struct Limits<C: Clock = DefaultClock> {
     clock: C,
     start: C::Instant,
-    default_rate: NonZeroU32,
+    config: Config,
+    writing: OfWhom<C>,
+    searching: OfWhom<C>,
+    exporting: Arc<Running>,
+    addresses: Addresses<C>,
+}
+
+/// The buckets of one budget.
+struct OfWhom<C: Clock> {
     tenants: Buckets<C>,
     keys: Buckets<C>,
 }
 
+impl<C: Clock> Default for OfWhom<C> {
+    fn default() -> Self {
+        Self {
+            tenants: Buckets::default(),
+            keys: Buckets::default(),
+        }
+    }
+}
+
 impl Limits {
-    /// Full buckets for everybody.
+    /// Full budgets for everybody.
     pub fn new(config: &Config) -> Self {
         Self::on_clock(config, DefaultClock::default())
     }
@@ -75,128 +182,129 @@ impl Limits {
 impl<C: Clock + Clone> Limits<C> {
     /// The same on a clock of the caller's choosing.
     pub fn on_clock(config: &Config, clock: C) -> Self {
-        let start = clock.now();
-        let default_rate = config.events_per_second;
         Self {
+            start: clock.now(),
+            config: config.clone(),
+            writing: OfWhom::default(),
+            searching: OfWhom::default(),
+            exporting: Arc::default(),
+            addresses: Addresses::new(config.requests_per_second_by_address, clock.clone()),
             clock,
-            start,
-            default_rate,
-            tenants: RwLock::default(),
-            keys: RwLock::default(),
         }
     }
 
-    /// Lets a batch of `events` through, or says when. A key's own rate, where it has one, is asked first, so that a
-    /// key that asks for too much takes nothing from the rest of its tenant.
-    pub fn admit(
+    /// Lets a request from an address through, or says when.
+    pub fn request(&self, from: IpAddr) -> Result<(), Limited> {
+        self.addresses.take(from).map_err(|retry_after| {
+            metrics::counter!(meters::LIMITED, "what" => "address", "budget" => "requests").increment(1);
+            Limited::Address { retry_after }
+        })
+    }
+
+    /// Lets a batch of `events` through, or says when.
+    pub fn write(&self, state: &State, spender: Spender<'_>, events: usize) -> Result<(), Limited> {
+        self.spend(state, spender, Budget::Writing, events)
+    }
+
+    /// Lets a search through, or says when.
+    pub fn search(&self, state: &State, spender: Spender<'_>) -> Result<(), Limited> {
+        self.spend(state, spender, Budget::Searching, 1)
+    }
+
+    /// Lets an export begin. It counts as running until the permit is dropped.
+    pub fn export(&self, state: &State, spender: Spender<'_>) -> Result<Permit, Limited> {
+        let (key, tenant) = self.quotas(state, spender, Budget::Exporting);
+        self.exporting
+            .enter(spender, key, tenant)
+            .map_err(|whose| refused(Budget::Exporting, whose, exports::RETRY_AFTER))
+    }
+
+    /// What is left of a budget: of the key's own or of the tenant's, whichever is closer to its end. `None` for what
+    /// is free.
+    pub fn standing(&self, state: &State, spender: Spender<'_>, budget: Budget) -> Option<Standing> {
+        let (key, tenant) = self.quotas(state, spender, budget);
+        let buckets = match budget {
+            Budget::Free => return None,
+            Budget::Exporting => return Some(self.exporting.standing(spender, key, tenant)),
+            Budget::Writing => &self.writing,
+            Budget::Searching => &self.searching,
+        };
+        let now = self.since_start();
+        let of_tenant = buckets.tenants.standing(spender.tenant.as_str(), tenant, now);
+        let of_key = key
+            .zip(spender.key)
+            .map(|(quota, id)| buckets.keys.standing(id, quota, now));
+        Some(
+            of_key
+                .filter(|of_key| of_key.left <= of_tenant.left)
+                .unwrap_or(of_tenant),
+        )
+    }
+
+    /// A key's own rate, where it has one, is asked first, so that a key that asks for too much takes nothing from the
+    /// rest of its tenant.
+    fn spend(
         &self,
         state: &State,
-        tenant: &TenantId,
-        key: Option<&str>,
-        events: usize,
+        spender: Spender<'_>,
+        budget: Budget,
+        amount: usize,
     ) -> Result<(), Limited> {
-        let key_rate = key.and_then(|id| Some((id, state.key(id)?.limits.events_per_second?)));
-        if let Some((id, rate)) = key_rate {
-            self.ask(&self.keys, id, rate, events)
-                .map_err(|wait| limited(Whose::Key, wait))?;
-        }
-        let rate = state
-            .tenant(tenant)
-            .and_then(|tenant| tenant.limits.events_per_second);
-        let rate = rate.unwrap_or(self.default_rate);
-        self.ask(&self.tenants, tenant.as_str(), rate, events)
-            .map_err(|wait| limited(Whose::Tenant, wait))
-    }
-
-    fn ask(&self, buckets: &Buckets<C>, name: &str, rate: NonZeroU32, events: usize) -> Result<(), Duration> {
-        let Some(events) = u32::try_from(events).ok().and_then(NonZeroU32::new) else {
+        let buckets = match budget {
+            Budget::Searching => &self.searching,
+            _ => &self.writing,
+        };
+        let Some(amount) = u32::try_from(amount).ok().and_then(NonZeroU32::new) else {
             return Ok(());
         };
-        let now = self.clock.now();
-        let since_start = now.duration_since(self.start).as_u64();
-        self.bucket(buckets, name, rate, since_start)
-            .take(events, now, since_start)
+        let (key, tenant) = self.quotas(state, spender, budget);
+        let now = (self.clock.now(), self.since_start());
+        if let Some((rate, id)) = key.zip(spender.key) {
+            let taken = buckets.keys.take(id, rate, amount, &self.clock, now);
+            taken.map_err(|wait| refused(budget, Whose::Key, wait))?;
+        }
+        let taken = buckets
+            .tenants
+            .take(spender.tenant.as_str(), tenant, amount, &self.clock, now);
+        taken.map_err(|wait| refused(budget, Whose::Tenant, wait))
     }
 
-    fn bucket(&self, buckets: &Buckets<C>, name: &str, rate: NonZeroU32, now: u64) -> Arc<Bucket<C>> {
-        let found = buckets
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned();
-        if let Some(bucket) = found.filter(|bucket| bucket.rate == rate) {
-            return bucket;
-        }
-        let mut buckets = buckets.write().unwrap_or_else(PoisonError::into_inner);
-        match buckets.get(name).filter(|bucket| bucket.rate == rate) {
-            Some(bucket) => bucket.clone(),
-            None => {
-                if buckets.len() >= BUCKETS_MAX {
-                    buckets.retain(|_, bucket| !bucket.is_full(now));
-                }
-                let bucket = Arc::new(Bucket::new(rate, self.clock.clone()));
-                buckets.insert(name.into(), bucket.clone());
-                bucket
-            }
-        }
-    }
-}
-
-/// Past this number, buckets that are full again are let go: a fresh one is the same.
-const BUCKETS_MAX: usize = 4_096;
-const SECOND: u64 = 1_000_000_000;
-
-type Buckets<C> = RwLock<HashMap<Box<str>, Arc<Bucket<C>>>>;
-
-/// One bucket. Times are nanoseconds since the buckets' start.
-struct Bucket<C: Clock> {
-    rate: NonZeroU32,
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
-    /// When the last batch that was larger than the bucket will have been paid for.
-    paid_at: AtomicU64,
-    used_at: AtomicU64,
-}
-
-impl<C: Clock> Bucket<C> {
-    fn new(rate: NonZeroU32, clock: C) -> Self {
-        let limiter = RateLimiter::direct_with_clock(Quota::per_second(rate), clock);
-        Self {
-            rate,
-            limiter,
-            paid_at: AtomicU64::new(0),
-            used_at: AtomicU64::new(0),
-        }
+    /// How much the key may do, where that is said of it, and the tenant.
+    fn quotas(
+        &self,
+        state: &State,
+        spender: Spender<'_>,
+        budget: Budget,
+    ) -> (Option<NonZeroU32>, NonZeroU32) {
+        let of = |limits: &control::Limits| match budget {
+            Budget::Searching => limits.searches_per_second,
+            Budget::Exporting => limits.exports_at_once,
+            Budget::Free | Budget::Writing => limits.events_per_second,
+        };
+        let configured = match budget {
+            Budget::Searching => self.config.searches_per_second,
+            Budget::Exporting => self.config.exports_at_once,
+            Budget::Free | Budget::Writing => self.config.events_per_second,
+        };
+        let key = spender.key.and_then(|id| of(&state.key(id)?.limits));
+        let tenant = state.tenant(spender.tenant).and_then(|tenant| of(&tenant.limits));
+        (key, tenant.unwrap_or(configured))
     }
 
-    fn take(&self, events: NonZeroU32, now: C::Instant, since_start: u64) -> Result<(), Duration> {
-        self.used_at.store(since_start, Ordering::Relaxed);
-        let unpaid = self.paid_at.load(Ordering::Acquire).saturating_sub(since_start);
-        if unpaid > 0 {
-            return Err(Duration::from_nanos(unpaid));
-        }
-        match self.limiter.check_n(events.min(self.rate)) {
-            Ok(Ok(())) => {}
-            Ok(Err(until)) => return Err(until.wait_time_from(now)),
-            // Can't be: nothing larger than the bucket is asked for.
-            Err(_) => return Err(Duration::from_secs(1)),
-        }
-        if events > self.rate {
-            let price = u64::from(events.get()).saturating_mul(SECOND) / u64::from(self.rate.get());
-            self.paid_at
-                .store(since_start.saturating_add(price), Ordering::Release);
-        }
-        Ok(())
-    }
-
-    fn is_full(&self, now: u64) -> bool {
-        let refilled = self.used_at.load(Ordering::Relaxed).saturating_add(SECOND);
-        now >= refilled && now >= self.paid_at.load(Ordering::Relaxed)
+    /// Nanoseconds.
+    fn since_start(&self) -> u64 {
+        self.clock.now().duration_since(self.start).as_u64()
     }
 }
 
-fn limited(what: Whose, retry_after: Duration) -> Limited {
-    metrics::counter!(meters::LIMITED, "what" => what.to_string()).increment(1);
-    Limited { what, retry_after }
+fn refused(budget: Budget, whose: Whose, retry_after: Duration) -> Limited {
+    let what = whose.to_string();
+    metrics::counter!(meters::LIMITED, "what" => what, "budget" => budget.as_str()).increment(1);
+    Limited::Spent {
+        budget,
+        whose,
+        retry_after,
+    }
 }
 
 #[cfg(test)]

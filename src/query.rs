@@ -20,6 +20,7 @@ pub mod read;
 pub mod scope;
 pub mod show;
 pub mod sql;
+pub mod standing;
 pub mod stats;
 pub mod words;
 

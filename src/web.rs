@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod budget;
 pub mod client;
 mod counted;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod extract;
 pub mod middleware;
 pub mod object;
 pub mod occasion;
+mod patient;
 pub mod routes;
 pub mod server;
 pub mod state;
@@ -95,7 +97,7 @@ impl Config {
 
 /// The whole HTTP service.
 pub fn router(state: AppState) -> Router {
-    middleware::around(routes::router(&state))
+    middleware::around(routes::router(&state), &state)
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ pub struct Standing<'a> {
 pub struct Deed {
     /// Names the wish: the same one again makes no second revision.
     pub wish: Uuid,
+    /// Tells what it asks for from anything else that comes under that name.
+    pub asked: u64,
     /// The user's name or the key's id.
     pub by: String,
     /// When.

@@ -12,11 +12,25 @@ fn limits(rate: u32) -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
         Limits::on_clock(
             &Config {
                 events_per_second: NonZeroU32::new(rate).unwrap(),
+                searches_per_second: NonZeroU32::new(5).unwrap(),
+                exports_at_once: NonZeroU32::new(2).unwrap(),
+                requests_per_second_by_address: NonZeroU32::new(3).unwrap(),
             },
             clock.clone(),
         ),
         clock,
     )
+}
+
+fn by<'a>(tenant: &'a TenantId, key: Option<&'a str>) -> Spender<'a> {
+    Spender { tenant, key }
+}
+
+fn whose(limited: Limited) -> Whose {
+    match limited {
+        Limited::Spent { whose, .. } => whose,
+        Limited::Address { .. } => panic!("no address was asked"),
+    }
 }
 
 fn tenant(name: &str) -> TenantId {
@@ -27,20 +41,20 @@ fn tenant(name: &str) -> TenantId {
 fn a_second_is_let_through_and_the_rest_told_when() {
     let (limits, clock) = limits(100);
     let state = State::default();
-    assert!(limits.admit(&state, &tenant("a"), None, 100).is_ok());
-    let refused = limits.admit(&state, &tenant("a"), None, 50).unwrap_err();
+    assert!(limits.write(&state, by(&tenant("a"), None), 100).is_ok());
+    let refused = limits.write(&state, by(&tenant("a"), None), 50).unwrap_err();
     assert_eq!(
-        (refused.what, refused.retry_after),
+        (whose(refused), refused.retry_after()),
         (Whose::Tenant, Duration::from_millis(500))
     );
     assert!(
-        limits.admit(&state, &tenant("b"), None, 100).is_ok(),
+        limits.write(&state, by(&tenant("b"), None), 100).is_ok(),
         "another tenant is not held up"
     );
-    clock.advance(refused.retry_after);
-    assert!(limits.admit(&state, &tenant("a"), None, 50).is_ok());
+    clock.advance(refused.retry_after());
+    assert!(limits.write(&state, by(&tenant("a"), None), 50).is_ok());
     assert!(
-        limits.admit(&state, &tenant("a"), None, 0).is_ok(),
+        limits.write(&state, by(&tenant("a"), None), 0).is_ok(),
         "nothing is always let through"
     );
 }
@@ -51,8 +65,8 @@ fn a_batch_larger_than_the_bucket_is_paid_for_before_anything_else() {
     let state = State::default();
     let admit = |events| {
         limits
-            .admit(&state, &tenant("a"), None, events)
-            .map_err(|limited| limited.retry_after)
+            .write(&state, by(&tenant("a"), None), events)
+            .map_err(|limited| limited.retry_after())
     };
     assert_eq!(admit(1_000), Ok(()));
     assert_eq!(admit(1), Err(100 * SECOND));
@@ -67,11 +81,8 @@ fn a_batch_larger_than_the_bucket_is_paid_for_before_anything_else() {
 fn control_state_says_other_rates_and_a_change_holds_at_once() {
     let (limits, _) = limits(1_000);
     let slow = fixture::state_with("a", Some(5), Some(("key", 2)));
-    let admit = |state: &State, key, events| {
-        limits
-            .admit(state, &tenant("a"), key, events)
-            .map_err(|limited| limited.what)
-    };
+    let admit =
+        |state: &State, key, events| limits.write(state, by(&tenant("a"), key), events).map_err(whose);
     assert_eq!(admit(&slow, Some("key"), 2), Ok(()));
     assert_eq!(admit(&slow, Some("key"), 1), Err(Whose::Key));
     assert_eq!(
@@ -88,14 +99,79 @@ fn control_state_says_other_rates_and_a_change_holds_at_once() {
 fn buckets_that_are_full_again_are_let_go() {
     let (limits, clock) = limits(10);
     let state = State::default();
-    assert!(limits.admit(&state, &tenant("in-debt"), None, 1_000).is_ok());
-    for n in 0..3 * BUCKETS_MAX {
-        assert!(limits.admit(&state, &tenant(&format!("t{n}")), None, 1).is_ok());
+    assert!(limits.write(&state, by(&tenant("in-debt"), None), 1_000).is_ok());
+    for n in 0..3 * buckets::BUCKETS_MAX {
+        assert!(
+            limits
+                .write(&state, by(&tenant(&format!("t{n}")), None), 1)
+                .is_ok()
+        );
         clock.advance(Duration::from_millis(1));
     }
-    let buckets = limits.tenants.read().unwrap();
-    assert!(buckets.len() <= BUCKETS_MAX, "{}", buckets.len());
+    let buckets = limits.writing.tenants.0.read().unwrap();
+    assert!(buckets.len() <= buckets::BUCKETS_MAX, "{}", buckets.len());
     assert!(buckets.contains_key("in-debt"));
+}
+
+#[test]
+fn each_budget_stands_for_itself_and_says_what_is_left() {
+    let (limits, clock) = limits(10);
+    let state = State::default();
+    let a = tenant("a");
+    let a = by(&a, None);
+    let left = |budget| limits.standing(&state, a, budget).map(|standing| standing.left);
+    assert_eq!(left(Budget::Free), None);
+    for n in (0..5).rev() {
+        assert!(limits.search(&state, a).is_ok());
+        assert_eq!(left(Budget::Searching), Some(n));
+    }
+    let refused = limits.search(&state, a).unwrap_err();
+    assert_eq!(refused.retry_after(), Duration::from_millis(200));
+    assert!(
+        refused.to_string().contains("the tenant may search no more"),
+        "{refused}"
+    );
+    assert_eq!(left(Budget::Writing), Some(10), "writing is another budget");
+    clock.advance(Duration::from_millis(400));
+    assert_eq!(left(Budget::Searching), Some(2));
+    assert!(limits.write(&state, a, 100).is_ok());
+    let standing = limits.standing(&state, a, Budget::Writing).unwrap();
+    assert_eq!((standing.left, standing.more_in), (0, Some(10 * SECOND)));
+}
+
+#[test]
+fn exports_at_once_are_counted_until_they_end() {
+    let (limits, _) = limits(10);
+    let state = State::default();
+    let (a, b) = (tenant("a"), tenant("b"));
+    let running = [
+        limits.export(&state, by(&a, None)),
+        limits.export(&state, by(&a, None)),
+    ];
+    assert!(running.iter().all(Result::is_ok));
+    let refused = limits.export(&state, by(&a, None)).err().unwrap();
+    assert_eq!(whose(refused), Whose::Tenant);
+    assert!(
+        limits.export(&state, by(&b, None)).is_ok(),
+        "another tenant is not held up"
+    );
+    let standing = limits.standing(&state, by(&a, None), Budget::Exporting).unwrap();
+    assert_eq!(
+        (standing.quota.get(), standing.left, standing.more_in),
+        (2, 0, None)
+    );
+    drop(running);
+    assert!(limits.export(&state, by(&a, None)).is_ok());
+}
+
+#[test]
+fn requests_are_counted_by_address() {
+    let (limits, _) = limits(10);
+    let from = |last: u8| limits.request([192, 0, 2, last].into());
+    for _ in 0..3 {
+        assert_eq!(from(1), Ok(()));
+    }
+    assert!(matches!(from(1), Err(Limited::Address { .. })));
 }
 
 proptest! {
@@ -107,7 +183,7 @@ proptest! {
         let state = State::default();
         let (mut taken, mut largest, mut elapsed) = (0, 0, 0);
         for (events, pause_ms) in batches {
-            if limits.admit(&state, &tenant("a"), None, events).is_ok() {
+            if limits.write(&state, by(&tenant("a"), None), events).is_ok() {
                 taken += events;
                 largest = largest.max(events);
             }
@@ -123,9 +199,9 @@ proptest! {
         let (limits, clock) = limits(100);
         let state = State::default();
         for events in batches {
-            if let Err(refused) = limits.admit(&state, &tenant("a"), None, events) {
-                clock.advance(refused.retry_after);
-                prop_assert!(limits.admit(&state, &tenant("a"), None, events).is_ok());
+            if let Err(refused) = limits.write(&state, by(&tenant("a"), None), events) {
+                clock.advance(refused.retry_after());
+                prop_assert!(limits.write(&state, by(&tenant("a"), None), events).is_ok());
             }
         }
     }

@@ -77,11 +77,12 @@ pub fn push_beyond(sql: &mut Statement, cursor: &Cursor, order: Order) {
     push_moment(sql, cursor.as_of);
 }
 
-/// `ORDER BY …`: the order of the primary key, so that reading can stop as soon as a page is full.
+/// `ORDER BY …`: the order of the primary key, so that reading can stop as soon as a page is full. Of several rows of one
+/// event the one that counts comes first, so that a page which ends among them has seen it.
 pub fn push_order(sql: &mut Statement, order: Order) {
     sql.push(match order {
-        Order::Newest => " ORDER BY time DESC, toUInt128(event_id) DESC",
-        Order::Oldest => " ORDER BY time, toUInt128(event_id)",
+        Order::Newest => " ORDER BY time DESC, toUInt128(event_id) DESC, version DESC",
+        Order::Oldest => " ORDER BY time, toUInt128(event_id), version DESC",
     });
 }
 

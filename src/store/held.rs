@@ -185,16 +185,7 @@ pub(crate) const EVENT_COLUMNS: &str = "SELECT tenant_id, time, event_id, receiv
     details_types, request_id, trace_id, tags, source, source_id, provenance, raw, raw_sha256, raw_redacted, \
     history, log_id, log_partition, version";
 
-/// Those of a row but for the original, which is more than everything else together, for its history, and for its place
-/// in the log.
-pub(crate) const UNORIGINAL_COLUMNS: &str = "SELECT tenant_id, time, event_id, received_at, time_offset, time_from, \
-    source_event_id, event_type, action, severity, outcome, actor_id, actor_type, actor_name, actor_email, session_id, \
-    ip, user_agent, resource_type, resource_id, resource_name, message, before, after, details, details_types, \
-    request_id, trace_id, tags, source, source_id, provenance, '' AS raw, '' AS raw_sha256, \
-    CAST([] AS Array(String)) AS raw_redacted, '' AS history, toUUID('00000000-0000-0000-0000-000000000000') AS log_id, \
-    toUInt16(0) AS log_partition, version";
-
-/// The same with the history, which tells what the first copy said.
+/// Those that tell what an event says; with the history, which tells what its first copy said.
 const COMPARED_COLUMNS: &str = "SELECT tenant_id, time, event_id, received_at, time_offset, time_from, \
     source_event_id, event_type, action, severity, outcome, actor_id, actor_type, actor_name, actor_email, session_id, \
     ip, user_agent, resource_type, resource_id, resource_name, message, before, after, details, details_types, \

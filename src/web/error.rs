@@ -221,7 +221,7 @@ impl From<NotRecorded> for ApiError {
 impl From<Limited> for ApiError {
     fn from(limited: Limited) -> Self {
         Self {
-            retry_after: Some(limited.retry_after),
+            retry_after: Some(limited.retry_after()),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", limited.to_string())
         }
     }

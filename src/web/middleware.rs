@@ -22,10 +22,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{BodyMax, too_large};
 use super::counted::{Answers, numbered_and_counted};
-use super::{ApiError, AppState, routes};
+use super::{ApiError, AppState, budget, routes};
 
 /// Puts the layers around the routes; the outermost comes last.
-pub(super) fn around(routed: Router) -> Router {
+pub(super) fn around(routed: Router, state: &AppState) -> Router {
     routed
         .fallback(async || ApiError::not_found("There is no such route."))
         .method_not_allowed_fallback(async || {
@@ -35,6 +35,7 @@ pub(super) fn around(routed: Router) -> Router {
                 "This route has no such method.",
             )
         })
+        .layer(from_fn_with_state(state.clone(), budget::by_address))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(
             Answers::of(&routes::table()),

@@ -5,7 +5,9 @@ mod keys;
 mod login;
 mod logs;
 mod manage;
+mod revise;
 mod search;
+mod stream;
 mod tenants;
 mod users;
 
@@ -17,12 +19,14 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use super::budget::Spent;
 use super::client::Client;
 use super::counted::RequestId;
 use super::middleware::{Bodies, reading};
 use super::{ApiError, AppState};
-use crate::auth::Whence;
+use crate::auth::{Principal, Whence};
 use crate::control::Permission;
+use crate::limit::Budget;
 
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +35,10 @@ pub enum Access {
     Open,
     /// To come from this machine.
     Loopback,
-    /// A credential that allows this.
-    Needs(Permission),
+    /// A credential that allows this, and room in this budget.
+    Needs(Permission, Budget),
+    /// The same, or a ticket of somebody who has such a credential: `?ticket=`.
+    NeedsOrTicket(Permission, Budget),
 }
 
 /// A method on a path.
@@ -82,7 +88,9 @@ pub fn table() -> Vec<Route> {
     let of_resources = [
         login::routes(),
         logs::routes(),
+        revise::routes(),
         search::routes(),
+        stream::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),
@@ -104,7 +112,7 @@ pub(super) fn router(state: &AppState) -> Router {
     } in table()
     {
         let bodies = match access {
-            Access::Needs(_) => &of_callers,
+            Access::Needs(..) | Access::NeedsOrTicket(..) => &of_callers,
             Access::Open | Access::Loopback => &of_strangers,
         };
         let handler = reading(handler, bodies);
@@ -119,25 +127,53 @@ async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let admitted = match access {
-        Access::Open => Ok(()),
-        Access::Loopback => health::from_loopback(&state.config, Client::of_request(&state, &request)),
-        Access::Needs(permission) => admit(&state, permission, &mut request),
-    };
-    match admitted {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+    match enter(&state, access, &mut request) {
+        Ok(None) => next.run(request).await,
+        Ok(Some(spent)) => spent.answered(&state.limits, next.run(request).await),
+        Err(refused) => *refused,
     }
 }
 
-fn admit(state: &AppState, permission: Permission, request: &mut Request) -> Result<(), ApiError> {
-    let principal = state.auth.authenticate(credential(request.headers()))?;
+/// Who may not use the route, or has spent what it costs, is answered at once.
+fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Option<Spent>, Box<Response>> {
+    let refused = |error: ApiError| Box::new(error.into_response());
+    match access {
+        Access::Open => Ok(None),
+        Access::Loopback => {
+            let client = Client::of_request(state, request);
+            health::from_loopback(&state.config, client).map_err(refused)?;
+            Ok(None)
+        }
+        Access::Needs(permission, budget) | Access::NeedsOrTicket(permission, budget) => {
+            let tickets = matches!(access, Access::NeedsOrTicket(..));
+            let principal = admit(state, permission, tickets, request).map_err(refused)?;
+            let spent = state.limits.spend(&principal, budget);
+            spent.map(Some).map_err(|limited| {
+                let mut answer = refused(limited.into());
+                state.limits.note(&principal, budget, answer.headers_mut());
+                answer
+            })
+        }
+    }
+}
+
+fn admit(
+    state: &AppState,
+    permission: Permission,
+    tickets: bool,
+    request: &mut Request,
+) -> Result<Principal, ApiError> {
+    let credential = credential(request.headers());
+    let principal = match stream::ticket_of(request).filter(|_| tickets && credential.is_none()) {
+        Some(ticket) => state.with_ticket(&ticket)?,
+        None => state.auth.authenticate(credential)?,
+    };
     if !principal.can(permission) {
         return Err(ApiError::forbidden("Your roles don't allow this."));
     }
     let principal = principal.coming_from(whence(state, request));
-    request.extensions_mut().insert(principal);
-    Ok(())
+    request.extensions_mut().insert(principal.clone());
+    Ok(principal)
 }
 
 /// Where a request comes from, as far as the server says.

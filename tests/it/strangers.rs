@@ -28,6 +28,10 @@ fn expected(method: &Method, path: &str) -> Who {
         ("GET", "/healthz" | "/readyz" | "/metrics") => Everybody,
         ("POST", "/api/v1/logs" | "/events" | "/api/v1/logs/bulk") => Roles(&["admin", "user", "ingest"]),
         ("GET", "/api/v1/logs" | "/events" | "/api/v1/logs/{id}") => Roles(&["admin", "auditor", "user"]),
+        ("PATCH" | "DELETE", "/api/v1/logs/{id}") => Roles(&["admin"]),
+        ("GET", "/api/v1/logs/stream") | ("POST", "/api/v1/logs/stream/ticket") => {
+            Roles(&["admin", "auditor", "user"])
+        }
         ("GET", "/api/v1/tenants") => Roles(&["admin"]),
         ("POST", "/api/v1/tenants") => Roles(&[]),
         ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),

@@ -30,7 +30,7 @@ impl Door {
         let ingest = Ingest::new(Parts {
             log: connections.log.clone(),
             store: connections.store.clone(),
-            limits: Limits::new(&config.limits),
+            limits: Arc::new(Limits::new(&config.limits)),
             control: following.control.clone(),
             clock: Arc::new(SystemClock),
             framing: app::framing(connections.registry.as_deref()).await?,

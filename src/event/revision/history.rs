@@ -36,6 +36,8 @@ pub struct Entry {
     pub id: Uuid,
     /// The wish that it grants.
     pub wish: Uuid,
+    /// What it asked for, as a hash.
+    asked: String,
     /// 1, 2, …
     pub number: u32,
     /// What it is.
@@ -145,6 +147,7 @@ impl History {
             // The same wish at the same place is the same revision, however often it is appended.
             id: Uuid::new_v5(&deed.wish, &number.to_be_bytes()),
             wish: deed.wish,
+            asked: format!("{:016x}", deed.asked),
             number,
             kind,
             changes,
@@ -228,6 +231,11 @@ pub(super) enum What {
 }
 
 impl Entry {
+    /// What the wish asked for.
+    pub fn asked(&self) -> Option<u64> {
+        u64::from_str_radix(&self.asked, 16).ok()
+    }
+
     fn shown(&self) -> Shown<'_> {
         Shown {
             number: self.number,

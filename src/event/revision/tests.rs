@@ -24,6 +24,7 @@ fn event() -> Event {
 fn deed(wish: u128) -> Deed {
     Deed {
         wish: Uuid::from_u128(wish),
+        asked: 0,
         by: "grace".into(),
         at: Timestamp::from_micros(9),
         ip: None,

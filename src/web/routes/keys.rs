@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::manage::{Visible, listed, request_id, tenant_for};
-use super::{Access::Needs, Route, delete, get, post};
+use super::{Access::Needs, Budget, Route, delete, get, post};
 use crate::auth::NewKey;
 use crate::clock::Timestamp;
 use crate::control::{ApiKey, Command, Limits, Permission, Roles};
@@ -20,9 +20,13 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/keys", Needs(Permission::Manage), list),
-        post("/api/v1/keys", Needs(Permission::Manage), create),
-        delete("/api/v1/keys/{id}", Needs(Permission::Manage), revoke),
+        get("/api/v1/keys", Needs(Permission::Manage, Budget::Free), list),
+        post("/api/v1/keys", Needs(Permission::Manage, Budget::Free), create),
+        delete(
+            "/api/v1/keys/{id}",
+            Needs(Permission::Manage, Budget::Free),
+            revoke,
+        ),
     ]
 }
 

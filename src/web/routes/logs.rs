@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::{Access::Needs, Route, post};
+use super::{Access::Needs, Budget, Route, post};
 use crate::auth::Principal;
 use crate::connectors::aws_cloudtrail;
 use crate::control::Permission;
@@ -20,9 +20,13 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        post("/api/v1/logs", Needs(Permission::Write), one),
-        post("/events", Needs(Permission::Write), one),
-        post("/api/v1/logs/bulk", Needs(Permission::Write), many),
+        post("/api/v1/logs", Needs(Permission::Write, Budget::Writing), one),
+        post("/events", Needs(Permission::Write, Budget::Writing), one),
+        post(
+            "/api/v1/logs/bulk",
+            Needs(Permission::Write, Budget::Writing),
+            many,
+        ),
     ]
 }
 

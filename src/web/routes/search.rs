@@ -6,10 +6,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::manage::existing;
-use super::{Access::Needs, Route, get};
+use super::revise::etag;
+use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::event::view::{self, View};
+use crate::query::standing::Stands;
 use crate::query::{self, Page};
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
@@ -18,9 +20,9 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/logs", Needs(Read), page),
-        get("/events", Needs(Read), page),
-        get("/api/v1/logs/{id}", Needs(Read), by_id),
+        get("/api/v1/logs", Needs(Read, Budget::Searching), page),
+        get("/events", Needs(Read, Budget::Searching), page),
+        get("/api/v1/logs/{id}", Needs(Read, Budget::Searching), by_id),
     ]
 }
 
@@ -92,10 +94,13 @@ pub(super) async fn by_id(
     if let Some(tenant) = &named {
         existing(&state, &principal, tenant)?;
     }
-    let answer = state.queries.get(&principal, tenant, &id);
+    let answer = state.queries.standing(&principal, tenant, &id);
     let read = Reading::get(named.as_ref(), &id);
     match state.recorded(&principal, &occasion, read, answer).await? {
-        Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
+        Some(Stands { event, history }) => {
+            let shown = view::to_json_with_changes(&event).with_history(history.as_ref());
+            Ok(([etag(event.revision)], Json(shown)).into_response())
+        }
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",
         )),

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::manage::{Visible, listed, request_id};
-use super::{Access::Needs, Route, get, post};
+use super::{Access::Needs, Budget, Route, get, post};
 use crate::auth::manage::ManageError;
 use crate::control::Permission::{Manage, Tenants};
 use crate::control::{Command, Limits, Refusal, Tenant};
@@ -19,8 +19,8 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/tenants", Needs(Manage), list),
-        post("/api/v1/tenants", Needs(Tenants), create),
+        get("/api/v1/tenants", Needs(Manage, Budget::Free), list),
+        post("/api/v1/tenants", Needs(Tenants, Budget::Free), create),
     ]
 }
 

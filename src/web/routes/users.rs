@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::manage::{Visible, listed, request_id, tenant_for};
-use super::{Access::Needs, Route, get, post};
+use super::{Access::Needs, Budget, Route, get, post};
 use crate::auth::NewUser;
 use crate::control::Permission::Manage;
 use crate::control::{Roles, User};
@@ -18,8 +18,8 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/users", Needs(Manage), list),
-        post("/api/v1/users", Needs(Manage), create),
+        get("/api/v1/users", Needs(Manage, Budget::Free), list),
+        post("/api/v1/users", Needs(Manage, Budget::Free), create),
     ]
 }
 

@@ -183,6 +183,8 @@ impl App {
             .env("TRAILHOUSE_LOG__PREFIX", &self.prefix)
             // A child that a story holds is not to be replaced.
             .env("TRAILHOUSE_ENGINES__HUNG_AFTER_SECONDS", "600")
+            // Stories that wait for something search again and again.
+            .env("TRAILHOUSE_LIMITS__SEARCHES_PER_SECOND", "100000")
             // On a busy machine things take longer, and are none the worse.
             .env("TRAILHOUSE_WEB__WAIT_INDEXED_SECONDS", "60");
         match self.kafka_address() {
