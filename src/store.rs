@@ -15,6 +15,7 @@ mod cleanup;
 pub mod details;
 pub mod error;
 pub mod held;
+mod long;
 pub mod original;
 pub mod progress;
 pub mod row;

@@ -34,7 +34,7 @@ impl Scope {
             Reads::Own => Some(principal.actor_id().to_owned()),
             Reads::Nothing => return Err(QueryError::Forbidden("You may not read events.".to_owned())),
         };
-        Self::restricted(tenant.clone(), own, limit_of(principal), state)
+        Self::restricted(tenant.clone(), own, principal.limit(), state)
     }
 
     /// A tenant, and what was said of the asker when it was known. [`QueryError::Forbidden`] when the limit can't be read.
@@ -121,8 +121,4 @@ impl Scope {
             ..self
         }
     }
-}
-
-fn limit_of(principal: &Principal) -> Option<&Arc<str>> {
-    principal.limit()
 }

@@ -77,8 +77,13 @@ pub fn push_beyond(sql: &mut Statement, cursor: &Cursor, order: Order) {
     sql.push(with)
         .bind("UInt128", Value::number(cursor.event_id.as_u128()))
         .push("))");
+    push_as_of(sql, cursor.as_of);
+}
+
+/// What was received by then.
+pub fn push_as_of(sql: &mut Statement, as_of: Timestamp) {
     sql.push(" AND received_at <= ");
-    push_moment(sql, cursor.as_of);
+    push_moment(sql, as_of);
 }
 
 /// `ORDER BY …`: the order of the primary key, so that reading can stop as soon as a page is full. Of several rows of one

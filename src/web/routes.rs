@@ -1,6 +1,8 @@
 //! Every route, with what it asks of its caller.
 
 mod cleanup;
+mod correlate;
+mod export;
 mod health;
 mod keys;
 mod login;
@@ -8,6 +10,7 @@ mod logs;
 mod manage;
 mod revise;
 mod search;
+mod stats;
 mod tenants;
 mod users;
 
@@ -89,6 +92,9 @@ pub fn table() -> Vec<Route> {
         revise::routes(),
         cleanup::routes(),
         search::routes(),
+        stats::routes(),
+        correlate::routes(),
+        export::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),
