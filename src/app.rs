@@ -40,6 +40,8 @@ use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
 use crate::query::Queries;
 use crate::store::progress::Progress;
+use crate::trail::Trail;
+use crate::trail::commands::Commands;
 use crate::web::tls::Certificates;
 use crate::web::{self, AppState, Health, Pulse, Services};
 
@@ -235,6 +237,26 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let first_user = control.first_start(start.admin_password).await?;
     inbox::warn_of_unknown_tenants(&config.gate, &control.state());
 
+    let trail = Trail::open(
+        ingest.clone(),
+        clock.clone(),
+        data.path(),
+        config.web.reads_spool_bytes,
+        config.web.record_reads,
+    )
+    .context("the spool of reads can't be opened")?;
+    let draining = trail.clone();
+    readers.spawn("trail", |stop| async move {
+        draining.run(stop.soft_token()).await;
+        Ok(())
+    });
+    if config.web.record_reads {
+        let commands = Commands::new(log.clone(), control.clone(), ingest.clone(), clock.clone());
+        readers.spawn("control events", |stop| async move {
+            Ok(commands.run(stop.soft_token()).await?)
+        });
+    }
+
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry), progress.clone());
     let visible = Visible::of(&control);
@@ -266,6 +288,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let state = AppState::from(Services {
         ingest,
         queries: Queries::new(store.clone(), cursor_key, clock.clone(), control.clone()),
+        trail,
         auth,
         limits: web::budget::Budgets::new(limits, control.clone()),
         control,

@@ -1,4 +1,5 @@
-//! The one door: whatever becomes an event comes through [`Ingest::take`], from HTTP, the inbox and imports alike.
+//! The one door: whatever becomes an event comes through [`Ingest::take`], from HTTP, the inbox and imports alike. Only
+//! the server's own events have a way of their own, [`Ingest::record`].
 //!
 //! The caller's rate is asked, each item is checked and gets its id (`event::draft`), old ones are compared with what
 //! the table holds, the rest is handed to the log, and the receipts say what became of each. An event is
@@ -10,6 +11,7 @@
 mod conflict;
 mod held;
 mod lag;
+mod own;
 mod reach;
 mod receipt;
 mod revise;
@@ -33,6 +35,7 @@ use crate::store::Store;
 use crate::store::progress::Progress;
 
 use lag::Others;
+pub use own::OWN;
 use reach::Reach;
 pub use receipt::{Form, Item, ItemError, Origin, Receipt};
 
