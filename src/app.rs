@@ -36,6 +36,7 @@ use crate::projections::maintenance;
 use crate::projections::migrate;
 use crate::projections::projector::Projector;
 use crate::projections::takeover::{self, TakeOver};
+use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
 use crate::query::Queries;
 use crate::store::progress::Progress;
@@ -278,11 +279,12 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
 
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry), progress.clone());
+    let visible = Visible::of(&control);
     let (writes, asked) = (store.clone(), store.clone());
     let (at, settings) = (clock.clone(), config.projector.clone());
     let read = log.clone();
     readers.spawn("projector", |stop| async move {
-        let writer = Writer::new(writes, log_id, at, stop.soft_token());
+        let writer = Writer::new(writes, log_id, at, stop.soft_token()).obeying(visible);
         let take_over = TakeOver::new(asked, log_id, writer.clone(), takeover::RANGE);
         let projector = Projector::new(read, (writer, take_over), decoder, told, settings);
         Ok(projector.run(stop.soft_token()).await?)
@@ -291,9 +293,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         "gate",
         |stop| async move { Ok(gate.run(stop.soft_token()).await?) },
     );
-    let (cleaned, watched) = (store.clone(), log.clone());
+    let (cleaned, watched, obeyed) = (store.clone(), log.clone(), control.clone());
     readers.spawn("maintenance", |stop| async move {
-        maintenance::run(cleaned, watched, progress, stop.soft_token()).await;
+        maintenance::run(cleaned, watched, obeyed, progress, stop.soft_token()).await;
         Ok(())
     });
     let flushed = log.clone();
@@ -305,7 +307,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
 
     let state = AppState::from(Services {
         ingest,
-        queries: Queries::new(store.clone(), cursor_key, clock.clone()),
+        queries: Queries::new(store.clone(), cursor_key, clock.clone(), control.clone()),
         trail,
         streams,
         auth,

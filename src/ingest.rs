@@ -22,7 +22,7 @@ use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
 use crate::auth::Principal;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::control::{Control, Permission, Reads};
 use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
 use crate::event::{Event, schema};
@@ -149,6 +149,7 @@ impl Ingest {
         let parts = &self.inner.parts;
         let received_at = parts.clock.now();
         let own = principal.reads() == Reads::Own && principal.can(Permission::Write);
+        let visible_from = parts.control.state().visible_from(principal.tenant());
         let mut checked = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             if index % 256 == 255 {
@@ -175,6 +176,7 @@ impl Ingest {
                 } => draft::accept_cloudevent_binary(headers, content_type, body, &intake),
                 Form::Mapped { record, map } => map(record, &intake),
             };
+            let accepted = accepted.and_then(|accepted| visible(accepted, visible_from));
             checked.push(match accepted {
                 Ok(accepted) => Checked::New {
                     accepted: Box::new(accepted),
@@ -278,6 +280,17 @@ impl Ingest {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .note(at, now);
+    }
+}
+
+/// What nobody would ever see is not taken, rather than acknowledged and lost.
+fn visible(accepted: Accepted, from: Option<Timestamp>) -> Result<Accepted, Refusal> {
+    match from {
+        Some(from) if accepted.event.time < from => {
+            let why = format!("events of before {from} were cleaned up: this one would not be shown");
+            Err(Refusal::of("/time", why))
+        }
+        _ => Ok(accepted),
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Migration {
 }
 
 /// All of them, in order.
-pub const ALL: [Migration; 3] = [
+pub const ALL: [Migration; 4] = [
     Migration {
         name: "0001_events.sql",
         sql: include_str!("../../projections/0001_events.sql"),
@@ -30,6 +30,10 @@ pub const ALL: [Migration; 3] = [
     Migration {
         name: "0003_revisions.sql",
         sql: include_str!("../../projections/0003_revisions.sql"),
+    },
+    Migration {
+        name: "0004_visible_from.sql",
+        sql: include_str!("../../projections/0004_visible_from.sql"),
     },
 ];
 

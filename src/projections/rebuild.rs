@@ -302,7 +302,7 @@ impl Rebuild {
             let unchecked = rows.iter().filter(|row| row.unchecked);
             let copies = earlier::copied(&self.store, writer.table(), unchecked).await?;
             for (month, mut rows) in by_month(rows) {
-                rows.retain(|row| !copies.contains(&row.at));
+                rows.retain(|row| !copies.contains(&row.at) && writer.visible().shows(&row.event));
                 if shared && !rows.is_empty() {
                     self.store.mark_months(&[month]).await?;
                     for (partition, offsets) in stretches(rows.iter().map(|row| row.at)) {

@@ -9,6 +9,7 @@ use super::decode::Decoder;
 use super::earlier;
 use super::migrate::EVENTS;
 use super::replay::Replay;
+use super::visible::Visible;
 use crate::log::{Log, LogError, Position, topics};
 use crate::store::{Store, StoreError};
 
@@ -31,6 +32,8 @@ pub struct Report {
     /// Of these, what the table holds something for that counts more: a copy from further back than the seen window, or
     /// a revision.
     pub copies: u64,
+    /// First copies that are not in the table because they were cleaned up.
+    pub cleaned: u64,
     /// First copies the table lacks.
     pub missing: u64,
     /// Rows the log does not explain.
@@ -66,16 +69,23 @@ pub struct Comparison<'a> {
     log_id: Uuid,
     /// By partition, the offsets that ClickHouse refused and `audit.rejected` holds.
     rejected: BTreeMap<i32, HashSet<i64>>,
+    visible: Visible,
 }
 
 impl<'a> Comparison<'a> {
     /// Reads first what was rejected, since nobody should miss it in the table.
-    pub async fn new(log: &'a Log, store: &'a Store, log_id: Uuid) -> Result<Self, LogError> {
+    pub async fn new(
+        log: &'a Log,
+        store: &'a Store,
+        log_id: Uuid,
+        visible: Visible,
+    ) -> Result<Self, LogError> {
         Ok(Self {
             log,
             store,
             log_id,
             rejected: unstorable(log).await?,
+            visible,
         })
     }
 
@@ -101,7 +111,10 @@ impl<'a> Comparison<'a> {
             let firsts = replay.firsts(end, CHUNK).await?;
             let high = replay.next.min(end) - 1;
             let held = self.store.copies(self.log_id, partition, low, high).await?;
-            let missing = missing(&firsts, &held, rejected);
+            let mut missing = missing(&firsts, &held, rejected);
+            let all = missing.len();
+            missing.retain(|row| self.visible.shows(&row.event));
+            report.cleaned += (all - missing.len()) as u64;
             let copies = earlier::copied(self.store, EVENTS, missing.iter().copied()).await?;
             count(&firsts, &held, &missing, &copies, &mut report);
             report.records = (replay.next - first).max(0) as u64;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::batch::Row;
 use super::bisect::{Bisection, Next};
 use super::migrate::EVENTS;
+use super::visible::Visible;
 use crate::clock::Clock;
 use crate::log::Position;
 use crate::store::row::{EventRow, partition_column};
@@ -31,6 +32,7 @@ pub struct Writer {
     log_id: Uuid,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
+    visible: Visible,
 }
 
 /// A row that ClickHouse can't take, and its words.
@@ -56,7 +58,18 @@ impl Writer {
             log_id,
             clock,
             stop,
+            visible: Visible::all(),
         }
+    }
+
+    /// The same, leaving out what was cleaned up.
+    pub fn obeying(self, visible: Visible) -> Self {
+        Self { visible, ..self }
+    }
+
+    /// What is to be seen.
+    pub fn visible(&self) -> &Visible {
+        &self.visible
     }
 
     /// The same, into another table.

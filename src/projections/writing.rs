@@ -39,6 +39,7 @@ pub(super) async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done
     let rows = batch.rows();
     let (months, next) = batch.into_parts();
     for (month, mut rows) in months {
+        rows.retain(|row| writer.visible().shows(&row.event));
         leave_out(&writer, &log, &mut rows).await?;
         // Earlier copies may be held, or what is revised: until they are merged, both would be counted.
         let twice = rows.iter().any(|row| row.unchecked || row.is_revision());

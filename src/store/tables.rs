@@ -164,7 +164,7 @@ impl Store {
         self.count_of(&statement).await
     }
 
-    async fn count_of(&self, statement: &Statement) -> Result<u64, StoreError> {
+    pub(super) async fn count_of(&self, statement: &Statement) -> Result<u64, StoreError> {
         #[derive(Row, Deserialize)]
         struct Count {
             rows: u64,
@@ -259,7 +259,7 @@ impl Store {
         Ok(settled.map(|marked| marked.at))
     }
 
-    async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {
+    pub(super) async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {
         within(SLOW, self.unbounded(statement).execute()).await
     }
 }

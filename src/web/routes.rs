@@ -1,5 +1,8 @@
 //! Every route, with what it asks of its caller.
 
+mod cleanup;
+mod correlate;
+mod export;
 mod health;
 mod keys;
 mod login;
@@ -7,6 +10,7 @@ mod logs;
 mod manage;
 mod revise;
 mod search;
+mod stats;
 mod stream;
 mod tenants;
 mod users;
@@ -89,7 +93,11 @@ pub fn table() -> Vec<Route> {
         login::routes(),
         logs::routes(),
         revise::routes(),
+        cleanup::routes(),
         search::routes(),
+        stats::routes(),
+        correlate::routes(),
+        export::routes(),
         stream::routes(),
         tenants::routes(),
         users::routes(),

@@ -6,6 +6,7 @@
 mod arrows;
 mod bad_input;
 mod bad_searches;
+mod cleanup;
 mod clickhouse_fence;
 mod clickhouse_front;
 mod commands;

@@ -86,7 +86,8 @@ mod tests {
                 .sql()
                 .trim_start_matches("SELECT ")
                 .replace("map(), ", "map()")
-                .replace("[], ", "[]");
+                .replace("[], ", "[]")
+                .replace("String, String", "");
             let names: Vec<_> = names
                 .split(", ")
                 .map(|name| name.rsplit(' ').next().unwrap_or_default().to_owned())

@@ -39,7 +39,7 @@ impl Queries {
         let tenant = tenant
             .map(|name| TenantId::parse(name).ok_or_else(invalid))
             .transpose()?;
-        self.get_in(&Scope::of(principal, tenant.as_ref())?, id).await
+        self.get_in(&self.scope(principal, tenant.as_ref())?, id).await
     }
 
     async fn get_in(&self, scope: &Scope, id: &str) -> Result<Option<Event>, QueryError> {
@@ -63,7 +63,7 @@ impl Queries {
 
     async fn one(&self, scope: &Scope, time: Range, by: By<'_>) -> Result<Option<Event>, QueryError> {
         // All copies, whoever asks: one that the asker may see counts for nothing where another one wins.
-        let whole = Scope::restricted(scope.tenant().clone(), None, None)?;
+        let whole = scope.whole();
         let mut rows = self
             .rows(scope, self.copies(&whole, EVENT_COLUMNS, time, by))
             .await?;
