@@ -50,6 +50,7 @@
 //! - [`trail`]: who read what and who changed what, as events of the server's own.
 //! - [`connectors`]: what records of outside systems become, as pure functions.
 //! - [`query`]: the filter language, and pages of events.
+//! - [`stream`]: events as they come, to whoever watches.
 //! - [`web`]: HTTP, translated into calls of the above.
 //!
 //! Assembly.
@@ -88,6 +89,7 @@ pub mod meters;
 pub mod projections;
 pub mod query;
 pub mod store;
+pub mod stream;
 pub mod telemetry;
 pub mod trail;
 pub mod web;

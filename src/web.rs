@@ -18,6 +18,7 @@ pub mod middleware;
 pub mod object;
 pub mod occasion;
 pub mod openapi;
+mod patient;
 pub mod routes;
 pub mod server;
 pub mod state;

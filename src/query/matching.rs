@@ -63,8 +63,10 @@ impl Facts {
 
 impl Scope {
     /// Whether this event is one that may be seen.
-    pub fn admits(&self, event: &Event) -> bool {
-        event.tenant_id == *self.tenant() && self.own().is_none_or(|own| text(&event.actor.id) == own)
+    pub fn admits(&self, event: &Event, facts: &Facts) -> bool {
+        event.tenant_id == *self.tenant()
+            && self.own().is_none_or(|own| text(&event.actor.id) == own)
+            && self.limit().is_none_or(|limit| limit.says(event, facts))
     }
 }
 
@@ -76,13 +78,18 @@ impl Filter {
 
     /// The same, with what is known of the event already.
     pub fn matches_with(&self, event: &Event, facts: &Facts) -> bool {
+        !(event.event_type.starts_with(SYSTEM_PREFIX) && self.hides_system()) && self.says(event, facts)
+    }
+
+    /// What it says by itself.
+    fn says(&self, event: &Event, facts: &Facts) -> bool {
         within(self.time, event.time)
             && within(self.received, event.received_at)
-            && !(self.hides_system() && event.event_type.starts_with(SYSTEM_PREFIX))
             && self
                 .conditions
                 .iter()
                 .all(|condition| holds(condition, event, facts) != condition.negated)
+            && (self.any_of.is_empty() || self.any_of.iter().any(|one| holds(one, event, facts)))
             && self.words.groups.iter().all(|group| {
                 let words = facts.words(event);
                 group.iter().any(|term| has(words, term) != term.negated)

@@ -174,6 +174,7 @@ fn actor(principal: &Principal, occasion: &Occasion) -> Actor {
     Actor {
         id: Some(principal.actor_id().to_owned()),
         kind: Some(kind.to_owned()),
+        session_id: principal.session().map(|session| session.to_string()),
         ip: occasion.address,
         user_agent: occasion.user_agent.clone(),
         ..Actor::default()

@@ -79,7 +79,10 @@ pub fn document(routes: &[Route]) -> Value {
 }
 
 fn operation(route: &Route, doc: &Doc) -> Value {
-    let needs_credential = matches!(route.access, Access::Needs(..) | Access::Known);
+    let needs_credential = matches!(
+        route.access,
+        Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known
+    );
     let mut operation = json!({
         "operationId": doc.id,
         "tags": [doc.tag],
@@ -107,7 +110,7 @@ fn permission(access: Access) -> String {
         Access::Open => "For anyone.".to_owned(),
         Access::Loopback => "For callers on the server's own machine.".to_owned(),
         Access::Known => "For everybody with a credential.".to_owned(),
-        Access::Needs(permission, _) => {
+        Access::Needs(permission, _) | Access::NeedsOrTicket(permission, _) => {
             let may = |role: &Role| Roles::of(&[*role]).can(permission);
             let roles: Vec<&str> = Role::ALL
                 .iter()
@@ -202,7 +205,7 @@ fn implied(route: &Route, doc: &Doc) -> Vec<(u16, &'static str)> {
         ),
     ];
     match route.access {
-        Access::Needs(..) | Access::Known => problems.extend([
+        Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known => problems.extend([
             (401, "No credential, or one that does not count."),
             (403, "The role does not allow it, or another tenant is named."),
         ]),

@@ -13,6 +13,7 @@ mod revise;
 mod search;
 mod searches;
 mod stats;
+mod stream;
 mod tenants;
 mod users;
 
@@ -45,6 +46,8 @@ pub enum Access {
     Known,
     /// A credential that allows this, and room in this budget.
     Needs(Permission, Budget),
+    /// The same, or a ticket of somebody who has such a credential: `?ticket=`.
+    NeedsOrTicket(Permission, Budget),
 }
 
 /// A method on a path.
@@ -110,6 +113,7 @@ pub fn table() -> Vec<Route> {
         stats::routes(),
         correlate::routes(),
         export::routes(),
+        stream::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),
@@ -133,7 +137,7 @@ pub(super) fn router(state: &AppState) -> Router {
     } in table()
     {
         let bodies = match access {
-            Access::Needs(..) | Access::Known => &of_callers,
+            Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known => &of_callers,
             Access::Open | Access::Loopback => &of_strangers,
         };
         let handler = reading(handler, bodies);
@@ -169,11 +173,12 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
             Ok(None)
         }
         Access::Known => {
-            admit(state, None, request).map_err(refused)?;
+            admit(state, None, false, request).map_err(refused)?;
             Ok(None)
         }
-        Access::Needs(permission, budget) => {
-            let principal = admit(state, Some(permission), request).map_err(refused)?;
+        Access::Needs(permission, budget) | Access::NeedsOrTicket(permission, budget) => {
+            let tickets = matches!(access, Access::NeedsOrTicket(..));
+            let principal = admit(state, Some(permission), tickets, request).map_err(refused)?;
             let spent = state.limits.spend(&principal, budget);
             spent.map(Some).map_err(|limited| {
                 let mut answer = refused(limited.into());
@@ -187,9 +192,14 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
 fn admit(
     state: &AppState,
     permission: Option<Permission>,
+    tickets: bool,
     request: &mut Request,
 ) -> Result<Principal, ApiError> {
-    let principal = state.auth.authenticate(credential(request.headers()))?;
+    let credential = credential(request.headers());
+    let principal = match stream::ticket_of(request).filter(|_| tickets && credential.is_none()) {
+        Some(ticket) => state.with_ticket(&ticket)?,
+        None => state.auth.authenticate(credential)?,
+    };
     if permission.is_some_and(|permission| !principal.can(permission)) {
         return Err(ApiError::forbidden("Your roles don't allow this."));
     }

@@ -19,6 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["ingest"],
     &["gate", "projections", "trail"],
     &["connectors", "query"],
+    &["stream"],
     &["web"],
     &["engines", "chdb", "lifecycle", "telemetry"],
     &["config"],

@@ -39,6 +39,7 @@ mod secrets;
 mod spine;
 mod stats;
 mod strangers;
+mod stream;
 mod support;
 mod takeover;
 mod trail;

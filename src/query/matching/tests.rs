@@ -106,11 +106,17 @@ fn a_scope_admits_its_tenant_and_its_own_actor() {
         tenant_id: acme.clone(),
         ..event()
     };
-    assert!(Scope::for_test(&acme, None).admits(&ours));
-    assert!(Scope::for_test(&acme, Some("ada")).admits(&ours));
-    assert!(!Scope::for_test(&acme, Some("ben")).admits(&ours));
-    assert!(!Scope::for_test(&acme, Some("")).admits(&ours));
-    assert!(!Scope::for_test(&acme, None).admits(&event()));
+    assert!(Scope::for_test(&acme, None).admits(&ours, &Facts::default()));
+    assert!(Scope::for_test(&acme, Some("ada")).admits(&ours, &Facts::default()));
+    assert!(!Scope::for_test(&acme, Some("ben")).admits(&ours, &Facts::default()));
+    assert!(!Scope::for_test(&acme, Some("")).admits(&ours, &Facts::default()));
+    assert!(!Scope::for_test(&acme, None).admits(&event(), &Facts::default()));
+    let limited = |limit| {
+        Scope::for_test(&acme, None)
+            .limited(limit)
+            .admits(&ours, &Facts::default())
+    };
+    assert!(limited("tag=vpn") && !limited("tag=lan"));
 }
 
 proptest! {
