@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::manage::precondition::Expected;
 use super::manage::{existing, request_id, tenant_for};
 use super::{Access::Needs, Budget, Route, delete, patch};
 use crate::auth::Principal;
@@ -42,8 +43,8 @@ pub(super) fn routes() -> Vec<Route> {
 fn said_of_amend() -> Doc {
     Doc::new("amend", "Events", "Amend an event")
         .text("Nothing is rewritten: the amendment is appended to the log, and from then on the event is shown with it, and with its history. Two who amend at once both succeed, unless they say with `If-Match` what they mean to amend.")
-        .param(doc::path("id", "The event's id, or the sender's own.", json!({"type": "string", "minLength": 1, "maxLength": 256})))
-        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX})))
+        .param(doc::event_id())
+        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "pattern": "\\S"})))
         .param(doc::tenant_id())
         .param(doc::if_match())
         .param(doc::idempotency_key())
@@ -51,7 +52,7 @@ fn said_of_amend() -> Doc {
         .takes("EventPatch")
         .answers(200, "The event as it stands.", "Event")
         .header("ETag", "How often it was revised.")
-        .answers(202, "The log has it, and it was not searchable in time.", "Event")
+        .answers(202, "The log has it, and it was not searchable in time.", "NotYet")
         .problem(409, "The event is the server's own, or the `Idempotency-Key` belongs to another request.")
         .problem(412, "The event was revised meanwhile.")
 }
@@ -59,15 +60,15 @@ fn said_of_amend() -> Doc {
 fn said_of_redact() -> Doc {
     Doc::new("redact", "Events", "Redact an event")
         .text("Takes fields away, or, where none is named, everything but the bare fact. The redaction is appended to the log; the records that were written before stay there until its retention removes them, and are shown nowhere.")
-        .param(doc::path("id", "The event's id, or the sender's own.", json!({"type": "string", "minLength": 1, "maxLength": 256})))
-        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "example": "asked for by the person"})).required())
+        .param(doc::event_id())
+        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "pattern": "\\S", "example": "asked for by the person"})).required())
         .param(query("field", "What is to be taken away, as a JSON pointer; repeated: all of them.", json!({"type": "array", "items": {"type": "string", "example": "/message"}})))
         .param(doc::tenant_id())
         .param(doc::if_match())
         .param(doc::idempotency_key())
         .answers(200, "The event as it stands.", "Event")
         .header("ETag", "How often it was revised.")
-        .answers(202, "The log has it, and it was not searchable in time.", "Event")
+        .answers(202, "The log has it, and it was not searchable in time.", "NotYet")
         .problem(409, "The event is the server's own, or the `Idempotency-Key` belongs to another request.")
         .problem(412, "The event was revised meanwhile.")
 }
@@ -93,7 +94,7 @@ struct Wish<'a> {
     tenant: &'a TenantId,
     id: &'a str,
     deed: Deed,
-    if_match: Option<IfMatch>,
+    expected: Expected,
 }
 
 /// An event as answers show it, and what is to be known about it.
@@ -184,7 +185,7 @@ impl<'a> Wish<'a> {
             tenant,
             id,
             deed,
-            if_match: IfMatch::of(headers)?,
+            expected: Expected::of(headers)?,
         })
     }
 
@@ -210,9 +211,7 @@ impl<'a> Wish<'a> {
                     )),
                 };
             }
-            if let Some(if_match) = &self.if_match {
-                if_match.check(stands.event.revision)?;
-            }
+            self.check(stands.event.revision)?;
             let Some(revised) = make(stands.standing(), self.deed.clone())? else {
                 return Ok(answer(&stands, note));
             };
@@ -240,6 +239,19 @@ impl<'a> Wish<'a> {
             "conflict",
             "Others revise this event all the time. Read it, and try again.",
         ))
+    }
+
+    fn check(&self, revision: u32) -> Result<(), ApiError> {
+        match self.expected.allows(revision.into()) {
+            true => Ok(()),
+            false => Err(ApiError::new(
+                StatusCode::PRECONDITION_FAILED,
+                "changed_meanwhile",
+                format!(
+                    "The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."
+                ),
+            )),
+        }
     }
 
     async fn stands(&self) -> Result<Option<Stands>, ApiError> {
@@ -283,57 +295,14 @@ impl Wanted {
         }
         let is_missing = redacts && wanted.reason.is_none();
         let reason = wanted.reason.as_ref();
-        if is_missing || reason.is_some_and(|reason| reason.is_empty() || reason.len() > REASON_MAX) {
-            let detail = format!("say why, in 1 to {REASON_MAX} bytes: it is kept with the event");
+        if is_missing || reason.is_some_and(|reason| reason.is_empty() || reason.chars().count() > REASON_MAX)
+        {
+            let detail = format!("say why, in 1 to {REASON_MAX} characters: it is kept with the event");
             problems.push(Problem::new("reason", detail));
         }
         match problems.is_empty() {
             true => Ok(wanted),
             false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
-        }
-    }
-}
-
-/// What `If-Match` asks for: that the event stands as one of these revisions, or stands at all.
-enum IfMatch {
-    Any,
-    Revisions(Vec<u32>),
-}
-
-impl IfMatch {
-    fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
-        let Some(value) = headers.get(header::IF_MATCH) else {
-            return Ok(None);
-        };
-        let unreadable = || {
-            let detail = "expected the ETag of the event, as \"0\", or *";
-            ApiError::invalid(StatusCode::BAD_REQUEST, vec![Problem::new("If-Match", detail)])
-        };
-        let text = value.to_str().map_err(|_| unreadable())?.trim();
-        if text == "*" {
-            return Ok(Some(Self::Any));
-        }
-        let tag = |tag: &str| {
-            let number = tag.trim().strip_prefix('"')?.strip_suffix('"')?;
-            // A tag that is none of ours matches nothing, but is one.
-            Some(number.parse().unwrap_or(u32::MAX))
-        };
-        let revisions: Option<Vec<u32>> = text.split(',').map(tag).collect();
-        revisions
-            .map(|all| Some(Self::Revisions(all)))
-            .ok_or_else(unreadable)
-    }
-
-    fn check(&self, revision: u32) -> Result<(), ApiError> {
-        match self {
-            Self::Revisions(all) if !all.contains(&revision) => Err(ApiError::new(
-                StatusCode::PRECONDITION_FAILED,
-                "changed_meanwhile",
-                format!(
-                    "The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."
-                ),
-            )),
-            _ => Ok(()),
         }
     }
 }
