@@ -161,7 +161,7 @@ mod tests {
             assert!(lines.is_empty() || lines.ends_with('\n'));
             let table = file("format=csv", stretches);
             let mut reader = csv::Reader::from_reader(table.as_slice());
-            assert_eq!(reader.headers().unwrap().len(), 31);
+            assert_eq!(reader.headers().unwrap().len(), 32);
             assert_eq!(reader.records().map(Result::unwrap).count(), events);
         }
     }
