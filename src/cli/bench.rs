@@ -103,6 +103,9 @@ enum Mode {
         /// Send application events first, until there are so many
         #[arg(long, default_value_t = 0)]
         fill: u64,
+        /// How often each kind is asked
+        #[arg(long, default_value_t = 200)]
+        times: u32,
     },
     /// How long searches take while others search and events arrive, and how many may come
     Read {
@@ -197,7 +200,7 @@ impl Bench {
                 bed.latency(format!("Until searchable, at {rate} events/s"), load, probe)
                     .await?
             }
-            Mode::Queries { fill } => bed.queries(fill).await?,
+            Mode::Queries { fill, times } => bed.queries(fill, times).await?,
             Mode::Read {
                 rate,
                 events,

@@ -98,7 +98,12 @@ mod tests {
         // What a check costs follows from these alone.
         let cost = |hash: &SecretString| {
             let hash = PasswordHash::new(hash.expose_secret()).unwrap();
-            (hash.algorithm, hash.version, hash.params.clone(), hash.hash.map(|hash| hash.len()))
+            (
+                hash.algorithm,
+                hash.version,
+                hash.params.clone(),
+                hash.hash.map(|hash| hash.len()),
+            )
         };
         assert_eq!(cost(&real), cost(&decoy));
     }
