@@ -12,6 +12,7 @@ mod progress;
 mod rebuild;
 mod rejected;
 mod serve;
+mod tail;
 mod token;
 mod user;
 mod verify;
@@ -63,6 +64,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Compare ClickHouse with the log: every event once, and nothing else
     Verify(verify::Verify),
+    /// Watch events as they come
+    Tail(tail::Tail),
     /// What could not be taken: list it, try it again
     #[command(subcommand)]
     Rejected(rejected::Rejected),
@@ -121,6 +124,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             on_runtime(command.run(config))
         }
         Command::Token(command) => on_runtime(command.run()),
+        Command::Tail(command) => on_runtime(command.run()),
         Command::Import(command) => on_runtime(command.run()),
         Command::Doctor(command) => on_runtime(command.run(global)),
         Command::Bench(command) => on_runtime(command.run(global.load(Table::new())?.data_dir)),

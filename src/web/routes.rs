@@ -10,6 +10,7 @@ mod logs;
 mod manage;
 mod revise;
 mod search;
+mod searches;
 mod stats;
 mod stream;
 mod tenants;
@@ -39,6 +40,8 @@ pub enum Access {
     Open,
     /// To come from this machine.
     Loopback,
+    /// A credential, whatever it allows.
+    Known,
     /// A credential that allows this, and room in this budget.
     Needs(Permission, Budget),
     /// The same, or a ticket of somebody who has such a credential: `?ticket=`.
@@ -74,7 +77,6 @@ impl Route {
 /// One function a method: `get("/api/v1/logs", Needs(Read), page)`.
 macro_rules! methods {
     ($($name:ident $method:ident,)*) => {$(
-        #[allow(dead_code)]
         fn $name<H, T>(path: &'static str, access: Access, handler: H) -> Route
         where
             H: Handler<T, AppState>,
@@ -102,6 +104,7 @@ pub fn table() -> Vec<Route> {
         tenants::routes(),
         users::routes(),
         keys::routes(),
+        searches::routes(),
         health::routes(),
     ];
     of_resources.into_iter().flatten().collect()
@@ -120,7 +123,7 @@ pub(super) fn router(state: &AppState) -> Router {
     } in table()
     {
         let bodies = match access {
-            Access::Needs(..) | Access::NeedsOrTicket(..) => &of_callers,
+            Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known => &of_callers,
             Access::Open | Access::Loopback => &of_strangers,
         };
         let handler = reading(handler, bodies);
@@ -135,6 +138,9 @@ async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
+    if matches!(access, Access::Needs(..) | Access::Known) {
+        state.auth.prepare(credential(request.headers())).await;
+    }
     match enter(&state, access, &mut request) {
         Ok(None) => next.run(request).await,
         Ok(Some(spent)) => spent.answered(&state.limits, next.run(request).await),
@@ -152,9 +158,13 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
             health::from_loopback(&state.config, client).map_err(refused)?;
             Ok(None)
         }
+        Access::Known => {
+            admit(state, None, false, request).map_err(refused)?;
+            Ok(None)
+        }
         Access::Needs(permission, budget) | Access::NeedsOrTicket(permission, budget) => {
             let tickets = matches!(access, Access::NeedsOrTicket(..));
-            let principal = admit(state, permission, tickets, request).map_err(refused)?;
+            let principal = admit(state, Some(permission), tickets, request).map_err(refused)?;
             let spent = state.limits.spend(&principal, budget);
             spent.map(Some).map_err(|limited| {
                 let mut answer = refused(limited.into());
@@ -167,7 +177,7 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
 
 fn admit(
     state: &AppState,
-    permission: Permission,
+    permission: Option<Permission>,
     tickets: bool,
     request: &mut Request,
 ) -> Result<Principal, ApiError> {
@@ -176,7 +186,7 @@ fn admit(
         Some(ticket) => state.with_ticket(&ticket)?,
         None => state.auth.authenticate(credential)?,
     };
-    if !principal.can(permission) {
+    if permission.is_some_and(|permission| !principal.can(permission)) {
         return Err(ApiError::forbidden("Your roles don't allow this."));
     }
     let principal = principal.coming_from(whence(state, request));

@@ -38,8 +38,15 @@ fn expected(method: &Method, path: &str) -> Who {
         }
         ("GET", "/api/v1/tenants") => Roles(&["admin"]),
         ("POST", "/api/v1/tenants") => Roles(&[]),
+        ("POST", "/api/v1/auth/logout" | "/api/v1/auth/password") | ("GET", "/api/v1/auth/me") => {
+            Roles(&["admin", "auditor", "user", "ingest"])
+        }
+        ("GET", "/api/v1/tenants/{id}") => Roles(&["admin"]),
+        ("PATCH", "/api/v1/tenants/{id}") => Roles(&[]),
         ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),
-        ("DELETE", "/api/v1/keys/{id}") => Roles(&["admin"]),
+        ("GET" | "PATCH" | "DELETE", "/api/v1/users/{id}" | "/api/v1/keys/{id}") => Roles(&["admin"]),
+        ("GET" | "POST", "/api/v1/searches") => Roles(&["admin", "auditor", "user"]),
+        ("GET" | "PATCH" | "DELETE", "/api/v1/searches/{id}") => Roles(&["admin", "auditor", "user"]),
         _ => panic!(
             "{method} {path} is new: say here who may use it, and below what another tenant's admin gets"
         ),
@@ -51,10 +58,15 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
     let body = match (method.as_str(), path) {
         ("POST", "/api/v1/logs" | "/events") => json!({"action": "VIEW"}).to_string(),
         ("POST", "/api/v1/logs/bulk") => json!([{"action": "VIEW"}]).to_string(),
-        ("POST", _) => "{}".to_owned(),
+        // A wish that is refused, so that the caller's session goes on.
+        ("POST", "/api/v1/auth/logout") => json!({"everywhere": "no"}).to_string(),
+        ("POST" | "PATCH", _) => "{}".to_owned(),
         _ => String::new(),
     };
-    let headers: &[_] = if body.is_empty() {
+    // A stream would have no end: half a handshake is refused, once its sender may.
+    let headers: &[_] = if path == "/api/v1/logs/stream" {
+        &[("upgrade", "websocket")]
+    } else if body.is_empty() {
         &[]
     } else {
         &[("content-type", "application/json")]

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::PASSWORD;
+use crate::support::shape::expect_shape;
 use crate::support::{App, Caller, Watcher, until};
 
 /// Posts events of these names, some of them twice.
@@ -39,7 +40,21 @@ fn once(seen: &[String], expected: &BTreeSet<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_goes_over_into_what_passes_now_without_a_gap_or_a_repetition() {
-    let app = App::shared().await;
+    hand_over(App::shared().await).await;
+}
+
+/// Nearly all of it is read from the log, and only the very end from memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_read_from_the_log_where_memory_ends() {
+    let settings = [
+        ("TRAILHOUSE_STREAM__KEPT_EVENTS", "7"),
+        ("TRAILHOUSE_STREAM__BUFFER_EVENTS", "60"),
+        ("TRAILHOUSE_LOG__PARTITIONS", "3"),
+    ];
+    hand_over(&App::start_with(&settings).await).await;
+}
+
+async fn hand_over(app: &App) {
     let acme = app.tenant("hand-over").await;
     let mut first = Watcher::ws(&acme, "").await.is_live().await;
     post(&acme, "a", 0..300).await;
@@ -209,6 +224,7 @@ async fn who_is_too_slow_is_told_and_still_sees_everything() {
         let frame = slow.told().await;
         match frame["type"].as_str().unwrap() {
             "lagged" => {
+                expect_shape(&frame, "stream-lagged");
                 assert!(
                     frame["waiting"].as_u64().unwrap() > 0 && frame["cursor"].is_string(),
                     "{frame}"
@@ -289,6 +305,7 @@ async fn a_stream_ends_with_the_credential_it_was_opened_with() {
             }
         };
         assert_eq!(last["problem"]["type"], format!("urn:trailhouse:problem:{kind}"));
+        expect_shape(&last, "stream-error");
         assert_eq!(last["problem"]["status"], 401);
         assert!(last["cursor"].is_string());
         assert_eq!(watcher.frame().await, None, "that was the last word");
@@ -304,16 +321,22 @@ async fn a_ticket_lets_a_browser_in_once() {
         .await;
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let given = answer.expect(201);
+    expect_shape(&given, "stream-ticket");
     assert_eq!(given["expires_in"], 30);
     let query = format!("?ticket={}", given["ticket"].as_str().unwrap());
     let browser = app.stranger();
     // It is good for nothing else.
     browser.get(&format!("/api/v1/logs{query}")).await.problem(401);
-    let mut watcher = Watcher::ws(&browser, &query).await.is_live().await;
-    acme.post("/api/v1/logs", &json!({"event_id": "seen"}))
-        .await
-        .expect(201);
-    assert_eq!(watcher.event().await.0["source_event_id"], "seen");
+    let mut watcher = Watcher::ws(&browser, &query).await;
+    expect_shape(&watcher.frame().await.unwrap(), "stream-heartbeat");
+    let event = json!({
+        "event_id": "invoice-7-sent", "time": "2026-01-02T16:00:00Z", "event_type": "invoice.sent", "outcome": "success", "user_id": "ada",
+        "resource": {"type": "invoice", "id": "7"}, "message": "Invoice 7 was sent", "details": {"amount": 120}, "tags": ["billing"],
+    });
+    acme.post("/api/v1/logs", &event).await.expect(201);
+    let seen = watcher.told().await;
+    expect_shape(&seen, "stream-event");
+    assert_eq!(seen["event"]["source_event_id"], "invoice-7-sent");
     assert_eq!(Watcher::try_ws(&browser, &query).await.err().unwrap(), 401);
     assert_eq!(Watcher::try_ws(&browser, "?ticket=x").await.err().unwrap(), 401);
     let recorded = async || acme.found(&[("event_type", "trailhouse.stream")]).await;
@@ -370,4 +393,59 @@ async fn a_stream_goes_on_at_another_instance_and_after_a_restart() {
     let mut expected = names("i", 41..60);
     expected.extend(names("j", 0..20));
     once(&seen, &expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_redacted_or_cleaned_up_is_shown_to_nobody_again() {
+    // One server keeps the events in memory, the other reads them from the log.
+    for kept in ["8192", "0"] {
+        let app = App::start_with(&[("TRAILHOUSE_STREAM__KEPT_EVENTS", kept)]).await;
+        let acme = app.tenant("redacted").await;
+        let mut live = Watcher::ws(&acme, "").await.is_live().await;
+        let old = json!({"event_id": "old", "time": "2020-01-01T00:00:00Z", "message": "long ago"});
+        acme.take(&old).await;
+        let id = acme
+            .take(&json!({"event_id": "told", "message": "a secret"}))
+            .await;
+        acme.take(&json!({"event_id": "kept"})).await;
+        let path = format!("/api/v1/logs/{id}?reason=requested");
+        let redacted = acme.send(Method::DELETE, &path, &[], "").await;
+        assert!(redacted.status.is_success(), "{}", redacted.text());
+        assert_eq!(live.until("told").await.0, ["old", "told"]);
+        assert_eq!(live.event().await.0["source_event_id"], "kept");
+        let (revision, _) = live.event().await;
+        assert_eq!(
+            (&revision["event_id"], &revision["revision"]),
+            (&json!(id), &json!(1))
+        );
+        assert!(!revision.to_string().contains("secret"), "{revision}");
+
+        let path = "/api/v1/logs/cleanup?before=2021-01-01";
+        let cleaned = acme.send(Method::DELETE, path, &[], "").await;
+        assert!(cleaned.status.is_success(), "{}", cleaned.text());
+        until("the redaction is in the table", async || {
+            acme.get(&format!("/api/v1/logs/{id}")).await.json()["revision"] == 1
+        })
+        .await;
+        acme.post("/api/v1/logs", &json!({"event_id": "end"}))
+            .await
+            .expect(201);
+        let mut later = Watcher::sse(&acme, "?since=2026-01-01", &[]).await;
+        let mut shown = Vec::new();
+        loop {
+            let (event, _) = later.event().await;
+            assert!(!event.to_string().contains("secret"), "{event}");
+            shown.push((event["source_event_id"].clone(), event["revision"].clone()));
+            if event["source_event_id"] == "end" {
+                break;
+            }
+        }
+        let ids: Vec<_> = shown.iter().filter_map(|(name, _)| name.as_str()).collect();
+        assert!(!ids.contains(&"old") && ids.contains(&"kept"), "{shown:?}");
+        assert_eq!(
+            shown.iter().filter(|(_, revision)| *revision == 1).count(),
+            1,
+            "{shown:?}"
+        );
+    }
 }
