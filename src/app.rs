@@ -38,6 +38,7 @@ use crate::projections::projector::Projector;
 use crate::projections::takeover::{self, TakeOver};
 use crate::projections::writer::Writer;
 use crate::query::Queries;
+use crate::schemas::Schemas;
 use crate::store::progress::Progress;
 use crate::web::tls::Certificates;
 use crate::web::{self, AppState, Health, Pulse, Services};
@@ -219,6 +220,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         log: log.clone(),
         store: store.clone(),
         limits: limits.clone(),
+        schemas: Schemas::default(),
         control: control.clone(),
         clock: clock.clone(),
         framing,

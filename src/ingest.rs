@@ -28,6 +28,7 @@ use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
 use crate::log::{Log, NewRecord, Position, partitioner, topics};
 use crate::meters;
+use crate::schemas::Schemas;
 use crate::store::Store;
 use crate::store::progress::Progress;
 
@@ -52,6 +53,8 @@ pub struct Parts {
     pub store: Store,
     /// Rates of tenants and keys.
     pub limits: Arc<Limits>,
+    /// What tenants ask of events of a type.
+    pub schemas: Schemas,
     /// Their quotas.
     pub control: Control,
     /// Now, and fresh ids.
@@ -143,7 +146,7 @@ impl Ingest {
 
     async fn check(&self, principal: &Principal, origin: Origin<'_>, items: &[Item<'_>]) -> Vec<Checked> {
         let parts = &self.inner.parts;
-        let received_at = parts.clock.now();
+        let (received_at, state) = (parts.clock.now(), parts.control.state());
         let own = principal.reads() == Reads::Own && principal.can(Permission::Write);
         let mut checked = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
@@ -162,7 +165,7 @@ impl Ingest {
                     .map_or(FallbackId::Mint(&*parts.clock), FallbackId::Derived),
                 actor: own.then(|| principal.actor_id()),
             };
-            let accepted = match item.form {
+            let drafted = match item.form {
                 Form::Event(body) => draft::accept(body, &intake),
                 Form::CloudEvent {
                     headers,
@@ -171,6 +174,13 @@ impl Ingest {
                 } => draft::accept_cloudevent_binary(headers, content_type, body, &intake),
                 Form::Mapped { record, map } => map(record, &intake),
             };
+            let accepted =
+                drafted.and_then(
+                    |accepted| match parts.schemas.violations(&state, &accepted.event) {
+                        violations if violations.is_empty() => Ok(accepted),
+                        violations => Err(Refusal::Invalid(violations)),
+                    },
+                );
             checked.push(match accepted {
                 Ok(accepted) => Checked::New {
                     accepted: Box::new(accepted),

@@ -5,6 +5,7 @@ mod keys;
 mod login;
 mod logs;
 mod manage;
+mod schemas;
 mod search;
 mod searches;
 mod tenants;
@@ -91,6 +92,7 @@ pub fn table() -> Vec<Route> {
         users::routes(),
         keys::routes(),
         searches::routes(),
+        schemas::routes(),
         health::routes(),
     ];
     of_resources.into_iter().flatten().collect()
