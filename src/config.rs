@@ -42,6 +42,9 @@ pub struct Config {
     /// Producers that write to Kafka directly.
     #[config(nested)]
     pub gate: crate::gate::Config,
+    /// Events as they come.
+    #[config(nested)]
+    pub stream: crate::stream::Config,
     /// This program's own log.
     #[config(nested)]
     pub telemetry: crate::telemetry::Config,

@@ -1,4 +1,5 @@
-//! The one door: whatever becomes an event comes through [`Ingest::take`], from HTTP, the inbox and imports alike.
+//! The one door: whatever becomes an event comes through [`Ingest::take`], from HTTP, the inbox and imports alike. Only
+//! the server's own events have a way of their own, [`Ingest::record`].
 //!
 //! The caller's rate is asked, each item is checked and gets its id (`event::draft`), old ones are compared with what
 //! the table holds, the rest is handed to the log, and the receipts say what became of each. An event is
@@ -10,8 +11,10 @@
 mod conflict;
 mod held;
 mod lag;
+mod own;
 mod reach;
 mod receipt;
+mod revise;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +22,7 @@ use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
 use crate::auth::Principal;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::control::{Control, Permission, Reads};
 use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
 use crate::event::{Event, schema};
@@ -33,6 +36,7 @@ use crate::store::Store;
 use crate::store::progress::Progress;
 
 use lag::Others;
+pub use own::OWN;
 use reach::Reach;
 pub use receipt::{Form, Item, ItemError, Origin, Receipt};
 
@@ -148,6 +152,7 @@ impl Ingest {
         let parts = &self.inner.parts;
         let (received_at, state) = (parts.clock.now(), parts.control.state());
         let own = principal.reads() == Reads::Own && principal.can(Permission::Write);
+        let visible_from = parts.control.state().visible_from(principal.tenant());
         let mut checked = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             if index % 256 == 255 {
@@ -174,8 +179,9 @@ impl Ingest {
                 } => draft::accept_cloudevent_binary(headers, content_type, body, &intake),
                 Form::Mapped { record, map } => map(record, &intake),
             };
+            let accepted = drafted.and_then(|accepted| visible(accepted, visible_from));
             let accepted =
-                drafted.and_then(
+                accepted.and_then(
                     |accepted| match parts.schemas.violations(&state, &accepted.event) {
                         violations if violations.is_empty() => Ok(accepted),
                         violations => Err(Refusal::Invalid(violations)),
@@ -284,6 +290,17 @@ impl Ingest {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .note(at, now);
+    }
+}
+
+/// What nobody would ever see is not taken, rather than acknowledged and lost.
+fn visible(accepted: Accepted, from: Option<Timestamp>) -> Result<Accepted, Refusal> {
+    match from {
+        Some(from) if accepted.event.time < from => {
+            let why = format!("events of before {from} were cleaned up: this one would not be shown");
+            Err(Refusal::of("/time", why))
+        }
+        _ => Ok(accepted),
     }
 }
 

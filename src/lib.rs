@@ -48,8 +48,10 @@
 //! - [`ingest`]: the one door.
 //! - [`gate`]: the reader of `audit.inbox`, for producers that write to Kafka.
 //! - [`projections`]: the reader of `audit.events` that fills the table.
+//! - [`trail`]: who read what and who changed what, as events of the server's own.
 //! - [`connectors`]: what records of outside systems become, as pure functions.
 //! - [`query`]: the filter language, and pages of events.
+//! - [`stream`]: events as they come, to whoever watches.
 //! - [`web`]: HTTP, translated into calls of the above.
 //!
 //! Assembly.
@@ -89,5 +91,7 @@ pub mod projections;
 pub mod query;
 pub mod schemas;
 pub mod store;
+pub mod stream;
 pub mod telemetry;
+pub mod trail;
 pub mod web;

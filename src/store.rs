@@ -11,9 +11,11 @@
 //! - [`progress`] says how far this process's projector has come.
 
 mod block;
+mod cleanup;
 pub mod details;
 pub mod error;
 pub mod held;
+mod long;
 pub mod original;
 pub mod progress;
 pub mod row;

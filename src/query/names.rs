@@ -142,6 +142,15 @@ pub fn known(name: &str) -> Option<Known> {
         .map(|(_, meaning)| *meaning)
 }
 
+/// Whether a parameter steers the answer, and says nothing of which events are meant.
+pub fn steers(name: &str) -> bool {
+    use Control::{Count, Cursor, Fields, Limit, Sort};
+    matches!(
+        known(name),
+        Some(Known::Control(Sort | Limit | Cursor | Count | Fields))
+    )
+}
+
 /// What somebody who wrote `name` may have meant, where it is so near a known name that a detail of that name is
 /// less likely than a slip.
 pub fn guess(name: &str) -> Option<&'static str> {

@@ -28,6 +28,14 @@ fn expected(method: &Method, path: &str) -> Who {
         ("GET", "/healthz" | "/readyz" | "/metrics") => Everybody,
         ("POST", "/api/v1/logs" | "/events" | "/api/v1/logs/bulk") => Roles(&["admin", "user", "ingest"]),
         ("GET", "/api/v1/logs" | "/events" | "/api/v1/logs/{id}") => Roles(&["admin", "auditor", "user"]),
+        ("PATCH" | "DELETE", "/api/v1/logs/{id}") => Roles(&["admin"]),
+        ("DELETE", "/api/v1/logs/cleanup") => Roles(&["admin"]),
+        ("GET", "/api/v1/logs/stream") | ("POST", "/api/v1/logs/stream/ticket") => {
+            Roles(&["admin", "auditor", "user"])
+        }
+        ("GET", "/api/v1/logs/stats" | "/api/v1/logs/correlate" | "/api/v1/logs/export") => {
+            Roles(&["admin", "auditor", "user"])
+        }
         ("GET", "/api/v1/tenants") => Roles(&["admin"]),
         ("POST", "/api/v1/tenants") => Roles(&[]),
         ("POST", "/api/v1/auth/logout" | "/api/v1/auth/password") | ("GET", "/api/v1/auth/me") => {

@@ -130,7 +130,7 @@ fn options(params: &[(String, String)], allowed: &[&str]) -> Result<Options, Api
 
 /// The tenant that is meant, which the caller manages.
 fn tenant_of(state: &AppState, principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
-    let tenant = tenant_for(principal, named, Manage)?;
+    let tenant = tenant_for(principal, named)?;
     existing(state, principal, &tenant)?;
     Ok(tenant)
 }

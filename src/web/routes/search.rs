@@ -4,13 +4,21 @@ use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::manage::existing;
+use super::revise::etag;
 use super::{Access::Needs, Budget, Route, get};
+use crate::auth::Principal;
 use crate::control::Permission::Read;
 use crate::event::TenantId;
+use crate::event::draft::Problem;
 use crate::event::view::{self, View};
-use crate::query::{self, Page};
+use crate::query::fields::Fields;
+use crate::query::standing::Stands;
+use crate::query::{self, Page, QueryError, params, show};
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
@@ -24,8 +32,8 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// A page of events.
 #[derive(Serialize)]
-struct Body<'a> {
-    data: Vec<View<'a>>,
+pub(super) struct Body<'a> {
+    data: Vec<Shown<'a>>,
     next_cursor: Option<&'a str>,
     prev_cursor: Option<&'a str>,
     has_more: bool,
@@ -35,37 +43,127 @@ struct Body<'a> {
     count_is_exact: Option<bool>,
 }
 
+/// An event, or what was chosen of it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Whole(Box<View<'a>>),
+    Chosen(Box<RawValue>),
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn of(page: &'a Page, fields: Option<&Fields>) -> Result<Self, ApiError> {
+        let chosen = |event, fields| {
+            let text = show::to_json(event, fields).map_err(|row| row.to_string());
+            let raw = text.and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()));
+            raw.map(Shown::Chosen)
+                .map_err(|why| QueryError::Failed(why).into())
+        };
+        let data = page.events.iter().map(|event| match fields {
+            None => Ok(Shown::Whole(Box::new(view::to_json(event)))),
+            Some(fields) => chosen(event, fields),
+        });
+        Ok(Self {
+            data: data.collect::<Result<_, ApiError>>()?,
+            has_more: page.next_cursor.is_some(),
+            next_cursor: page.next_cursor.as_deref(),
+            prev_cursor: page.prev_cursor.as_deref(),
+            count: page.count.as_ref().map(|count| count.events),
+            count_is_exact: page.count.as_ref().map(|count| count.is_exact),
+        })
+    }
+}
+
 pub(super) async fn page(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let search =
-        query::parse(&params).map_err(|problems| ApiError::invalid(StatusCode::BAD_REQUEST, problems))?;
+    let search = query::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
-    let page = state.queries.page(&principal, &search).await?;
-    let data: Vec<_> = page.events.iter().map(|event| view::to_json(event)).collect();
-    let body = Body {
-        data,
-        has_more: page.next_cursor.is_some(),
-        next_cursor: page.next_cursor.as_deref(),
-        prev_cursor: page.prev_cursor.as_deref(),
-        count: page.count.as_ref().map(|count| count.events),
-        count_is_exact: page.count.as_ref().map(|count| count.is_exact),
+    let answer = state.queries.page(&principal, &search);
+    let page = match search.cursor {
+        // A search is recorded once, with its first page.
+        Some(_) => answer.await?,
+        None => {
+            let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &params);
+            state.recorded(&principal, &occasion, read, answer).await?
+        }
     };
-    let mut response = Json(body).into_response();
+    let mut response = Json(Body::of(&page, search.fields.as_ref())?).into_response();
     if let Some(link) = link(uri.path(), &params, &page) {
         response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
 }
 
+/// What is wrong with the parameters of a question.
+pub(super) fn wrong(problems: Vec<Problem>) -> ApiError {
+    ApiError::invalid(StatusCode::BAD_REQUEST, problems)
+}
+
+/// The parameters, with those of the search that `saved` names. Filters of both would be hard to tell apart, so they may
+/// not clash; what steers the answer (`sort`, `limit`, `fields`, …) may be said anew.
+pub(super) fn with_saved(
+    state: &AppState,
+    principal: &Principal,
+    params: &[(String, String)],
+) -> Result<Vec<(String, String)>, ApiError> {
+    let problem = |name: &str, detail: String| wrong(vec![Problem::new(name, detail)]);
+    let mut named = params.iter().filter(|(name, _)| name == "saved");
+    let Some((_, id)) = named.next() else {
+        return Ok(params.to_vec());
+    };
+    if named.next().is_some() {
+        return Err(problem("saved", "given more than once".to_owned()));
+    }
+    let control = state.control.state();
+    // An operator who names a tenant means that tenant's searches.
+    let tenant = params.iter().find(|(name, _)| name == "tenant_id");
+    let tenant = tenant.and_then(|(_, tenant)| TenantId::parse(tenant));
+    let tenant = tenant.as_ref().filter(|_| principal.is_operator());
+    let tenant = tenant.unwrap_or_else(|| principal.tenant());
+    let saved = control.search(id).filter(|saved| saved.tenant == *tenant);
+    let saved = saved.ok_or_else(|| problem("saved", "there is no saved search with this id".to_owned()))?;
+    let saved = params::pairs(&saved.query).map_err(|found| {
+        problem(
+            "saved",
+            format!(
+                "the saved search can't be read: {}: {}",
+                found.field, found.detail
+            ),
+        )
+    })?;
+    merged(&saved, params).map_err(|name| {
+        problem(
+            &name,
+            format!("the saved search says something of `{name}` already: leave one of them out"),
+        )
+    })
+}
+
+/// Both; the name of the first filter that both have where there is one.
+fn merged(saved: &[(String, String)], params: &[(String, String)]) -> Result<Vec<(String, String)>, String> {
+    let asked = || params.iter().filter(|(name, _)| name != "saved");
+    let is_asked = |name: &str| asked().any(|(other, _)| other == name);
+    if let Some((name, _)) = saved
+        .iter()
+        .find(|(name, _)| is_asked(name) && !query::names::steers(name))
+    {
+        return Err(name.clone());
+    }
+    let kept = saved.iter().filter(|(name, _)| !is_asked(name));
+    Ok(kept.chain(asked()).cloned().collect())
+}
+
 pub(super) async fn by_id(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Id(id): Id,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -76,11 +174,17 @@ pub(super) async fn by_id(
         ));
     }
     let tenant = params.first().map(|(_, tenant)| tenant.as_str());
-    if let Some(tenant) = tenant.and_then(TenantId::parse) {
-        existing(&state, &principal, &tenant)?;
+    let named = tenant.and_then(TenantId::parse);
+    if let Some(tenant) = &named {
+        existing(&state, &principal, tenant)?;
     }
-    match state.queries.get(&principal, tenant, &id).await? {
-        Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
+    let answer = state.queries.standing(&principal, tenant, &id);
+    let read = Reading::get(named.as_ref(), &id);
+    match state.recorded(&principal, &occasion, read, answer).await? {
+        Some(Stands { event, history }) => {
+            let shown = view::to_json_with_changes(&event).with_history(history.as_ref());
+            Ok(([etag(event.revision)], Json(shown)).into_response())
+        }
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",
         )),
@@ -88,15 +192,12 @@ pub(super) async fn by_id(
 }
 
 /// RFC 8288: the same search with another cursor.
-fn link(path: &str, params: &[(String, String)], page: &Page) -> Option<HeaderValue> {
+pub(super) fn link(path: &str, params: &[(String, String)], page: &Page) -> Option<HeaderValue> {
     let with = |cursor: &String, relation: &str| {
-        let mut query: Vec<String> = params
-            .iter()
-            .filter(|(name, _)| name != "cursor")
-            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
-            .collect();
-        query.push(format!("cursor={}", encoded(cursor)));
-        format!("<{path}?{}>; rel=\"{relation}\"", query.join("&"))
+        let others = params.iter().filter(|(name, _)| name != "cursor");
+        let others = others.map(|(name, value)| (name.as_str(), value.as_str()));
+        let query = params::query_of(others.chain([("cursor", cursor.as_str())]));
+        format!("<{path}?{query}>; rel=\"{relation}\"")
     };
     let next = page.next_cursor.as_ref().map(|cursor| with(cursor, "next"));
     let prev = page.prev_cursor.as_ref().map(|cursor| with(cursor, "prev"));
@@ -104,15 +205,22 @@ fn link(path: &str, params: &[(String, String)], page: &Page) -> Option<HeaderVa
     (!links.is_empty()).then(|| HeaderValue::from_str(&links.join(", ")).ok())?
 }
 
-fn encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_joins_what_is_saved_and_steers_it() {
+        let pairs = |query| params::pairs(query).unwrap();
+        let saved = pairs("user_id=a&user_id=b&sort=time");
+        assert_eq!(
+            merged(&saved, &pairs("saved=x&sort=-time&tag=t")).unwrap(),
+            pairs("user_id=a&user_id=b&sort=-time&tag=t")
+        );
+        assert_eq!(
+            merged(&saved, &pairs("saved=x&user_id=c")),
+            Err("user_id".to_owned())
+        );
+        assert!(merged(&saved, &pairs("saved=x&user_id!=b")).is_ok());
     }
-    out
 }

@@ -1,0 +1,120 @@
+//! Exports: everything that a search finds, oldest first, as a file that is made while it is read.
+//!
+//! ```text
+//! ClickHouse ─► stretch (20,000 rows) ─► gathered ─► writer: format, compression ─► bytes ─► whoever asked
+//!               retried by itself        bounded     on a thread for work           bounded
+//! ```
+//!
+//! [`stretch`] reads the table by key, a stretch a query, and turns each row into what the format wants while it lies in
+//! the answer's buffer (`gathered`); the next stretch is read while the present one is written (`writer`). Both queues
+//! hold one item, so an export takes the memory of some stretches, however long it is and however slowly it is read, and
+//! no query waits for a slow reader: a stretch is handed on when it is complete. What is received after the export began
+//! is not in it. The last chunk says that it is the last; whoever sees the chunks end without it has a broken file.
+
+pub mod ask;
+mod cell;
+mod gathered;
+mod stretch;
+mod table;
+mod writer;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+pub use ask::{Compression, Export, Format};
+use gathered::Gathered;
+use stretch::Stretches;
+use writer::Writer;
+
+use super::scope::Scope;
+use super::{Queries, QueryError};
+use crate::auth::Principal;
+use crate::clock::Timestamp;
+
+/// A piece of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    /// What comes next.
+    pub bytes: Bytes,
+    /// How many events are in it.
+    pub events: u64,
+    /// The time of the last of them.
+    pub reached: Option<Timestamp>,
+    /// Whether the file ends with it.
+    pub is_last: bool,
+}
+
+/// The pieces of a file, in order. An error ends them, and the file is worth nothing. Who drops this ends the work.
+pub type Chunks = mpsc::Receiver<Result<Chunk, QueryError>>;
+
+impl Queries {
+    /// Begins an export on somebody's behalf.
+    pub fn export(&self, principal: &Principal, export: Export) -> Result<Chunks, QueryError> {
+        let scope = self.scope(principal, export.search.tenant_id.as_ref())?;
+        Ok(self.export_in(scope, export))
+    }
+
+    /// Begins an export of what a scope sees.
+    pub fn export_in(&self, scope: Scope, export: Export) -> Chunks {
+        let (read, gathered) = mpsc::channel(1);
+        let (write, chunks) = mpsc::channel(1);
+        let stretches = Stretches::new(self.clone(), scope, &export);
+        tokio::spawn(stretches.read(read));
+        tokio::spawn(pass_on(gathered, export, write));
+        chunks
+    }
+
+    /// How many events an export would have by now; `None` where counting takes too long.
+    pub async fn export_size(&self, scope: &Scope, export: &Export) -> Option<u64> {
+        let count = self.count(scope, &export.search.filter).await.ok()?;
+        count.is_exact.then_some(count.events)
+    }
+}
+
+/// From stretches to bytes, until there are no more, one fails, or nobody wants them.
+async fn pass_on(
+    mut gathered: mpsc::Receiver<Result<Gathered, QueryError>>,
+    export: Export,
+    out: mpsc::Sender<Result<Chunk, QueryError>>,
+) {
+    let work = async {
+        let mut writer = Writer::new(&export).map_err(fault)?;
+        loop {
+            let next = gathered.recv().await.transpose()?;
+            let Some(next) = next else {
+                // It ended without saying so.
+                return Err(QueryError::Failed(
+                    "the reading of an export broke off".to_owned(),
+                ));
+            };
+            let (events, reached, is_last) = (next.events(), next.reached(), next.is_last());
+            let written = tokio::task::spawn_blocking(move || {
+                let bytes = writer.take(next, is_last)?;
+                Ok::<_, std::io::Error>((writer, bytes))
+            });
+            let (back, bytes) = written.await.map_err(fault)?.map_err(fault)?;
+            writer = back;
+            let chunk = Chunk {
+                bytes,
+                events,
+                reached,
+                is_last,
+            };
+            if out.send(Ok(chunk)).await.is_err() || is_last {
+                return Ok(());
+            }
+        }
+    };
+    let done = tokio::select! {
+        done = work => done,
+        () = out.closed() => Ok(()),
+    };
+    if let Err(error) = done {
+        tracing::warn!(%error, tenant = ?export.search.tenant_id, "an export broke off");
+        let _ = out.send(Err(error)).await;
+    }
+}
+
+fn fault(error: impl std::fmt::Display) -> QueryError {
+    QueryError::Failed(error.to_string())
+}

@@ -1,0 +1,55 @@
+//! `GET /api/v1/logs/correlate`
+
+use axum::extract::{OriginalUri, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::manage::existing;
+use super::search::{Body, link, with_saved, wrong};
+use super::{Access::Needs, Budget, Route, get};
+use crate::control::Permission::Read;
+use crate::query::correlate::{self, Summary};
+use crate::web::extract::{Caller, Params};
+use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![get(
+        "/api/v1/logs/correlate",
+        Needs(Read, Budget::Searching),
+        story,
+    )]
+}
+
+/// A page of a story, and what all of it is.
+#[derive(Serialize)]
+struct Story<'a> {
+    #[serde(flatten)]
+    page: Body<'a>,
+    summary: Summary,
+}
+
+pub(super) async fn story(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    OriginalUri(uri): OriginalUri,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let search = correlate::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
+    if let Some(tenant) = &search.tenant_id {
+        existing(&state, &principal, tenant)?;
+    }
+    let (page, summary) = tokio::try_join!(
+        state.queries.page(&principal, &search),
+        state.queries.summary(&principal, &search)
+    )?;
+    let story = Story {
+        page: Body::of(&page, search.fields.as_ref())?,
+        summary,
+    };
+    let mut response = Json(story).into_response();
+    if let Some(link) = link(uri.path(), &params, &page) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}

@@ -1,0 +1,157 @@
+//! `GET /api/v1/logs/export`
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream::unfold;
+
+use super::manage::existing;
+use super::search::{with_saved, wrong};
+use super::{Access::Needs, Budget, Route, get};
+use crate::clock::Timestamp;
+use crate::control::Permission::Read;
+use crate::event::TenantId;
+use crate::query::QueryError;
+use crate::query::export::{Chunk, Chunks, Export};
+use crate::web::extract::{Caller, Params};
+use crate::web::{ApiError, AppState};
+
+/// For the first events: a failure until then is answered as one. An export that finds little and late is answered without
+/// them, so that nobody between takes it for dead.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![get("/api/v1/logs/export", Needs(Read, Budget::Exporting), export)]
+}
+
+pub(super) async fn export(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let export = Export::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
+    let tenant = export.search.tenant_id.as_ref();
+    if let Some(tenant) = tenant {
+        existing(&state, &principal, tenant)?;
+    }
+    let name = file_name(
+        tenant.unwrap_or_else(|| principal.tenant()),
+        &export,
+        state.clock.now(),
+    );
+    let headers = [
+        (header::CONTENT_TYPE, export.media_type().to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ),
+        // The bytes are made anew each time; and what is packed already is not to be packed on the way.
+        (header::CACHE_CONTROL, "no-store, no-transform".to_owned()),
+    ];
+    let chunks = state.queries.export(&principal, export)?;
+    Ok((headers, body(chunks).await?).into_response())
+}
+
+/// What a file of events is called: `trailhouse-default-20261121T093000Z.ndjson.gz`.
+pub(super) fn file_name(tenant: &TenantId, export: &Export, at: Timestamp) -> String {
+    let at: String = at
+        .to_string()
+        .chars()
+        .filter(|c| !matches!(c, '-' | ':'))
+        .collect();
+    let at = at.split(['.', 'Z']).next().unwrap_or_default();
+    format!("trailhouse-{tenant}-{at}Z.{}", export.extension())
+}
+
+/// The file as a body. A failure breaks it off: the connection ends without the end of the body.
+async fn body(mut chunks: Chunks) -> Result<Body, ApiError> {
+    let first = match tokio::time::timeout(BEGINS_WITHIN, chunks.recv()).await {
+        Ok(first) => Some(whole(first)?),
+        Err(_) => None,
+    };
+    let pieces = unfold(
+        (first, chunks, false),
+        |(first, mut chunks, is_over)| async move {
+            if is_over {
+                return None;
+            }
+            let next = match first {
+                Some(first) => Ok(first),
+                None => whole(chunks.recv().await),
+            };
+            let is_over = next.as_ref().map_or(true, |chunk| chunk.is_last);
+            let next: Result<Bytes, QueryError> = next.map(|chunk| chunk.bytes);
+            Some((next, (None, chunks, is_over)))
+        },
+    );
+    Ok(Body::from_stream(pieces))
+}
+
+/// Chunks that end without the last one are a failure as well.
+fn whole(chunk: Option<Result<Chunk, QueryError>>) -> Result<Chunk, QueryError> {
+    chunk.unwrap_or_else(|| Err(QueryError::Failed("an export ended before its end".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn chunk(bytes: &'static str, is_last: bool) -> Result<Chunk, QueryError> {
+        Ok(Chunk {
+            bytes: bytes.into(),
+            is_last,
+            ..Chunk::default()
+        })
+    }
+
+    async fn sent(chunks: Vec<Result<Chunk, QueryError>>) -> Result<Result<String, axum::Error>, ApiError> {
+        let (sender, receiver) = mpsc::channel(8);
+        for chunk in chunks {
+            sender.send(chunk).await.unwrap();
+        }
+        drop(sender);
+        let whole = body(receiver).await?.collect().await;
+        Ok(whole.map(|whole| String::from_utf8(whole.to_bytes().to_vec()).unwrap()))
+    }
+
+    #[tokio::test]
+    async fn only_a_file_that_came_to_its_end_ends_well() {
+        assert_eq!(
+            sent(vec![chunk("a", false), chunk("b", true)])
+                .await
+                .unwrap()
+                .unwrap(),
+            "ab"
+        );
+        assert!(
+            sent(vec![chunk("a", false)]).await.unwrap().is_err(),
+            "ended too early"
+        );
+        let failed = || Err(QueryError::Unavailable);
+        assert!(
+            sent(vec![chunk("a", false), failed(), chunk("b", true)])
+                .await
+                .unwrap()
+                .is_err()
+        );
+        assert!(
+            sent(vec![failed()]).await.is_err(),
+            "nothing was sent yet: a problem of its own"
+        );
+    }
+
+    #[test]
+    fn a_file_has_the_name_of_its_tenant_and_moment() {
+        let export = Export::parse(&[("compression".to_owned(), "gzip".to_owned())]).unwrap();
+        let (at, _) = Timestamp::parse_rfc3339("2026-11-21T09:30:00.5Z").unwrap();
+        let name = file_name(&TenantId::default_tenant(), &export, at);
+        assert_eq!(name, "trailhouse-default-20261121T093000Z.ndjson.gz");
+    }
+}
