@@ -8,8 +8,8 @@ mod login;
 mod logs;
 mod manage;
 mod search;
-mod stats;
 mod searches;
+mod stats;
 mod tenants;
 mod users;
 
