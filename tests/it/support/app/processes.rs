@@ -34,6 +34,15 @@ impl App {
         Some(Pid::from_raw(text.lines().next()?.parse().ok()?))
     }
 
+    /// The memory that the server's own process has.
+    pub fn resident_bytes(&self) -> usize {
+        let pid = self.child().as_ref().expect("a running server").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).unwrap();
+        kib.parse::<usize>().unwrap() << 10
+    }
+
     /// Kills the server alone, as the system would at its worst, and waits until its children are gone as well.
     pub async fn kill9(&self) {
         let children = [Child::Broker, Child::ClickHouse].map(|child| {
