@@ -39,6 +39,7 @@ use crate::projections::takeover::{self, TakeOver};
 use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
 use crate::query::Queries;
+use crate::schemas::Schemas;
 use crate::store::progress::Progress;
 use crate::stream::Streams;
 use crate::trail::Trail;
@@ -223,6 +224,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         log: log.clone(),
         store: store.clone(),
         limits: limits.clone(),
+        schemas: Schemas::default(),
         control: control.clone(),
         clock: clock.clone(),
         framing,

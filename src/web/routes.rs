@@ -9,6 +9,7 @@ mod login;
 mod logs;
 mod manage;
 mod revise;
+mod schemas;
 mod search;
 mod searches;
 mod stats;
@@ -105,6 +106,7 @@ pub fn table() -> Vec<Route> {
         users::routes(),
         keys::routes(),
         searches::routes(),
+        schemas::routes(),
         health::routes(),
     ];
     of_resources.into_iter().flatten().collect()
@@ -138,7 +140,7 @@ async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if matches!(access, Access::Needs(..) | Access::Known) {
+    if !matches!(access, Access::Open | Access::Loopback) {
         state.auth.prepare(credential(request.headers())).await;
     }
     match enter(&state, access, &mut request) {

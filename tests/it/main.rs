@@ -23,6 +23,7 @@ mod import;
 mod in_front;
 mod kill9;
 mod leaving;
+mod limited_reading;
 mod limits;
 mod matching;
 mod operator;

@@ -45,6 +45,8 @@ fn expected(method: &Method, path: &str) -> Who {
         ("PATCH", "/api/v1/tenants/{id}") => Roles(&[]),
         ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),
         ("GET" | "PATCH" | "DELETE", "/api/v1/users/{id}" | "/api/v1/keys/{id}") => Roles(&["admin"]),
+        ("GET", "/api/v1/schemas") => Roles(&["admin"]),
+        ("GET" | "PUT" | "DELETE", "/api/v1/schemas/{event_type}") => Roles(&["admin"]),
         ("GET" | "POST", "/api/v1/searches") => Roles(&["admin", "auditor", "user"]),
         ("GET" | "PATCH" | "DELETE", "/api/v1/searches/{id}") => Roles(&["admin", "auditor", "user"]),
         _ => panic!(
@@ -60,6 +62,7 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
         ("POST", "/api/v1/logs/bulk") => json!([{"action": "VIEW"}]).to_string(),
         // A wish that is refused, so that the caller's session goes on.
         ("POST", "/api/v1/auth/logout") => json!({"everywhere": "no"}).to_string(),
+        ("PUT", _) => "[]".to_owned(),
         ("POST" | "PATCH", _) => "{}".to_owned(),
         _ => String::new(),
     };
@@ -72,7 +75,12 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
         &[("content-type", "application/json")]
     };
     caller
-        .send(method.clone(), &path.replace("{id}", id), headers, body)
+        .send(
+            method.clone(),
+            &path.replace("{id}", id).replace("{event_type}", "no.schema"),
+            headers,
+            body,
+        )
         .await
 }
 
