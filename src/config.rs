@@ -42,6 +42,9 @@ pub struct Config {
     /// Producers that write to Kafka directly.
     #[config(nested)]
     pub gate: crate::gate::Config,
+    /// Exports that run by themselves.
+    #[config(nested)]
+    pub exports: crate::exports::Config,
     /// This program's own log.
     #[config(nested)]
     pub telemetry: crate::telemetry::Config,

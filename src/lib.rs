@@ -48,7 +48,8 @@
 //! - [`gate`]: the reader of `audit.inbox`, for producers that write to Kafka.
 //! - [`projections`]: the reader of `audit.events` that fills the table.
 //! - [`connectors`]: what records of outside systems become, as pure functions.
-//! - [`query`]: the filter language, and pages of events.
+//! - [`query`]: the filter language; pages of events, numbers about them, and files of them.
+//! - [`exports`]: exports that run by themselves.
 //! - [`web`]: HTTP, translated into calls of the above.
 //!
 //! Assembly.
@@ -77,6 +78,7 @@ pub mod control;
 pub mod crypto;
 pub mod engines;
 pub mod event;
+pub mod exports;
 pub mod gate;
 pub mod ingest;
 pub mod keyring;

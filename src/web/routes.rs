@@ -2,6 +2,7 @@
 
 mod correlate;
 mod export;
+mod exports;
 mod health;
 mod keys;
 mod login;
@@ -93,6 +94,7 @@ pub fn table() -> Vec<Route> {
         stats::routes(),
         correlate::routes(),
         export::routes(),
+        exports::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),

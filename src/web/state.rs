@@ -13,6 +13,7 @@ use super::{ApiError, Config};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::control::Control;
+use crate::exports::Exports;
 use crate::ingest::Ingest;
 use crate::log::Log;
 use crate::query::Queries;
@@ -42,6 +43,8 @@ pub struct Services {
     pub ingest: Ingest,
     /// Questions about events.
     pub queries: Queries,
+    /// Exports that run by themselves.
+    pub exports: Exports,
     /// Credentials.
     pub auth: Auth,
     /// How much anybody may do.

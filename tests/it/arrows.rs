@@ -19,6 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["ingest"],
     &["gate", "projections"],
     &["connectors", "query"],
+    &["exports"],
     &["web"],
     &["engines", "chdb", "lifecycle", "telemetry"],
     &["config"],
