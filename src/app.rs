@@ -37,9 +37,14 @@ use crate::projections::maintenance;
 use crate::projections::migrate;
 use crate::projections::projector::Projector;
 use crate::projections::takeover::{self, TakeOver};
+use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
 use crate::query::Queries;
+use crate::schemas::Schemas;
 use crate::store::progress::Progress;
+use crate::stream::Streams;
+use crate::trail::Trail;
+use crate::trail::commands::Commands;
 use crate::web::tls::Certificates;
 use crate::web::{self, AppState, Health, Pulse, Services};
 
@@ -220,6 +225,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         log: log.clone(),
         store: store.clone(),
         limits: limits.clone(),
+        schemas: Schemas::default(),
         control: control.clone(),
         clock: clock.clone(),
         framing,
@@ -235,13 +241,53 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let first_user = control.first_start(start.admin_password).await?;
     inbox::warn_of_unknown_tenants(&config.gate, &control.state());
 
+    let trail = Trail::open(
+        ingest.clone(),
+        clock.clone(),
+        data.path(),
+        config.web.reads_spool_bytes,
+        config.web.record_reads,
+    )
+    .context("the spool of reads can't be opened")?;
+    let draining = trail.clone();
+    readers.spawn("trail", |stop| async move {
+        draining.run(stop.soft_token()).await;
+        Ok(())
+    });
+    if config.web.record_reads {
+        let commands = Commands::new(log.clone(), control.clone(), ingest.clone(), clock.clone());
+        readers.spawn("control events", |stop| async move {
+            Ok(commands.run(stop.soft_token()).await?)
+        });
+    }
+
+    let ending = CancellationToken::new();
+    let streams = Streams::new(
+        (log.clone(), Decoder::new(registry.clone()), store.clone()),
+        (auth.clone(), control.clone()),
+        cursor_key.clone(),
+        &config.stream,
+        ending.clone(),
+    );
+    let followed = streams.clone();
+    readers.spawn("stream", |stop| async move {
+        followed.run(stop.soft_token()).await;
+        Ok(())
+    });
+    // Else the connections of those who watch would never end.
+    http.at_stop("streams", move |_| async move {
+        ending.cancel();
+        Ok(())
+    });
+
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry), progress.clone());
+    let visible = Visible::of(&control);
     let (writes, asked) = (store.clone(), store.clone());
     let (at, settings) = (clock.clone(), config.projector.clone());
     let read = log.clone();
     readers.spawn("projector", |stop| async move {
-        let writer = Writer::new(writes, log_id, at, stop.soft_token());
+        let writer = Writer::new(writes, log_id, at, stop.soft_token()).obeying(visible);
         let take_over = TakeOver::new(asked, log_id, writer.clone(), takeover::RANGE);
         let projector = Projector::new(read, (writer, take_over), decoder, told, settings);
         Ok(projector.run(stop.soft_token()).await?)
@@ -250,9 +296,9 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         "gate",
         |stop| async move { Ok(gate.run(stop.soft_token()).await?) },
     );
-    let (cleaned, watched) = (store.clone(), log.clone());
+    let (cleaned, watched, obeyed) = (store.clone(), log.clone(), control.clone());
     readers.spawn("maintenance", |stop| async move {
-        maintenance::run(cleaned, watched, progress, stop.soft_token()).await;
+        maintenance::run(cleaned, watched, obeyed, progress, stop.soft_token()).await;
         Ok(())
     });
     let flushed = log.clone();
@@ -262,7 +308,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         Ok(())
     });
 
-    let queries = Queries::new(store.clone(), cursor_key, clock.clone());
+    let queries = Queries::new(store.clone(), cursor_key, clock.clone(), control.clone());
     let exports = Exports::new(exports::Parts {
         control: control.clone(),
         queries: queries.clone(),
@@ -281,6 +327,8 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         ingest,
         queries,
         exports,
+        trail,
+        streams,
         auth,
         limits: web::budget::Budgets::new(limits, control.clone()),
         control,

@@ -45,6 +45,9 @@ pub struct Config {
     /// Exports that run by themselves.
     #[config(nested)]
     pub exports: crate::exports::Config,
+    /// Events as they come.
+    #[config(nested)]
+    pub stream: crate::stream::Config,
     /// This program's own log.
     #[config(nested)]
     pub telemetry: crate::telemetry::Config,

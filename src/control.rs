@@ -18,6 +18,7 @@ pub mod journal;
 pub mod record;
 pub mod role;
 pub mod state;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;

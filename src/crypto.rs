@@ -14,5 +14,5 @@ pub mod secret;
 pub mod token;
 
 pub use digest::{derive, mac, same, sha256};
-pub use seal::{SealError, seal, unseal};
+pub use seal::{Repeatable, SealError, seal, unseal};
 pub use secret::{ExposeSecret, Key, SecretSlice, SecretString};

@@ -4,7 +4,8 @@
 //! scans one of them; [`shapes`] sorts it, whatever its input form, into a draft; [`draft`] checks it, gives it its
 //! id ([`id`]), its time ([`moment`]) and its defaults, and yields an [`Event`] or a list of [`problem::Problem`]s
 //! that name their fields; [`schema`] writes the event as Avro for the log and reads it back; [`content`] says when
-//! two events are copies of one another; [`view`] writes an event as the JSON that every answer shows.
+//! two events are copies of one another; [`revision`] says what becomes of an event that is amended or redacted;
+//! [`view`] writes an event as the JSON that every answer shows.
 
 pub mod batch;
 pub mod content;
@@ -13,6 +14,7 @@ pub mod id;
 pub mod json;
 pub mod moment;
 pub mod problem;
+pub mod revision;
 pub mod schema;
 pub mod shapes;
 pub mod view;
@@ -77,6 +79,9 @@ pub struct Event {
     pub source: Source,
     /// The original, where the event came from outside.
     pub raw: Option<Raw>,
+    /// How often it was amended or redacted by now: [`revision`] has the whole story. No part of what the event says,
+    /// and none of its schema.
+    pub revision: u32,
 }
 
 /// Who did it.
@@ -313,6 +318,7 @@ impl Event {
                 provenance: None,
             },
             raw: None,
+            revision: 0,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The one door: whatever becomes an event comes through [`Ingest::take`], from HTTP, the inbox and imports alike.
+//! The one door: whatever becomes an event comes through [`Ingest::take`], from HTTP, the inbox and imports alike. Only
+//! the server's own events have a way of their own, [`Ingest::record`].
 //!
 //! The caller's rate is asked, each item is checked and gets its id (`event::draft`), old ones are compared with what
 //! the table holds, the rest is handed to the log, and the receipts say what became of each. An event is
@@ -10,8 +11,10 @@
 mod conflict;
 mod held;
 mod lag;
+mod own;
 mod reach;
 mod receipt;
+mod revise;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +22,7 @@ use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
 use crate::auth::Principal;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::control::{Control, Permission, Reads};
 use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
 use crate::event::{Event, schema};
@@ -28,10 +31,12 @@ use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
 use crate::log::{Log, NewRecord, Position, partitioner, topics};
 use crate::meters;
+use crate::schemas::Schemas;
 use crate::store::Store;
 use crate::store::progress::Progress;
 
 use lag::Others;
+pub use own::OWN;
 use reach::Reach;
 pub use receipt::{Form, Item, ItemError, Origin, Receipt};
 
@@ -52,6 +57,8 @@ pub struct Parts {
     pub store: Store,
     /// Rates of tenants and keys.
     pub limits: Arc<Limits>,
+    /// What tenants ask of events of a type.
+    pub schemas: Schemas,
     /// Their quotas.
     pub control: Control,
     /// Now, and fresh ids.
@@ -143,8 +150,9 @@ impl Ingest {
 
     async fn check(&self, principal: &Principal, origin: Origin<'_>, items: &[Item<'_>]) -> Vec<Checked> {
         let parts = &self.inner.parts;
-        let received_at = parts.clock.now();
+        let (received_at, state) = (parts.clock.now(), parts.control.state());
         let own = principal.reads() == Reads::Own && principal.can(Permission::Write);
+        let visible_from = parts.control.state().visible_from(principal.tenant());
         let mut checked = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             if index % 256 == 255 {
@@ -162,7 +170,7 @@ impl Ingest {
                     .map_or(FallbackId::Mint(&*parts.clock), FallbackId::Derived),
                 actor: own.then(|| principal.actor_id()),
             };
-            let accepted = match item.form {
+            let drafted = match item.form {
                 Form::Event(body) => draft::accept(body, &intake),
                 Form::CloudEvent {
                     headers,
@@ -171,6 +179,14 @@ impl Ingest {
                 } => draft::accept_cloudevent_binary(headers, content_type, body, &intake),
                 Form::Mapped { record, map } => map(record, &intake),
             };
+            let accepted = drafted.and_then(|accepted| visible(accepted, visible_from));
+            let accepted =
+                accepted.and_then(
+                    |accepted| match parts.schemas.violations(&state, &accepted.event) {
+                        violations if violations.is_empty() => Ok(accepted),
+                        violations => Err(Refusal::Invalid(violations)),
+                    },
+                );
             checked.push(match accepted {
                 Ok(accepted) => Checked::New {
                     accepted: Box::new(accepted),
@@ -274,6 +290,17 @@ impl Ingest {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .note(at, now);
+    }
+}
+
+/// What nobody would ever see is not taken, rather than acknowledged and lost.
+fn visible(accepted: Accepted, from: Option<Timestamp>) -> Result<Accepted, Refusal> {
+    match from {
+        Some(from) if accepted.event.time < from => {
+            let why = format!("events of before {from} were cleaned up: this one would not be shown");
+            Err(Refusal::of("/time", why))
+        }
+        _ => Ok(accepted),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod framing;
 pub mod group;
 pub mod partitioner;
+mod probe;
 mod producer;
 mod producers;
 mod pump;

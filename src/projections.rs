@@ -19,6 +19,7 @@ mod reject;
 pub mod replay;
 pub mod takeover;
 pub mod verify;
+pub mod visible;
 pub mod writer;
 mod writing;
 

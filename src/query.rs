@@ -5,15 +5,18 @@
 //! actor and the [`limit`] of a grant; [`sql`] compiles both into a statement with bound values; [`read`] asks it, a page
 //! at a time, and turns rows into events; [`cursor`] says where the next page begins; [`fields`] says what of an event
 //! is wanted, and [`show`] writes that as JSON straight from a row. [`stats`] counts, [`correlate`] tells one story, [`export`]
-//! writes everything.
+//! writes everything. [`matching`] holds single
+//! events against a filter, where no table is asked.
 
 pub mod arrival;
+pub mod cleanup;
 pub mod correlate;
 pub mod cursor;
 pub mod export;
 pub mod fields;
 pub mod filter;
 pub mod limit;
+pub mod matching;
 pub mod names;
 pub mod params;
 pub mod parse;
@@ -21,6 +24,7 @@ pub mod read;
 pub mod scope;
 pub mod show;
 pub mod sql;
+pub mod standing;
 pub mod stats;
 pub mod words;
 

@@ -11,6 +11,7 @@
 //! - [`progress`] says how far this process's projector has come.
 
 mod block;
+mod cleanup;
 pub mod details;
 pub mod error;
 pub mod held;

@@ -15,10 +15,13 @@ pub mod error;
 pub mod extract;
 pub mod middleware;
 pub mod object;
+pub mod occasion;
+mod patient;
 pub mod routes;
 pub mod server;
 pub mod state;
 pub mod tls;
+pub mod trace;
 
 use std::net::SocketAddr;
 
@@ -59,6 +62,14 @@ pub struct Config {
     /// Seconds that `?wait=indexed` waits before it answers 202.
     #[config(default = 10)]
     pub wait_indexed_seconds: u64,
+    /// Whether reads, logins and changes of control state are recorded as events. Turned off only to measure what it
+    /// costs: what is not recorded can't be made up later.
+    #[config(default = true)]
+    pub record_reads: bool,
+    /// How many bytes of such records may wait on this instance's disk while the log is away; beyond them, reads are
+    /// refused.
+    #[config(default = 67108864)]
+    pub reads_spool_bytes: u64,
 }
 
 impl Config {

@@ -14,6 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::projections;
 use crate::projections::decode::Decoder;
+use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
 
 #[derive(Args)]
@@ -31,11 +32,13 @@ pub(crate) struct Rebuild {
 impl Rebuild {
     pub(crate) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let Connections { log, store, registry } = Connections::open(&config)?;
-        let log_id = app::log_id(&config, &log).await?;
+        let following = app::control(&config, &log).await?;
+        let log_id = following.control.log_id();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stop = CancellationToken::new();
         let signature = signature(clock.as_ref());
         let writer = Writer::new(store.clone(), log_id, clock, stop.clone());
+        let writer = writer.obeying(Visible::of(&following.control));
         let decoder = Decoder::new(registry);
         let rebuild = projections::rebuild::Rebuild {
             log,

@@ -13,6 +13,7 @@ use crate::log::topics;
 use crate::projections;
 use crate::projections::decode::Decoder;
 use crate::projections::verify::{Comparison, Report};
+use crate::projections::visible::Visible;
 
 #[derive(Args)]
 pub(crate) struct Verify {
@@ -22,8 +23,9 @@ pub(crate) struct Verify {
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let Connections { log, store, registry } = Connections::open(&config)?;
-    let log_id = app::log_id(&config, &log).await?;
-    let comparison = Comparison::new(&log, &store, log_id).await?;
+    let following = app::control(&config, &log).await?;
+    let log_id = following.control.log_id();
+    let comparison = Comparison::new(&log, &store, log_id, Visible::of(&following.control)).await?;
     let partitions = log.partitions(topics::EVENTS).await?.unwrap_or_default();
     println!("log {}: {partitions} partitions", short(log_id));
     let mut reports = Vec::new();
@@ -67,6 +69,9 @@ fn line(report: &Report) -> String {
     }
     if report.copies > 0 {
         line += &format!("; later copies {}", report.copies);
+    }
+    if report.cleaned > 0 {
+        line += &format!("; cleaned up {}", report.cleaned);
     }
     if !report.examples.is_empty() {
         line += &format!("; missing offsets: {:?}", report.examples);

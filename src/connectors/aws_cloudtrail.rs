@@ -182,6 +182,7 @@ fn assemble(
         actor,
         resource,
         raw: Some(raw),
+        revision: 0,
     };
     Accepted {
         event,

@@ -289,11 +289,16 @@ impl Command {
 
     /// Tells one wish about the entity `id` from another: all but what each request makes anew of its own.
     pub fn fingerprint(&self, id: &str) -> [u8; 32] {
+        crypto::sha256(format!("{id}\0{}", self.shown()).as_bytes())
+    }
+
+    /// All of it but the secrets.
+    pub fn shown(&self) -> serde_json::Value {
         let mut wish = serde_json::to_value(self).unwrap_or_default();
         if let Some(members) = wish.as_object_mut() {
             members.retain(|name, _| !self.made_anew().contains(&name.as_str()));
         }
-        crypto::sha256(format!("{id}\0{wish}").as_bytes())
+        wish
     }
 
     /// The fields that a repeated request fills with something else: what was made of a secret, and what the server

@@ -76,15 +76,21 @@ impl JournalTail for log::Tail {
         async move {
             let entry = |record: log::Record| Entry {
                 offset: record.offset,
-                record: Record {
-                    mac: record.header(MAC_HEADER).unwrap_or_default().to_vec(),
-                    key: record.key,
-                    payload: record.payload,
-                },
+                record: (&record).into(),
             };
             Ok(log::Tail::next(self).await?.into_iter().map(entry).collect())
         }
         .boxed()
+    }
+}
+
+impl From<&log::Record> for Record {
+    fn from(record: &log::Record) -> Self {
+        Self {
+            mac: record.header(MAC_HEADER).unwrap_or_default().to_vec(),
+            key: record.key.clone(),
+            payload: record.payload.clone(),
+        }
     }
 }
 

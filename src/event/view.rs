@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Actor, Event, Json, Outcome, Raw, Resource, Severity, Source, TenantId};
+use super::{Actor, Event, Json, Outcome, Raw, Resource, Severity, Source, TenantId, revision};
 use crate::clock::Timestamp;
 use changes::{Change, changes};
 
@@ -53,6 +53,14 @@ pub struct View<'a> {
     source: SourceView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<RawView<'a>>,
+    #[serde(skip_serializing_if = "is_original")]
+    revision: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amendments: Option<Vec<revision::Shown<'a>>>,
+}
+
+fn is_original(revision: &u32) -> bool {
+    *revision == 0
 }
 
 /// Who did it.
@@ -131,6 +139,8 @@ pub fn to_json(event: &Event) -> View<'_> {
         tags: &event.tags,
         source: SourceView::of(&event.source),
         raw: event.raw.as_ref().map(RawView::of),
+        revision: event.revision,
+        amendments: None,
     }
 }
 
@@ -144,6 +154,14 @@ pub fn to_json_with_changes(event: &Event) -> View<'_> {
     View {
         changes,
         ..to_json(event)
+    }
+}
+
+impl<'a> View<'a> {
+    /// The same with what was amended and redacted since.
+    pub fn with_history(self, history: Option<&'a revision::History>) -> Self {
+        let amendments = history.map(revision::History::shown);
+        Self { amendments, ..self }
     }
 }
 

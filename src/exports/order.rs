@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::control;
 use crate::event::problem::Problem;
 use crate::query::export::Export;
@@ -11,6 +12,7 @@ use crate::query::{QueryError, Scope, params};
 /// Names that no question may have.
 const OWN: &str = "scope:own";
 const LIMIT: &str = "scope:limit";
+const FROM: &str = "scope:from";
 
 /// Reads the parameters of an export.
 pub fn parse(
@@ -18,7 +20,7 @@ pub fn parse(
     format: Option<&str>,
     compression: Option<&str>,
 ) -> Result<Export, Vec<Problem>> {
-    let refused = ["format", "compression", "tenant_id", OWN, LIMIT];
+    let refused = ["format", "compression", "tenant_id", OWN, LIMIT, FROM];
     let wrong = query.iter().find(|(name, _)| refused.contains(&name.as_str()));
     if let Some((name, _)) = wrong {
         return Err(vec![Problem::new(
@@ -35,7 +37,12 @@ pub fn parse(
 
 /// The text that is kept.
 pub fn text(query: &[(String, String)], scope: &Scope) -> String {
-    let marks = [(OWN, scope.own()), (LIMIT, scope.limit_text())];
+    let from = scope.visible_from().map(|from| from.micros().to_string());
+    let marks = [
+        (OWN, scope.own()),
+        (LIMIT, scope.limit_text()),
+        (FROM, from.as_deref()),
+    ];
     let marks = marks.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let asked = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     params::query_of(asked.chain(marks))
@@ -48,11 +55,11 @@ pub fn asked(export: &control::Export) -> String {
 }
 
 /// What is to be read, and how it is to be written.
-pub fn read(export: &control::Export) -> Result<(Scope, Export), QueryError> {
+pub fn read(export: &control::Export, state: &control::State) -> Result<(Scope, Export), QueryError> {
     let (asked, marks) = apart(export);
     let order = parse(&asked, Some(&export.format), export.compression.as_deref());
     let order = order.map_err(QueryError::Invalid)?;
-    Ok((scope(export, &marks)?, order))
+    Ok((scope(export, &marks, state)?, order))
 }
 
 /// Whether somebody who sees `scope` may have what is in the file: who sees all of the tenant, or exactly as much as its
@@ -64,6 +71,13 @@ pub fn may_have(scope: &Scope, export: &control::Export) -> bool {
     *scope.tenant() == export.tenant && (!scope.is_restricted() || is_same)
 }
 
+/// Whether events were cleaned up since, so that the file may have some that nobody is to see any more.
+pub fn is_outdated(scope: &Scope, export: &control::Export) -> bool {
+    let (_, marks) = apart(export);
+    let then = value(&marks, FROM).and_then(|micros| micros.parse().ok());
+    scope.visible_from() > then.map(Timestamp::from_micros)
+}
+
 type Pairs = Vec<(String, String)>;
 
 fn apart(export: &control::Export) -> (Pairs, Pairs) {
@@ -71,15 +85,16 @@ fn apart(export: &control::Export) -> (Pairs, Pairs) {
     let pairs = params::pairs(&export.query).unwrap_or_default();
     pairs
         .into_iter()
-        .partition(|(name, _)| name != OWN && name != LIMIT)
+        .partition(|(name, _)| ![OWN, LIMIT, FROM].contains(&name.as_str()))
 }
 
-fn scope(export: &control::Export, marks: &Pairs) -> Result<Scope, QueryError> {
+fn scope(export: &control::Export, marks: &Pairs, state: &control::State) -> Result<Scope, QueryError> {
     let limit = value(marks, LIMIT).map(Arc::from);
     Scope::restricted(
         export.tenant.clone(),
         value(marks, OWN).map(str::to_owned),
         limit.as_ref(),
+        state,
     )
 }
 
@@ -91,14 +106,19 @@ fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
     use crate::control::ExportState;
     use crate::event::TenantId;
 
     fn scope(tenant: &str, own: Option<&str>, limit: Option<&str>) -> Scope {
         let limit = limit.map(Arc::from);
         let tenant = TenantId::parse(tenant).unwrap();
-        Scope::restricted(tenant, own.map(str::to_owned), limit.as_ref()).unwrap()
+        Scope::restricted(
+            tenant,
+            own.map(str::to_owned),
+            limit.as_ref(),
+            &control::State::default(),
+        )
+        .unwrap()
     }
 
     fn kept(query: &str, by: &Scope) -> control::Export {
@@ -122,7 +142,7 @@ mod tests {
     fn an_order_is_read_back_with_what_its_asker_could_see() {
         let by = scope("a", Some("ada"), Some("tag=x&q=a b"));
         let export = kept("user_id=b&fields=time", &by);
-        let (scope, order) = read(&export).unwrap();
+        let (scope, order) = read(&export, &control::State::default()).unwrap();
         assert_eq!(scope, by);
         assert_eq!(
             (order.extension(), order.fields.columns().len()),
@@ -148,6 +168,21 @@ mod tests {
             (&all, &scope("b", None, None), false),
         ] {
             assert_eq!(may_have(reader, &kept("", by)), may, "{by:?} {reader:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_from_before_a_clean_up_is_outdated() {
+        let (then, later) = (Timestamp::from_micros(5), Timestamp::from_micros(6));
+        let scope = || scope("a", None, None);
+        for (made, asked, is_old) in [
+            (None, None, false),
+            (None, Some(then), true),
+            (Some(then), Some(then), false),
+            (Some(then), Some(later), true),
+        ] {
+            let seen = |from: Option<Timestamp>| from.map_or_else(scope, |from| scope().from(from));
+            assert_eq!(is_outdated(&seen(asked), &kept("", &seen(made))), is_old);
         }
     }
 

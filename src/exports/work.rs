@@ -121,7 +121,7 @@ impl Exports {
         if export.state == ExportState::Queued {
             self.tell(&export.id, ExportState::Running).await;
         }
-        let (scope, order) = order::read(export)?;
+        let (scope, order) = order::read(export, &self.0.parts.control.state())?;
         let queries = &self.0.parts.queries;
         let chunks = queries.export_in(scope.clone(), order.clone());
         let count = async {

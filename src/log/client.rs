@@ -268,7 +268,7 @@ impl Log {
         wakers.entry(topic.to_owned()).or_default().clone()
     }
 
-    fn reader_config(&self) -> ClientConfig {
+    pub(super) fn reader_config(&self) -> ClientConfig {
         let mut config = client_config(&self.inner.config);
         config
             .set("enable.auto.commit", "false")

@@ -303,7 +303,7 @@ fn lasting(error: &KafkaError) -> Option<LogError> {
     }
 }
 
-fn to_record(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Record {
+pub(super) fn to_record(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         headers
             .iter()

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::decode::Decoded;
 use crate::event::Event;
+use crate::event::revision::{HEADER, History};
 use crate::ingest::UNCHECKED;
 use crate::log::seen::WINDOW;
 use crate::log::{Position, Record};
+use crate::store::row::version_of;
 
 /// Bytes of records after which a batch is full: one is filled while another is written, and events are larger in
 /// memory than in the log.
@@ -18,7 +21,7 @@ pub type Done = Vec<(i32, i64)>;
 /// Rows by month, as YYYYMM.
 pub type Months = BTreeMap<u32, Vec<Row>>;
 
-/// A first copy and where it stands in the log.
+/// A first copy, of an event or of a revision, and where it stands in the log.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// Where it stands.
@@ -29,20 +32,36 @@ pub struct Row {
     pub bytes: usize,
     /// The door could not look for copies further back than the seen window.
     pub unchecked: bool,
+    /// It may have been in the table before, and have been merged away by what counts more.
+    pub again: bool,
+    /// Of a revision: what was changed, this time and before.
+    pub history: Option<Box<History>>,
 }
 
 impl Row {
-    /// The row of a record that says `event`.
-    pub fn new(record: &Record, event: Event) -> Self {
+    /// The row of a record that says this.
+    pub fn new(record: &Record, Decoded { event, history }: Decoded) -> Self {
         Self {
             at: Position {
                 partition: record.partition,
                 offset: record.offset,
             },
             event,
-            bytes: record.payload.len(),
+            bytes: record.payload.len() + record.header(HEADER).map_or(0, <[u8]>::len),
             unchecked: record.header(UNCHECKED).is_some(),
+            again: false,
+            history,
         }
+    }
+
+    /// What its row in the table is ranked by, among those of the same event.
+    pub fn version(&self) -> u64 {
+        version_of(self.event.revision, self.at.offset.max(0).cast_unsigned())
+    }
+
+    /// Whether it takes the place of another row.
+    pub fn is_revision(&self) -> bool {
+        self.event.revision > 0
     }
 }
 
@@ -125,6 +144,8 @@ pub(super) mod samples {
             event: Event::sample(id),
             bytes: 100,
             unchecked: false,
+            again: false,
+            history: None,
         }
     }
 }

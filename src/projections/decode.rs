@@ -6,11 +6,39 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::clock::Timestamp;
+use crate::event::revision::{HEADER, History};
 use crate::event::{Event, TenantId, schema};
 use crate::log::framing::{Framed, unframe};
 use crate::log::registry::Registry;
 use crate::log::seen::Print;
 use crate::log::{LogError, Record};
+
+/// What a record says: an event, as it was taken or as a revision leaves it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The event.
+    pub event: Event,
+    /// Where it is a revision: what was changed, this time and before.
+    pub history: Option<Box<History>>,
+}
+
+impl Decoded {
+    /// What the seen window needs to know of it. A revision is no copy of the event that it revises, but one of itself
+    /// when it was appended twice.
+    pub fn print(&self) -> Print {
+        let content = self.event.content();
+        let revision = self.history.as_ref().and_then(|history| history.last());
+        Print {
+            identity: identity(
+                &self.event.tenant_id,
+                self.event.event_id,
+                revision.map(|entry| entry.id),
+            ),
+            content: content.hash,
+            time: content.stated.map(Timestamp::micros),
+        }
+    }
+}
 
 /// Reads the records of `audit.events`.
 #[derive(Clone)]
@@ -37,12 +65,14 @@ impl Decoder {
 
     /// The event of a record. What is unreadable is so by its bytes alone, so that every reader, whatever its
     /// settings, comes to the same verdict.
-    pub async fn decode(&self, record: &Record) -> Result<Event, DecodeError> {
-        let (event, schema) = read(&record.payload).map_err(DecodeError::Unreadable)?;
+    pub async fn decode(&self, record: &Record) -> Result<Decoded, DecodeError> {
+        let (mut event, schema) = read(&record.payload).map_err(DecodeError::Unreadable)?;
+        let history = history(record).map_err(DecodeError::Unreadable)?;
+        event.revision = history.as_ref().map_or(0, |history| history.number());
         if let Some(id) = schema {
             self.check_schema(id).await.map_err(DecodeError::Later)?;
         }
-        Ok(event)
+        Ok(Decoded { event, history })
     }
 
     /// Only our own schema is ever written to `audit.events`, under whatever id the registry gave it.
@@ -86,23 +116,28 @@ fn read(payload: &[u8]) -> Result<(Event, Option<u32>), String> {
     Ok((event, id))
 }
 
-/// What the seen window needs to know of an event.
-pub fn print(event: &Event) -> Print {
-    let content = event.content();
-    Print {
-        identity: identity(&event.tenant_id, event.event_id),
-        content: content.hash,
-        time: content.stated.map(Timestamp::micros),
-    }
+/// The history that a revision carries.
+fn history(record: &Record) -> Result<Option<Box<History>>, String> {
+    let Some(header) = record.header(HEADER) else {
+        return Ok(None);
+    };
+    let history = std::str::from_utf8(header).ok().and_then(History::parse);
+    let strange = || format!("the header `{HEADER}` is no history of an event");
+    history.map(|history| Some(Box::new(history))).ok_or_else(strange)
 }
 
-fn identity(tenant: &TenantId, event_id: Uuid) -> u128 {
-    let mut bytes = [0; 16 + 63];
+fn identity(tenant: &TenantId, event_id: Uuid, revision: Option<Uuid>) -> u128 {
+    let mut bytes = [0; 16 + 63 + 17];
     let name = tenant.as_str().as_bytes();
     let end = 16 + name.len().min(63);
     bytes[..16].copy_from_slice(event_id.as_bytes());
     bytes[16..end].copy_from_slice(&name[..end - 16]);
-    xxh3_128(&bytes[..end])
+    let Some(revision) = revision else {
+        return xxh3_128(&bytes[..end]);
+    };
+    // Behind a zero, which no name has.
+    bytes[end + 1..end + 17].copy_from_slice(revision.as_bytes());
+    xxh3_128(&bytes[..end + 17])
 }
 
 #[cfg(test)]
@@ -196,7 +231,9 @@ mod tests {
                 time_from,
                 ..samples::row(1, 0).event
             };
-            let (print, content) = (print(&event), event.content());
+            let content = event.content();
+            let history = None;
+            let print = Decoded { event, history }.print();
             assert_eq!(print.time, content.stated.map(Timestamp::micros));
             assert_eq!(print.time.is_some(), time_from == TimeFrom::Client);
         }
@@ -206,7 +243,13 @@ mod tests {
     fn the_same_id_of_two_tenants_is_two_identities() {
         let id = Uuid::from_u128(7);
         let tenant = |name| TenantId::parse(name).unwrap();
-        assert_ne!(identity(&tenant("a"), id), identity(&tenant("b"), id));
-        assert_eq!(identity(&tenant("a"), id), identity(&tenant("a"), id));
+        let of = |name, revision| identity(&tenant(name), id, revision);
+        assert_ne!(of("a", None), of("b", None));
+        assert_eq!(of("a", None), of("a", None));
+        // And so are an event and each of its revisions.
+        let revision = |n| Some(Uuid::from_u128(n));
+        assert_ne!(of("a", None), of("a", revision(0)));
+        assert_ne!(of("a", revision(1)), of("a", revision(0)));
+        assert_eq!(of("a", revision(1)), of("a", revision(1)));
     }
 }

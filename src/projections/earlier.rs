@@ -1,4 +1,5 @@
-//! Copies further apart than the seen window: the table keeps one row of an event, and the first one counts.
+//! What the table holds already of an event that is about to be written: copies further apart than the seen window, of
+//! which the first one counts, and revisions, which count more than what they revise.
 //!
 //! The window calls both of them first. The table's key (tenant, time, id) is the same, so a merge keeps the one at
 //! the lower offset, whose version is higher.
@@ -15,18 +16,17 @@ use crate::log::rejected::Reason;
 use crate::log::{Log, Position};
 use crate::meters;
 use crate::store::held::{Place, Standing};
-use crate::store::row::version_at;
 use crate::store::{Store, StoreError};
 
 /// Events of a table by tenant and place, with the highest version of each.
 type Held = BTreeMap<TenantId, HashMap<Place, u64>>;
 
-/// The offsets of those rows of which `table` holds an earlier copy. They are of one partition, as copies are.
+/// Where those rows stand of which `table` holds one that counts more: an earlier copy, or a revision.
 pub(super) async fn copied<'a>(
     store: &Store,
     table: &str,
     rows: impl Iterator<Item = &'a Row> + Clone,
-) -> Result<HashSet<i64>, StoreError> {
+) -> Result<HashSet<Position>, StoreError> {
     let mut keys: BTreeMap<TenantId, Vec<Place>> = BTreeMap::new();
     for row in rows.clone().filter(|row| !is_timeless(row)) {
         let tenant = row.event.tenant_id.clone();
@@ -39,7 +39,7 @@ pub(super) async fn copied<'a>(
     }
     let mut copies = later_copies(rows.clone(), &held);
     let without_time = copied_without_time(store, table, rows).await?;
-    copies.extend(without_time.into_keys().map(|at| at.offset));
+    copies.extend(without_time.into_keys());
     Ok(copies)
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn leave_out(writer: &Writer, log: &Log, rows: &mut Vec<Row>) -
     let unchecked = || rows.iter().filter(|row| row.unchecked);
     let (store, table) = (writer.store(), writer.table());
     let question = || copied_without_time(store, table, unchecked());
-    let copies = persist(writer.stop(), "looking for earlier copies", question).await?;
+    let mut copies = persist(writer.stop(), "looking for earlier copies", question).await?;
     for row in unchecked() {
         let why = "the event is held with other content";
         let is_conflict = copies.get(&row.at) == Some(&false);
@@ -57,8 +57,14 @@ pub(super) async fn leave_out(writer: &Writer, log: &Log, rows: &mut Vec<Row>) -
             return Err(Stopped);
         }
     }
-    rows.retain(|row| !copies.contains_key(&row.at));
     metrics::counter!(meters::COPIES).increment(copies.len() as u64);
+    let again = || rows.iter().filter(|row| row.again);
+    if again().next().is_some() {
+        let question = || copied(store, table, again());
+        let superseded = persist(writer.stop(), "looking for what counts more", question).await?;
+        copies.extend(superseded.into_iter().map(|at| (at, true)));
+    }
+    rows.retain(|row| !copies.contains_key(&row.at));
     Ok(())
 }
 
@@ -85,7 +91,7 @@ pub(super) async fn copied_without_time<'a>(
 
 fn later_than(row: &Row, held: &HashMap<TenantId, HashMap<Uuid, Standing>>) -> Option<(Position, bool)> {
     let first = held.get(&row.event.tenant_id)?.get(&row.event.event_id)?;
-    let is_earlier = first.version > version_at(row.at.offset.max(0) as u64);
+    let is_earlier = first.version > row.version();
     is_earlier.then(|| (row.at, first.content.agrees_with(&row.event.content())))
 }
 
@@ -94,14 +100,14 @@ fn is_timeless(row: &Row) -> bool {
 }
 
 /// A row is a later copy where one with a higher version is held.
-fn later_copies<'a>(rows: impl Iterator<Item = &'a Row>, held: &Held) -> HashSet<i64> {
+fn later_copies<'a>(rows: impl Iterator<Item = &'a Row>, held: &Held) -> HashSet<Position> {
     rows.filter(|row| {
         let held = held
             .get(&row.event.tenant_id)
             .and_then(|held| held.get(&place(row)));
-        held.is_some_and(|highest| *highest > version_at(row.at.offset.max(0) as u64))
+        held.is_some_and(|highest| *highest > row.version())
     })
-    .map(|row| row.at.offset)
+    .map(|row| row.at)
     .collect()
 }
 
@@ -113,6 +119,7 @@ fn place(row: &Row) -> Place {
 mod tests {
     use super::*;
     use crate::projections::batch::samples::row;
+    use crate::store::row::version_at;
 
     #[test]
     fn without_a_time_an_earlier_copy_is_found_by_its_id() {
@@ -143,6 +150,12 @@ mod tests {
         rows.extend([row(1, 300_000), row(1, 300_001)]);
         rows[3].event.time = crate::clock::Timestamp::from_micros(1);
         rows[4].event.tenant_id = TenantId::parse("another").unwrap();
-        assert_eq!(later_copies(rows.iter(), &held), HashSet::from([200_000]));
+        assert_eq!(later_copies(rows.iter(), &held), HashSet::from([rows[0].at]));
+        // A revision counts more than the event that it revises, and less than a later revision.
+        rows[0].event.revision = 1;
+        assert_eq!(later_copies(rows.iter(), &held), HashSet::new());
+        let revised = [(place(&rows[0]), crate::store::row::version_of(2, 7))];
+        let held = Held::from([(TenantId::default_tenant(), revised.into())]);
+        assert_eq!(later_copies(rows[..3].iter(), &held), HashSet::from([rows[0].at]));
     }
 }

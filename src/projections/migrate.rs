@@ -5,6 +5,9 @@ use crate::store::{Store, StoreError};
 /// The table all queries start from.
 pub const EVENTS: &str = "events";
 
+/// Stands in a migration for the events table.
+const TABLE: &str = "{table:Identifier}";
+
 /// One file of `projections/`.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
@@ -15,7 +18,7 @@ pub struct Migration {
 }
 
 /// All of them, in order.
-pub const ALL: [Migration; 2] = [
+pub const ALL: [Migration; 4] = [
     Migration {
         name: "0001_events.sql",
         sql: include_str!("../../projections/0001_events.sql"),
@@ -23,6 +26,14 @@ pub const ALL: [Migration; 2] = [
     Migration {
         name: "0002_dirty_months.sql",
         sql: include_str!("../../projections/0002_dirty_months.sql"),
+    },
+    Migration {
+        name: "0003_revisions.sql",
+        sql: include_str!("../../projections/0003_revisions.sql"),
+    },
+    Migration {
+        name: "0004_visible_from.sql",
+        sql: include_str!("../../projections/0004_visible_from.sql"),
     },
 ];
 
@@ -38,7 +49,18 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
 
 /// Creates a second events table beside the serving one, for a rebuild, which signs it. An error where there is one.
 pub async fn create_beside(store: &Store, table: &str, signature: &str) -> Result<(), StoreError> {
-    store.define(&beside(table, signature)).await
+    store.define(&beside(table, signature)).await?;
+    for migration in ALL.iter().skip(1).filter(|migration| migration.is_of_events()) {
+        store.define(&with_table(migration.sql, table)).await?;
+    }
+    Ok(())
+}
+
+impl Migration {
+    /// Whether it is about the events table, whatever that one's name.
+    fn is_of_events(&self) -> bool {
+        self.sql.contains(TABLE)
+    }
 }
 
 fn beside(table: &str, signature: &str) -> String {
@@ -48,7 +70,7 @@ fn beside(table: &str, signature: &str) -> String {
 
 /// The engine takes no parameters in CREATE TABLE; the name is always one of our own.
 fn with_table(sql: &str, table: &str) -> String {
-    sql.replace("{table:Identifier}", table)
+    sql.replace(TABLE, table)
 }
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Done, Row};
-use super::decode::{DecodeError, Decoder, print};
+use super::decode::{DecodeError, Decoded, Decoder};
 use super::reject::reject_record;
 use super::takeover::{Held, TakeOver};
 use super::writer::{Stopped, Writer};
 use super::writing::{self, Writing, join, pause};
 use super::{Config, GROUP};
-use crate::event::Event;
 use crate::log::group::{Assignment, Gaps, Group, GroupEvent};
 use crate::log::rejected::Reason;
 use crate::log::seen::{Seen, Verdict, WINDOW};
@@ -213,15 +212,19 @@ impl Projector {
                     self.batch.done(at);
                 }
                 Err(_) => {}
-                Ok(event) => match partition.seen.show(at.offset, print(&event)) {
+                Ok(decoded) => match partition.seen.show(at.offset, decoded.print()) {
                     _ if look_back => {}
                     Verdict::First if partition.held.take(at.offset) => self.batch.done(at),
-                    Verdict::First => self.batch.add(Row::new(&record, event)),
+                    Verdict::First => self.batch.add(Row {
+                        again: partition.held.was_reached(at.offset),
+                        ..Row::new(&record, decoded)
+                    }),
                     Verdict::Copy => {
                         metrics::counter!(meters::COPIES).increment(1);
                         self.batch.done(at);
                     }
                     Verdict::Conflict { first } => {
+                        let event = &decoded.event;
                         let why = format!(
                             "event {} stands at offset {first} with other content",
                             event.event_id
@@ -242,11 +245,11 @@ impl Projector {
     }
 
     /// The event; `Err` when there will never be one, `None` when the process stops first.
-    async fn decode(&self, record: &Record, stop: &CancellationToken) -> Option<Result<Event, String>> {
+    async fn decode(&self, record: &Record, stop: &CancellationToken) -> Option<Result<Decoded, String>> {
         let mut waits = false;
         loop {
             match self.decoder.decode(record).await {
-                Ok(event) => return Some(Ok(event)),
+                Ok(decoded) => return Some(Ok(decoded)),
                 Err(DecodeError::Unreadable(why)) => return Some(Err(why)),
                 Err(DecodeError::Later(error)) if !waits => {
                     let (partition, offset) = (record.partition, record.offset);

@@ -9,7 +9,7 @@
 //! signature there exchanges it. What a killed one leaves behind is discarded on an operator's word, for nobody can
 //! tell it from one that still runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -97,6 +97,8 @@ pub struct Rebuilt {
     pub examples: Vec<String>,
     /// Records of the log that are no events; they are in `audit.rejected`.
     pub unreadable: u64,
+    /// Months in which events were amended or redacted: until they are merged, what was revised stands there as well.
+    revised: BTreeSet<u32>,
 }
 
 /// What a rebuild needs.
@@ -160,9 +162,22 @@ impl Rebuild {
     ) -> Result<Rebuilt, RebuildError> {
         self.claim().await?;
         let done = self.fill_beside(replays, progress).await?;
+        let before = |error: StoreError| RebuildError::Before(error.into());
+        self.mark(&done).await.map_err(before)?;
         let exchanged = self.store.exchange(EVENTS, BESIDE).await;
         exchanged.map_err(not_exchanged)?;
+        // Whoever cleared a mark since may have merged the table that served until now.
+        let marked = self.mark(&done).await;
+        marked.map_err(|error| RebuildError::After(error.into()))?;
         Ok(done)
+    }
+
+    async fn mark(&self, done: &Rebuilt) -> Result<(), StoreError> {
+        let months: Vec<u32> = done.revised.iter().copied().collect();
+        match months.is_empty() {
+            true => Ok(()),
+            false => self.store.mark_months(&months).await,
+        }
     }
 
     /// Creates the new table, unless somebody else has.
@@ -216,7 +231,10 @@ impl Rebuild {
                     break;
                 }
             }
-            let found = self.store.count(BESIDE, self.log_id).await?;
+            let found = match done.revised.is_empty() {
+                true => self.store.count(BESIDE, self.log_id).await?,
+                false => self.store.count_final(BESIDE, self.log_id).await?,
+            };
             Ok::<_, Cause>((done, found, self.is_ours().await?))
         };
         match filled.await.map_err(RebuildError::Before)? {
@@ -284,7 +302,7 @@ impl Rebuild {
             let unchecked = rows.iter().filter(|row| row.unchecked);
             let copies = earlier::copied(&self.store, writer.table(), unchecked).await?;
             for (month, mut rows) in by_month(rows) {
-                rows.retain(|row| !copies.contains(&row.at.offset));
+                rows.retain(|row| !copies.contains(&row.at) && writer.visible().shows(&row.event));
                 if shared && !rows.is_empty() {
                     self.store.mark_months(&[month]).await?;
                     for (partition, offsets) in stretches(rows.iter().map(|row| row.at)) {
@@ -293,15 +311,23 @@ impl Rebuild {
                     }
                 }
                 let refused = writer.write(month, &rows).await?;
-                done.written(&rows, &refused);
+                done.written(month, &rows, &refused);
             }
         }
     }
 }
 
 impl Rebuilt {
-    fn written(&mut self, rows: &[Row], refused: &[Refused]) {
-        self.rows += (rows.len() - refused.len()) as u64;
+    /// A revision takes the place of a row.
+    fn written(&mut self, month: u32, rows: &[Row], refused: &[Refused]) {
+        let refused_events = refused
+            .iter()
+            .filter(|refused| !rows[refused.index].is_revision());
+        let events = rows.iter().filter(|row| !row.is_revision());
+        self.rows += (events.count() - refused_events.count()) as u64;
+        if rows.iter().any(Row::is_revision) {
+            self.revised.insert(month);
+        }
         self.refused += refused.len() as u64;
         let room = NAMED.saturating_sub(self.examples.len());
         self.examples.extend(refused.iter().take(room).map(|refused| {
@@ -350,10 +376,10 @@ mod tests {
             reason: "too long".into(),
         };
         let mut done = Rebuilt::default();
-        done.written(&rows, &[refused(3)]);
+        done.written(197001, &rows, &[refused(3)]);
         assert_eq!((done.rows, done.refused), (49, 1));
         assert_eq!(done.examples, ["audit.events/0/3: too long"]);
-        done.written(&rows, &(0..50).map(refused).collect::<Vec<_>>());
+        done.written(197001, &rows, &(0..50).map(refused).collect::<Vec<_>>());
         assert_eq!((done.rows, done.refused, done.examples.len()), (49, 51, NAMED));
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Row;
+use crate::event::revision::HEADER;
 use crate::event::{TenantId, schema};
 use crate::log::framing::Framing;
 use crate::log::rejected::{Reason, Rejection, reject};
@@ -46,6 +47,8 @@ pub(super) async fn reject_record(
 
 /// The same for a row.
 pub(super) async fn reject_row(log: &Log, row: &Row, why: (Reason, &str), stop: &CancellationToken) -> bool {
+    let history = row.history.iter();
+    let headers = history.map(|history| (HEADER.to_owned(), history.to_json().into_bytes()));
     let mut payload = Vec::with_capacity(row.bytes + 10);
     Framing::SingleObject(schema::fingerprint()).begin(&mut payload);
     schema::encode(&row.event, &mut payload);
@@ -56,7 +59,7 @@ pub(super) async fn reject_row(log: &Log, row: &Row, why: (Reason, &str), stop: 
         appended_at: row.event.received_at,
         key: row.event.event_id.as_bytes().to_vec(),
         payload,
-        headers: Vec::new(),
+        headers: headers.collect(),
     };
     let tenant = Some(&row.event.tenant_id);
     reject_record(log, &record, tenant, why, stop).await

@@ -1,7 +1,7 @@
 //! Reading a stretch of the log again, outside any group: what rebuild and verify are made of.
 
 use super::batch::{BYTES, Row};
-use super::decode::{DecodeError, Decoder, print};
+use super::decode::{DecodeError, Decoder};
 use crate::log::seen::{Seen, Verdict, WINDOW};
 use crate::log::{Log, LogError, Record, Tail, topics};
 
@@ -51,9 +51,9 @@ impl Replay {
             let decoded = self.decoder.decode(&record).await;
             self.next = record.offset + 1;
             match decoded {
-                Ok(event) => {
-                    if self.seen.show(record.offset, print(&event)) == Verdict::First {
-                        let row = Row::new(&record, event);
+                Ok(decoded) => {
+                    if self.seen.show(record.offset, decoded.print()) == Verdict::First {
+                        let row = Row::new(&record, decoded);
                         if rows.is_empty() {
                             last = row.at.offset + WINDOW;
                         }

@@ -32,6 +32,8 @@ pub struct Held {
     offsets: HashSet<i64>,
     /// Not yet asked for.
     unasked: Range<i64>,
+    /// Behind the last one that is held.
+    end: i64,
 }
 
 impl TakeOver {
@@ -58,6 +60,7 @@ impl TakeOver {
         Ok(Held {
             offsets: held,
             unasked: next..from,
+            end: last.map_or(next, |last| last.cast_signed().saturating_add(1)),
         })
     }
 
@@ -85,6 +88,12 @@ impl Held {
     /// Whether the record stands in the table. Each is asked for once.
     pub fn take(&mut self, offset: i64) -> bool {
         self.offsets.remove(&offset)
+    }
+
+    /// Whether this partition was written before as far as here. What is not held then was not written all the same, or
+    /// has been merged away by a row that counts more.
+    pub fn was_reached(&self, offset: i64) -> bool {
+        offset < self.end
     }
 
     /// How many are known to be held.
@@ -127,7 +136,7 @@ mod tests {
         ) {
             let among = |asked: Range<i64>| table.range(asked).copied();
             let from = table.last().map_or(next, |last| next.max(last + 1 - range));
-            let mut held = Held { offsets: among(from..i64::MAX).collect(), unasked: next..from };
+            let mut held = Held { offsets: among(from..i64::MAX).collect(), unasked: next..from, end: 0 };
             let mut at = next;
             for gap in gaps {
                 if let Some(due) = held.due(at, range) {

@@ -9,7 +9,8 @@ use super::decode::Decoder;
 use super::earlier;
 use super::migrate::EVENTS;
 use super::replay::Replay;
-use crate::log::{Log, LogError, topics};
+use super::visible::Visible;
+use crate::log::{Log, LogError, Position, topics};
 use crate::store::{Store, StoreError};
 
 /// First copies that are compared at once.
@@ -28,8 +29,11 @@ pub struct Report {
     pub unreadable: u64,
     /// First copies among them.
     pub firsts: u64,
-    /// Of these, copies of an event that the table holds from further back than the seen window.
+    /// Of these, what the table holds something for that counts more: a copy from further back than the seen window, or
+    /// a revision.
     pub copies: u64,
+    /// First copies that are not in the table because they were cleaned up.
+    pub cleaned: u64,
     /// First copies the table lacks.
     pub missing: u64,
     /// Rows the log does not explain.
@@ -65,16 +69,23 @@ pub struct Comparison<'a> {
     log_id: Uuid,
     /// By partition, the offsets that ClickHouse refused and `audit.rejected` holds.
     rejected: BTreeMap<i32, HashSet<i64>>,
+    visible: Visible,
 }
 
 impl<'a> Comparison<'a> {
     /// Reads first what was rejected, since nobody should miss it in the table.
-    pub async fn new(log: &'a Log, store: &'a Store, log_id: Uuid) -> Result<Self, LogError> {
+    pub async fn new(
+        log: &'a Log,
+        store: &'a Store,
+        log_id: Uuid,
+        visible: Visible,
+    ) -> Result<Self, LogError> {
         Ok(Self {
             log,
             store,
             log_id,
             rejected: unstorable(log).await?,
+            visible,
         })
     }
 
@@ -100,7 +111,10 @@ impl<'a> Comparison<'a> {
             let firsts = replay.firsts(end, CHUNK).await?;
             let high = replay.next.min(end) - 1;
             let held = self.store.copies(self.log_id, partition, low, high).await?;
-            let missing = missing(&firsts, &held, rejected);
+            let mut missing = missing(&firsts, &held, rejected);
+            let all = missing.len();
+            missing.retain(|row| self.visible.shows(&row.event));
+            report.cleaned += (all - missing.len()) as u64;
             let copies = earlier::copied(self.store, EVENTS, missing.iter().copied()).await?;
             count(&firsts, &held, &missing, &copies, &mut report);
             report.records = (replay.next - first).max(0) as u64;
@@ -117,12 +131,12 @@ fn missing<'a>(firsts: &'a [Row], held: &BTreeMap<i64, u64>, rejected: &HashSet<
     firsts.iter().filter(missing).collect()
 }
 
-/// Adds a stretch to the report. `copies` are the offsets among the missing of which an earlier copy is held.
+/// Adds a stretch to the report. `copies` are those among the missing for which something is held that counts more.
 fn count(
     firsts: &[Row],
     held: &BTreeMap<i64, u64>,
     missing: &[&Row],
-    copies: &HashSet<i64>,
+    copies: &HashSet<Position>,
     report: &mut Report,
 ) {
     let expected: HashSet<i64> = firsts.iter().map(|row| row.at.offset).collect();
@@ -130,10 +144,10 @@ fn count(
     report.copies += copies.len() as u64;
     report.missing += (missing.len() - copies.len()) as u64;
     let room = NAMED.saturating_sub(report.examples.len());
-    let offsets = missing.iter().map(|row| row.at.offset);
+    let missing = missing.iter().filter(|row| !copies.contains(&row.at));
     report
         .examples
-        .extend(offsets.filter(|offset| !copies.contains(offset)).take(room));
+        .extend(missing.map(|row| row.at.offset).take(room));
     report.unexplained += held.keys().filter(|offset| !expected.contains(offset)).count() as u64;
     report.repeated += held.values().filter(|copies| **copies > 1).count() as u64;
 }
@@ -181,14 +195,20 @@ mod tests {
         let missing = missing(&firsts, &held, &HashSet::from([4]));
         let mut report = Report::default();
         // Of the event at offset 5 an earlier copy is held: a merge left that one only.
-        count(&firsts, &held, &missing, &HashSet::from([5]), &mut report);
+        count(
+            &firsts,
+            &held,
+            &missing,
+            &HashSet::from([firsts[4].at]),
+            &mut report,
+        );
         assert_eq!((report.missing, report.unexplained, report.repeated), (1, 1, 1));
         assert_eq!((report.firsts, report.copies), (5, 1));
         assert_eq!(report.examples, [3]);
         assert!(!report.holds());
 
         let mut report = Report::default();
-        let copies = HashSet::from([3, 5]);
+        let copies = HashSet::from([firsts[2].at, firsts[4].at]);
         count(
             &firsts,
             &BTreeMap::from([(1, 1), (2, 1)]),

@@ -18,9 +18,10 @@ use uuid::Uuid;
 use super::batch::Row;
 use super::bisect::{Bisection, Next};
 use super::migrate::EVENTS;
+use super::visible::Visible;
 use crate::clock::Clock;
 use crate::log::Position;
-use crate::store::row::{EventRow, partition_column, version_at};
+use crate::store::row::{EventRow, partition_column};
 use crate::store::{Store, StoreError};
 
 /// Writes into one table, for one log.
@@ -31,6 +32,7 @@ pub struct Writer {
     log_id: Uuid,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
+    visible: Visible,
 }
 
 /// A row that ClickHouse can't take, and its words.
@@ -56,7 +58,18 @@ impl Writer {
             log_id,
             clock,
             stop,
+            visible: Visible::all(),
         }
+    }
+
+    /// The same, leaving out what was cleaned up.
+    pub fn obeying(self, visible: Visible) -> Self {
+        Self { visible, ..self }
+    }
+
+    /// What is to be seen.
+    pub fn visible(&self) -> &Visible {
+        &self.visible
     }
 
     /// The same, into another table.
@@ -126,16 +139,17 @@ impl Writer {
 
     async fn insert(&self, rows: &[Row], indexes: &[usize]) -> Result<(), StoreError> {
         let partitions = partitions_of(rows, indexes);
-        let mut insert = self
-            .store
-            .insert(self.table, &name(self.log_id, &partitions, self.clock.fresh_id()));
+        let query_id = name(self.log_id, &partitions, self.clock.fresh_id());
+        let revises = indexes.iter().any(|index| rows[*index].is_revision());
+        let mut insert = self.store.insert(self.table, &query_id, revises);
         for index in indexes {
             let row = &rows[*index];
-            let version = version_at(row.at.offset.max(0) as u64);
             let partition = partition_column(row.at.partition);
-            insert
-                .write(&EventRow::from_event(&row.event, self.log_id, partition, version))
-                .await?;
+            let mut columns = EventRow::from_event(&row.event, self.log_id, partition, row.version());
+            if let Some(history) = &row.history {
+                columns.history = history.to_json().into();
+            }
+            insert.write(&columns).await?;
             // Twenty thousand rows are 60 ms of computing: requests on this thread should not wait for all of them.
             tokio::task::consume_budget().await;
         }

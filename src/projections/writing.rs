@@ -39,10 +39,11 @@ pub(super) async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done
     let rows = batch.rows();
     let (months, next) = batch.into_parts();
     for (month, mut rows) in months {
+        rows.retain(|row| writer.visible().shows(&row.event));
         leave_out(&writer, &log, &mut rows).await?;
-        // Earlier copies may be held: until they are merged, both would be counted.
-        let unchecked = rows.iter().any(|row| row.unchecked);
-        if unchecked {
+        // Earlier copies may be held, or what is revised: until they are merged, both would be counted.
+        let twice = rows.iter().any(|row| row.unchecked || row.is_revision());
+        if twice {
             writer.mark(month).await?;
         }
         for refused in writer.write(month, &rows).await? {
@@ -53,7 +54,7 @@ pub(super) async fn write(writer: Writer, log: Log, batch: Batch) -> Result<Done
             }
         }
         // A merge that came before the rows has cleared the mark.
-        if unchecked {
+        if twice {
             writer.mark(month).await?;
         }
     }

@@ -4,7 +4,6 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::parse::{self, Order, Search};
-use super::scope::Scope;
 use super::sql::push_where;
 use super::{Queries, QueryError};
 use crate::auth::Principal;
@@ -77,7 +76,7 @@ pub fn parse(params: &[(String, String)]) -> Result<Search, Vec<Problem>> {
 impl Queries {
     /// What the whole story is.
     pub async fn summary(&self, principal: &Principal, search: &Search) -> Result<Summary, QueryError> {
-        let scope = Scope::of(principal, search.tenant_id.as_ref())?;
+        let scope = self.scope(principal, search.tenant_id.as_ref())?;
         let dirty = self.store().dirty_months().await?;
         let is_dirty = dirty.iter().any(|month| search.filter.time.meets(*month));
         let mut sql = Statement::new();

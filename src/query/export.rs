@@ -50,7 +50,7 @@ pub type Chunks = mpsc::Receiver<Result<Chunk, QueryError>>;
 impl Queries {
     /// Begins an export on somebody's behalf.
     pub fn export(&self, principal: &Principal, export: Export) -> Result<Chunks, QueryError> {
-        let scope = Scope::of(principal, export.search.tenant_id.as_ref())?;
+        let scope = self.scope(principal, export.search.tenant_id.as_ref())?;
         Ok(self.export_in(scope, export))
     }
 

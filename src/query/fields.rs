@@ -45,12 +45,13 @@ pub enum Named {
     SourceKind,
     SourceId,
     Provenance,
+    Revision,
 }
 
 use Named as N;
 
 /// Every field: its place in the answer, and its name in a flat table.
-const NAMES: [(Named, &str, &str); 31] = [
+const NAMES: [(Named, &str, &str); 32] = [
     (N::EventId, "event_id", "event_id"),
     (N::SourceEventId, "source_event_id", "source_event_id"),
     (N::TenantId, "tenant_id", "tenant_id"),
@@ -82,6 +83,7 @@ const NAMES: [(Named, &str, &str); 31] = [
     (N::SourceKind, "source.kind", "source"),
     (N::SourceId, "source.id", "source_id"),
     (N::Provenance, "source.provenance", "provenance"),
+    (N::Revision, "revision", "revision"),
 ];
 
 /// Other names that filters and input forms have for them.

@@ -32,6 +32,7 @@ use super::scope::Scope;
 use super::{QueryError, sql};
 use crate::auth::Principal;
 use crate::clock::{Clock, Timestamp};
+use crate::control::Control;
 use crate::crypto::Key;
 use crate::event::problem::Problem;
 use crate::event::{Event, TenantId};
@@ -76,6 +77,7 @@ pub struct Queries {
     store: Store,
     cursor_key: Key,
     clock: Arc<dyn Clock>,
+    control: Control,
     turns: Turns,
     exports: Permits,
 }
@@ -87,15 +89,21 @@ const EXPORT_TURN_WITHIN: Duration = Duration::from_secs(600);
 
 impl Queries {
     /// Over a store; cursors are sealed with `cursor_key`.
-    pub fn new(store: Store, cursor_key: Key, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Store, cursor_key: Key, clock: Arc<dyn Clock>, control: Control) -> Self {
         let turns = Turns::new(store.searches_at_once(), store.query_timeout());
         Self {
             store,
             cursor_key,
             clock,
+            control,
             turns,
             exports: Permits::new(EXPORTS_AT_ONCE, EXPORT_TURN_WITHIN),
         }
+    }
+
+    /// Whose events a principal may see, as of now.
+    pub fn scope(&self, principal: &Principal, tenant: Option<&TenantId>) -> Result<Scope, QueryError> {
+        Scope::of(principal, tenant, &self.control.state())
     }
 
     /// A turn to read a stretch of an export. Searches have others, so neither waits for the other.
@@ -117,7 +125,7 @@ impl Queries {
 
     /// One page of a search.
     pub async fn page(&self, principal: &Principal, search: &Search) -> Result<Page, QueryError> {
-        self.page_in(&Scope::of(principal, search.tenant_id.as_ref())?, search)
+        self.page_in(&self.scope(principal, search.tenant_id.as_ref())?, search)
             .await
     }
 

@@ -6,21 +6,23 @@ use super::QueryError;
 use super::filter::Filter;
 use super::limit::Limit;
 use crate::auth::Principal;
-use crate::control::{Permission, Reads};
+use crate::clock::Timestamp;
+use crate::control::{Permission, Reads, State};
 use crate::event::TenantId;
 
-/// One tenant, within it perhaps one actor, and perhaps what a grant's limit lets through.
+/// One tenant, within it perhaps one actor, and perhaps what a grant's limit lets through; nothing that was cleaned up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scope {
     tenant: TenantId,
     own: Option<String>,
     limit: Option<Limit>,
+    visible_from: Option<Timestamp>,
 }
 
 impl Scope {
     /// What a principal may read in the tenant it names, or in its own. [`QueryError::Forbidden`] when that is
     /// nothing; the answer does not tell whether the tenant exists.
-    pub fn of(principal: &Principal, tenant: Option<&TenantId>) -> Result<Self, QueryError> {
+    pub fn of(principal: &Principal, tenant: Option<&TenantId>, state: &State) -> Result<Self, QueryError> {
         let tenant = tenant.unwrap_or_else(|| principal.tenant());
         if !principal.can_in(tenant, Permission::Read) {
             return Err(QueryError::Forbidden(
@@ -32,7 +34,7 @@ impl Scope {
             Reads::Own => Some(principal.actor_id().to_owned()),
             Reads::Nothing => return Err(QueryError::Forbidden("You may not read events.".to_owned())),
         };
-        Self::restricted(tenant.clone(), own, principal.limit())
+        Self::restricted(tenant.clone(), own, principal.limit(), state)
     }
 
     /// A tenant, and what was said of the asker when it was known. [`QueryError::Forbidden`] when the limit can't be read.
@@ -40,6 +42,7 @@ impl Scope {
         tenant: TenantId,
         own: Option<String>,
         limit: Option<&Arc<str>>,
+        state: &State,
     ) -> Result<Self, QueryError> {
         let unreadable = || {
             let why = "Your reading is limited by a filter that can't be read: an admin must mend the limit of your grant.";
@@ -48,7 +51,27 @@ impl Scope {
         let limit = limit
             .map(|text| Limit::of(text).ok_or_else(unreadable))
             .transpose()?;
-        Ok(Self { tenant, own, limit })
+        let visible_from = state.visible_from(&tenant);
+        Ok(Self {
+            tenant,
+            own,
+            limit,
+            visible_from,
+        })
+    }
+
+    /// All of the tenant that anybody may see.
+    pub fn whole(&self) -> Self {
+        Self {
+            own: None,
+            limit: None,
+            ..self.clone()
+        }
+    }
+
+    /// From when on there are events for anybody: earlier ones were cleaned up.
+    pub fn visible_from(&self) -> Option<Timestamp> {
+        self.visible_from
     }
 
     /// The tenant.
@@ -82,11 +105,20 @@ impl Scope {
             tenant: tenant.clone(),
             own: own.map(str::to_owned),
             limit: None,
+            visible_from: None,
         }
     }
 
     #[cfg(test)]
     pub(crate) fn limited(self, limit: &str) -> Self {
-        Self::restricted(self.tenant, self.own, Some(&limit.into())).unwrap()
+        Self::restricted(self.tenant, self.own, Some(&limit.into()), &State::default()).unwrap()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn from(self, visible_from: Timestamp) -> Self {
+        Self {
+            visible_from: Some(visible_from),
+            ..self
+        }
     }
 }

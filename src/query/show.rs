@@ -65,16 +65,26 @@ pub fn push_json(row: &EventRow<'_>, fields: &Fields, out: &mut Vec<u8>) -> Resu
         inner.json(N::Provenance, "provenance", &row.provenance);
         inner.end();
     }
+    match row::revision_of(row.version) {
+        0 => {}
+        number => object.with(N::Revision, "revision", |out| push_display(out, number)),
+    }
     object.end();
     check(row)
 }
 
 /// The chosen fields of an event as one JSON object.
 pub fn to_json(event: &Event, fields: &Fields) -> Result<String, StrangeRow> {
-    let row = EventRow::from_event(event, uuid::Uuid::nil(), 0, 0);
+    let version = row::version_of(event.revision, 0);
+    let row = EventRow::from_event(event, uuid::Uuid::nil(), 0, version);
     let mut out = Vec::with_capacity(512);
     push_json(&row, fields, &mut out)?;
     Ok(String::from_utf8(out).unwrap_or_default())
+}
+
+fn push_display(out: &mut Vec<u8>, number: u32) {
+    // Writing into memory does not fail.
+    let _ = write!(out, "{number}");
 }
 
 const ACTOR: [N; 7] = [

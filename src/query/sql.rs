@@ -22,6 +22,10 @@ const LAST_MICROS: i64 = 10_413_705_599_999_999;
 pub fn push_where(sql: &mut Statement, scope: &Scope, filter: &Filter) {
     sql.push(" WHERE tenant_id = ")
         .bind("String", Value::text(scope.tenant().as_str()));
+    if let Some(from) = scope.visible_from() {
+        sql.push(" AND time >= ");
+        push_moment(sql, from);
+    }
     if let Some(own) = scope.own() {
         sql.push(" AND actor_id = ").bind("String", Value::text(own));
     }
@@ -82,11 +86,12 @@ pub fn push_as_of(sql: &mut Statement, as_of: Timestamp) {
     push_moment(sql, as_of);
 }
 
-/// `ORDER BY …`: the order of the primary key, so that reading can stop as soon as a page is full.
+/// `ORDER BY …`: the order of the primary key, so that reading can stop as soon as a page is full. Of several rows of one
+/// event the one that counts comes first, so that a page which ends among them has seen it.
 pub fn push_order(sql: &mut Statement, order: Order) {
     sql.push(match order {
-        Order::Newest => " ORDER BY time DESC, toUInt128(event_id) DESC",
-        Order::Oldest => " ORDER BY time, toUInt128(event_id)",
+        Order::Newest => " ORDER BY time DESC, toUInt128(event_id) DESC, version DESC",
+        Order::Oldest => " ORDER BY time, toUInt128(event_id), version DESC",
     });
 }
 
@@ -141,6 +146,18 @@ mod tests {
             sql.sql()
                 .starts_with(" WHERE tenant_id = {p0:String} AND actor_id = {p1:String} AND")
         );
+    }
+
+    #[test]
+    fn nothing_that_was_cleaned_up_is_in_sight() {
+        let scope = Scope::for_test(&TenantId::default_tenant(), None).from(Timestamp::from_micros(7));
+        for scope in [scope.clone(), scope.whole()] {
+            let mut sql = Statement::new();
+            push_where(&mut sql, &scope, &Filter::default());
+            let head =
+                " WHERE tenant_id = {p0:String} AND time >= fromUnixTimestamp64Micro({p1:Int64}, 'UTC') AND";
+            assert!(sql.sql().starts_with(head), "{}", sql.sql());
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use sql::{CellRow, CountedRow, DistinctRow, GroupRow, NewTypeRow};
 impl Queries {
     /// Answers a question about numbers.
     pub async fn stats(&self, principal: &Principal, question: &Question) -> Result<Stats, QueryError> {
-        let scope = Scope::of(principal, question.search.tenant_id.as_ref())?;
+        let scope = self.scope(principal, question.search.tenant_id.as_ref())?;
         let dirty = self.store().dirty_months().await?;
         let meets = |month: &u32| question.search.filter.time.meets(*month);
         let asking = Asking {

@@ -18,7 +18,7 @@ type Write = fn(&EventRow<'_>, &mut Column);
 
 /// The columns of a block: name, type on the wire, and how a row fills it. The server makes of `String` and `Int8` what
 /// the table has: texts of low cardinality, and enumerations.
-const COLUMNS: [(&str, &str, Write); 38] = [
+const COLUMNS: [(&str, &str, Write); 39] = [
     ("tenant_id", TEXT, |row, to| to.text(&row.tenant_id)),
     ("time", MOMENT, |row, to| to.fixed(row.time.to_le_bytes())),
     ("event_id", "UUID", |row, to| to.uuid(row.event_id)),
@@ -58,6 +58,7 @@ const COLUMNS: [(&str, &str, Write); 38] = [
     ("raw", TEXT, |row, to| to.bytes(&row.raw)),
     ("raw_sha256", TEXT, |row, to| to.bytes(&row.raw_sha256)),
     ("raw_redacted", TEXTS, |row, to| to.texts(&row.raw_redacted)),
+    ("history", TEXT, |row, to| to.text(&row.history)),
     ("log_id", "UUID", |row, to| to.uuid(row.log_id)),
     ("log_partition", "UInt16", |row, to| {
         to.fixed(row.log_partition.to_le_bytes())

@@ -8,11 +8,12 @@ use clickhouse::Row;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::row::{EventRow, FIRST_VERSION, REPLACING_VERSION};
+use super::row::{EventRow, FIRST_VERSION, REVISED_VERSION};
 use super::{Statement, Store, StoreError, Value};
 use crate::clock::Timestamp;
 use crate::event::TenantId;
 use crate::event::content::Content;
+use crate::event::revision::History;
 
 /// Keys in one question. Each may lie in a granule of its own, which costs about 1,024 rows of the key columns.
 const KEYS_A_QUERY: usize = 2_000;
@@ -22,7 +23,7 @@ const KEYS_A_QUERY: usize = 2_000;
 pub struct Standing {
     /// Of the copy that wins.
     pub version: u64,
-    /// What it says.
+    /// What it says; where it was revised, what its first copy said.
     pub content: Content,
 }
 
@@ -56,7 +57,7 @@ impl Store {
         places: &[Place],
     ) -> Result<HashMap<Uuid, Standing>, StoreError> {
         let questions = places.chunks(KEYS_A_QUERY);
-        let questions = questions.map(|places| by_keys(UNORIGINAL_COLUMNS, "events", tenant, places));
+        let questions = questions.map(|places| by_keys(COMPARED_COLUMNS, "events", tenant, places));
         self.contents(questions).await
     }
 
@@ -70,7 +71,7 @@ impl Store {
         let questions = ids.chunks(KEYS_A_QUERY).map(|ids| {
             let mut statement = Statement::new();
             statement
-                .push(UNORIGINAL_COLUMNS)
+                .push(COMPARED_COLUMNS)
                 .push(" FROM ")
                 .bind("Identifier", Value::text(table))
                 .push(" WHERE tenant_id = ")
@@ -90,12 +91,15 @@ impl Store {
         let mut found: HashMap<Uuid, Standing> = HashMap::new();
         for statement in questions {
             self.each::<EventRow<'_>, _>(&statement, |row| {
-                let version = row.version;
-                let event = row.into_event()?;
-                let held = found.get(&event.event_id);
+                let (version, event_id) = (row.version, row.event_id);
+                let held = found.get(&event_id);
                 if held.is_none_or(|held| held.version < version) {
-                    let content = event.content();
-                    found.insert(event.event_id, Standing { version, content });
+                    let original = History::parse(&row.history).map(|history| history.original());
+                    let content = match original {
+                        Some(original) => original,
+                        None => row.into_event()?.content(),
+                    };
+                    found.insert(event_id, Standing { version, content });
                 }
                 Ok(())
             })
@@ -142,9 +146,9 @@ impl Store {
     }
 }
 
-/// What stands of a partition, pruned by version: it falls as the offset of an original rises, and rises with that of
-/// a record that replaces one.
-fn by_offsets(
+/// What stands of a partition, pruned by version: it falls as the offset of an original rises. Of revisions, which are
+/// few, the version tells the number first, so they are looked through.
+pub(super) fn by_offsets(
     select: &'static str,
     table: &str,
     log_id: Uuid,
@@ -156,13 +160,14 @@ fn by_offsets(
         .push(select)
         .push(" FROM ")
         .bind("Identifier", Value::text(table));
-    for (condition, version) in [
+    for (condition, number) in [
         (" WHERE (version <= ", FIRST_VERSION.saturating_sub(start)),
         (" AND version > ", FIRST_VERSION.saturating_sub(end)),
-        (" OR version >= ", REPLACING_VERSION.saturating_add(start)),
-        (" AND version < ", REPLACING_VERSION.saturating_add(end)),
+        (" OR version >= ", REVISED_VERSION),
+        (" AND log_offset >= ", start),
+        (" AND log_offset < ", end),
     ] {
-        statement.push(condition).bind("UInt64", Value::number(version));
+        statement.push(condition).bind("UInt64", Value::number(number));
     }
     statement
         .push(") AND log_id = ")
@@ -178,14 +183,14 @@ pub(crate) const EVENT_COLUMNS: &str = "SELECT tenant_id, time, event_id, receiv
     source_event_id, event_type, action, severity, outcome, actor_id, actor_type, actor_name, actor_email, \
     session_id, ip, user_agent, resource_type, resource_id, resource_name, message, before, after, details, \
     details_types, request_id, trace_id, tags, source, source_id, provenance, raw, raw_sha256, raw_redacted, \
-    log_id, log_partition, version";
+    history, log_id, log_partition, version";
 
-/// Those of a row but for the original, which is more than everything else together, and for its place in the log.
-pub(crate) const UNORIGINAL_COLUMNS: &str = "SELECT tenant_id, time, event_id, received_at, time_offset, time_from, \
+/// Those that tell what an event says; with the history, which tells what its first copy said.
+const COMPARED_COLUMNS: &str = "SELECT tenant_id, time, event_id, received_at, time_offset, time_from, \
     source_event_id, event_type, action, severity, outcome, actor_id, actor_type, actor_name, actor_email, session_id, \
     ip, user_agent, resource_type, resource_id, resource_name, message, before, after, details, details_types, \
     request_id, trace_id, tags, source, source_id, provenance, '' AS raw, '' AS raw_sha256, \
-    CAST([] AS Array(String)) AS raw_redacted, toUUID('00000000-0000-0000-0000-000000000000') AS log_id, \
+    CAST([] AS Array(String)) AS raw_redacted, history, toUUID('00000000-0000-0000-0000-000000000000') AS log_id, \
     toUInt16(0) AS log_partition, version";
 
 /// Times prune on the primary key, ids say which. A row of another pair of them can slip in: callers look closer.

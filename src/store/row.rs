@@ -26,8 +26,11 @@ use crate::event::{Actor, Event, Json, Raw, Resource, Source, TenantId};
 /// Version of the record at offset 0; the record at offset `o` has `FIRST_VERSION - o`, so that the first copy wins.
 pub const FIRST_VERSION: u64 = 1 << 62;
 
-/// Versions from here on belong to records that replace an original: `REPLACING_VERSION + o`.
-pub const REPLACING_VERSION: u64 = 1 << 63;
+/// Versions from here on belong to revisions: the number, then how far the offset is from the last one there can be.
+pub const REVISED_VERSION: u64 = 1 << 63;
+/// Bits of a revision's version that tell its offset.
+const OFFSET_BITS: u32 = 44;
+const OFFSET_MAX: u64 = (1 << OFFSET_BITS) - 1;
 
 /// A partition as its column has it. Kafka numbers them from 0; no topic comes near 65,536 of them.
 pub fn partition_column(partition: i32) -> u16 {
@@ -37,6 +40,20 @@ pub fn partition_column(partition: i32) -> u16 {
 /// The version of an original record at `offset`.
 pub const fn version_at(offset: u64) -> u64 {
     FIRST_VERSION.saturating_sub(offset)
+}
+
+/// The version of a record at `offset`: of an original, where `revision` is 0, else of that revision of it. A higher
+/// number counts more, and of the same number the first in the log.
+pub const fn version_of(revision: u32, offset: u64) -> u64 {
+    if revision == 0 {
+        return version_at(offset);
+    }
+    REVISED_VERSION + ((revision as u64) << OFFSET_BITS) + OFFSET_MAX.saturating_sub(offset)
+}
+
+/// The number of the revision that a row of this version is; 0 for an original.
+pub const fn revision_of(version: u64) -> u32 {
+    (version.saturating_sub(REVISED_VERSION) >> OFFSET_BITS) as u32
 }
 
 /// One row of `events`; the columns in the order of the table.
@@ -103,6 +120,8 @@ pub struct EventRow<'a> {
     #[serde(borrow, with = "bytes")]
     pub raw_sha256: Cow<'a, [u8]>,
     pub raw_redacted: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub history: Cow<'a, str>,
     #[serde(with = "clickhouse::serde::uuid")]
     pub log_id: Uuid,
     pub log_partition: u16,
@@ -120,7 +139,8 @@ pub struct StrangeRow {
 }
 
 impl<'a> EventRow<'a> {
-    /// The row of the event that stands in the log `log_id` at `partition`; see [`version_at`] for `version`.
+    /// The row of the event that stands in the log `log_id` at `partition`; see [`version_of`] for `version`. A revision
+    /// has its history beside.
     pub fn from_event(event: &'a Event, log_id: Uuid, partition: u16, version: u64) -> Self {
         // The text was checked when the event was made, so there is always something to take apart.
         let flat = event
@@ -170,6 +190,7 @@ impl<'a> EventRow<'a> {
                 .flat_map(|raw| &raw.redacted)
                 .map(|pointer| Cow::Borrowed(pointer.as_str()))
                 .collect(),
+            history: Cow::Borrowed(""),
             log_id,
             log_partition: partition,
             version,
@@ -247,6 +268,7 @@ impl<'a> EventRow<'a> {
                 provenance: said(self.provenance).map(Json::from_compact),
             },
             raw,
+            revision: revision_of(self.version),
         })
     }
 }

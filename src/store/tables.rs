@@ -9,7 +9,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::block::Block;
-use super::row::{EventRow, FIRST_VERSION};
+use super::held::by_offsets;
+use super::row::{EventRow, partition_column};
 use super::statement::{Statement, Value};
 use super::{Store, StoreError};
 
@@ -66,14 +67,15 @@ impl Store {
         within(SLOW, self.client.query_raw(sql).execute()).await
     }
 
-    /// Begins an insert of events into `table`. `query_id` finds it again in the server's list of what runs.
-    pub fn insert(&self, table: &'static str, query_id: &str) -> EventInsert {
+    /// Begins an insert of events into `table`. `query_id` finds it again in the server's list of what runs. Where it
+    /// `revises`, an event and its revision may both be in it: then the server keeps the one that counts.
+    pub fn insert(&self, table: &'static str, query_id: &str, revises: bool) -> EventInsert {
         let into = self
             .client
             .insert_formatted_with(format!("INSERT INTO {table} FORMAT Native"))
             .with_setting("query_id", query_id)
-            // A batch holds no copies: looking for them would cost the server a fifth of an insert.
-            .with_setting("optimize_on_insert", "0")
+            // Any other batch holds no copies: looking for them would cost the server a fifth of an insert.
+            .with_setting("optimize_on_insert", if revises { "1" } else { "0" })
             .with_timeouts(Some(SEND_WITHIN), Some(END_WITHIN));
         EventInsert {
             into,
@@ -130,6 +132,18 @@ impl Store {
         self.count_where(table, " WHERE log_id = ", log_id).await
     }
 
+    /// The same, where some rows stand in the place of others.
+    pub async fn count_final(&self, table: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
+        let mut statement = Statement::new();
+        statement.push("SELECT count() AS rows FROM ").push(table);
+        statement
+            .push(" FINAL WHERE log_id = ")
+            .bind("UUID", Value::text(log_id.to_string()));
+        // A key lies in one month.
+        statement.set("do_not_merge_across_partitions_select_final", 1);
+        self.count_of(&statement).await
+    }
+
     /// Rows of all other logs in a table.
     pub async fn rows_of_other_logs(&self, table: &'static str, log_id: Uuid) -> Result<u64, StoreError> {
         self.count_where(table, " WHERE log_id != ", log_id).await
@@ -150,7 +164,7 @@ impl Store {
         self.count_of(&statement).await
     }
 
-    async fn count_of(&self, statement: &Statement) -> Result<u64, StoreError> {
+    pub(super) async fn count_of(&self, statement: &Statement) -> Result<u64, StoreError> {
         #[derive(Row, Deserialize)]
         struct Count {
             rows: u64,
@@ -172,18 +186,11 @@ impl Store {
             offset: u64,
             copies: u64,
         }
-        let version = |offset: i64| Value::number(FIRST_VERSION.saturating_sub(offset.max(0) as u64));
-        let mut statement = Statement::new();
-        statement
-            .push("SELECT log_offset AS offset, count() AS copies FROM events WHERE log_id = ")
-            .bind("UUID", Value::text(log_id.to_string()))
-            .push(" AND log_partition = ")
-            .bind("UInt16", Value::number(partition))
-            .push(" AND version BETWEEN ")
-            .bind("UInt64", version(high))
-            .push(" AND ")
-            .bind("UInt64", version(low))
-            .push(" GROUP BY offset ORDER BY offset");
+        let offsets = low.max(0).cast_unsigned()..high.max(-1).saturating_add(1).cast_unsigned();
+        let select = "SELECT log_offset AS offset, count() AS copies";
+        let partition = partition_column(partition);
+        let mut statement = by_offsets(select, "events", log_id, partition, offsets);
+        statement.push(" GROUP BY offset ORDER BY offset");
         let rows = self.rows::<Copies>(&statement).await?;
         Ok(rows
             .into_iter()
@@ -252,7 +259,7 @@ impl Store {
         Ok(settled.map(|marked| marked.at))
     }
 
-    async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {
+    pub(super) async fn run_slowly(&self, statement: &Statement) -> Result<(), StoreError> {
         within(SLOW, self.unbounded(statement).execute()).await
     }
 }

@@ -1,4 +1,4 @@
-//! The outermost layer: every answer has an id, one kind of error, and is counted.
+//! The outermost layer: every answer has an id and a trace, one kind of error, and is counted.
 //!
 //! Ten thousand small posts a second pass here. So nothing is allocated that a request does not need, and each counter
 //! is looked up in the metrics' registry once, not at every request.
@@ -12,10 +12,12 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{Counter, Histogram};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::middleware::as_problem;
 use super::routes::Route;
+use super::trace::{TRACEPARENT, Trace};
 use crate::meters;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -106,26 +108,34 @@ impl Met {
 #[derive(Clone, Debug)]
 pub struct RequestId(pub HeaderValue);
 
-/// Gives the answer an `x-request-id`, the caller's where it sent a sensible one, and counts it.
+/// Gives the answer an `x-request-id` and a `traceparent`, the caller's where it sent sensible ones, and counts it.
 pub(super) async fn numbered_and_counted(
     State(answers): State<Arc<Answers>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let id = id_of(&request);
+    let (id, trace) = (id_of(&request), Trace::of(request.headers()));
+    let span = tracing::info_span!("request", trace_id = tracing::field::Empty);
+    if !span.is_disabled() {
+        span.record("trace_id", trace.id());
+    }
+    request.extensions_mut().insert(trace);
     if let Some(id) = &id {
         request.extensions_mut().insert(RequestId(id.clone()));
     }
     let method = name_of(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).instrument(span).await;
     // Layers below answer in plain text, axum's way; clients get one kind of error.
     if response.status().is_client_error() || response.status().is_server_error() {
         response = as_problem(response);
     }
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if let Some(trace) = trace.header() {
+        response.headers_mut().insert(TRACEPARENT, trace);
     }
     answers.note(route.as_ref(), method, response.status().as_u16(), started);
     response

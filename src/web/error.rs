@@ -20,6 +20,7 @@ use crate::ingest::ItemError;
 use crate::limit::Limited;
 use crate::log::LogError;
 use crate::query::QueryError;
+use crate::trail::NotRecorded;
 
 /// A failure on its way to the client.
 #[derive(Clone, Debug)]
@@ -208,6 +209,12 @@ impl From<ItemError> for ApiError {
                 )
             },
         }
+    }
+}
+
+impl From<NotRecorded> for ApiError {
+    fn from(error: NotRecorded) -> Self {
+        Self::unavailable("reads_not_recorded", error.to_string(), Duration::from_secs(5))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every route, with what it asks of its caller.
 
+mod cleanup;
 mod correlate;
 mod export;
 mod exports;
@@ -8,9 +9,12 @@ mod keys;
 mod login;
 mod logs;
 mod manage;
+mod revise;
+mod schemas;
 mod search;
 mod searches;
 mod stats;
+mod stream;
 mod tenants;
 mod users;
 
@@ -42,6 +46,8 @@ pub enum Access {
     Known,
     /// A credential that allows this, and room in this budget.
     Needs(Permission, Budget),
+    /// The same, or a ticket of somebody who has such a credential: `?ticket=`.
+    NeedsOrTicket(Permission, Budget),
 }
 
 /// A method on a path.
@@ -90,15 +96,19 @@ pub fn table() -> Vec<Route> {
     let of_resources = [
         login::routes(),
         logs::routes(),
+        revise::routes(),
+        cleanup::routes(),
         search::routes(),
         stats::routes(),
         correlate::routes(),
         export::routes(),
         exports::routes(),
+        stream::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),
         searches::routes(),
+        schemas::routes(),
         health::routes(),
     ];
     of_resources.into_iter().flatten().collect()
@@ -117,7 +127,7 @@ pub(super) fn router(state: &AppState) -> Router {
     } in table()
     {
         let bodies = match access {
-            Access::Needs(..) | Access::Known => &of_callers,
+            Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known => &of_callers,
             Access::Open | Access::Loopback => &of_strangers,
         };
         let handler = reading(handler, bodies);
@@ -132,7 +142,7 @@ async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if matches!(access, Access::Needs(..) | Access::Known) {
+    if !matches!(access, Access::Open | Access::Loopback) {
         state.auth.prepare(credential(request.headers())).await;
     }
     match enter(&state, access, &mut request) {
@@ -153,11 +163,12 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
             Ok(None)
         }
         Access::Known => {
-            admit(state, None, request).map_err(refused)?;
+            admit(state, None, false, request).map_err(refused)?;
             Ok(None)
         }
-        Access::Needs(permission, budget) => {
-            let principal = admit(state, Some(permission), request).map_err(refused)?;
+        Access::Needs(permission, budget) | Access::NeedsOrTicket(permission, budget) => {
+            let tickets = matches!(access, Access::NeedsOrTicket(..));
+            let principal = admit(state, Some(permission), tickets, request).map_err(refused)?;
             let spent = state.limits.spend(&principal, budget);
             spent.map(Some).map_err(|limited| {
                 let mut answer = refused(limited.into());
@@ -171,9 +182,14 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
 fn admit(
     state: &AppState,
     permission: Option<Permission>,
+    tickets: bool,
     request: &mut Request,
 ) -> Result<Principal, ApiError> {
-    let principal = state.auth.authenticate(credential(request.headers()))?;
+    let credential = credential(request.headers());
+    let principal = match stream::ticket_of(request).filter(|_| tickets && credential.is_none()) {
+        Some(ticket) => state.with_ticket(&ticket)?,
+        None => state.auth.authenticate(credential)?,
+    };
     if permission.is_some_and(|permission| !principal.can(permission)) {
         return Err(ApiError::forbidden("Your roles don't allow this."));
     }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::budget::Budgets;
 use super::{ApiError, Config};
-use crate::auth::Auth;
+use crate::auth::{Auth, AuthError, Principal};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::exports::Exports;
@@ -18,6 +18,8 @@ use crate::ingest::Ingest;
 use crate::log::Log;
 use crate::query::Queries;
 use crate::store::Store;
+use crate::stream::Streams;
+use crate::trail::{Occasion, Reading, Trail};
 
 /// Handles on everything below. Cloned for every layer of every request, so it is one pointer.
 #[derive(Clone)]
@@ -45,6 +47,10 @@ pub struct Services {
     pub queries: Queries,
     /// Exports that run by themselves.
     pub exports: Exports,
+    /// The record of what is done with this server.
+    pub trail: Trail,
+    /// Events as they come.
+    pub streams: Streams,
     /// Credentials.
     pub auth: Auth,
     /// How much anybody may do.
@@ -125,6 +131,28 @@ impl Health {
 }
 
 impl Services {
+    /// Whose ticket this is; it is used up by that.
+    pub fn with_ticket(&self, ticket: &str) -> Result<Principal, ApiError> {
+        let principal = self.streams.tickets.redeem(ticket, self.clock.now());
+        let principal = principal.ok_or(AuthError::Invalid)?;
+        self.auth.still_counts(&principal)?;
+        Ok(principal)
+    }
+
+    /// The answer to a read, once the read is recorded as well: both are done at the same time.
+    pub async fn recorded<T, E: Into<ApiError>>(
+        &self,
+        principal: &Principal,
+        occasion: &Occasion,
+        read: Reading<'_>,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, ApiError> {
+        let (noted, answer) = tokio::join!(self.trail.note(principal, occasion, read), answer);
+        let answer = answer.map_err(Into::into)?;
+        noted?;
+        Ok(answer)
+    }
+
     /// That something may be written now: control state is fresh, the log answers and the disk has room.
     pub fn admit_write(&self) -> Result<(), ApiError> {
         self.auth.admit_write().map_err(|_| {

@@ -242,3 +242,26 @@ async fn what_a_crash_interrupts_begins_again_and_other_instances_say_where_it_i
     );
     std::os::unix::fs::symlink(&elsewhere, app.data_dir()).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_from_before_a_clean_up_is_given_to_nobody() {
+    let acme = App::shared().await.tenant("exports-cleaned").await;
+    deeds(&acme, 12).await;
+    let id = asked(&acme, &json!({})).await;
+    done(&acme, &id).await;
+    assert_eq!(file(&acme, &id, &[]).await.status, 200);
+    let cleaned = acme
+        .send(
+            Method::DELETE,
+            "/api/v1/logs/cleanup?before=2026-01-01T06:00:00Z",
+            &[],
+            "",
+        )
+        .await;
+    assert!(cleaned.status.is_success(), "{}", cleaned.text());
+    let gone = file(&acme, &id, &[]).await.problem(410);
+    assert_eq!(gone["type"], "urn:trailhouse:problem:outdated");
+    let again = asked(&acme, &json!({})).await;
+    assert_eq!(done(&acme, &again).await["events"], 6);
+    assert_eq!(file(&acme, &again, &[]).await.status, 200);
+}

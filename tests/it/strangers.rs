@@ -28,6 +28,11 @@ fn expected(method: &Method, path: &str) -> Who {
         ("GET", "/healthz" | "/readyz" | "/metrics") => Everybody,
         ("POST", "/api/v1/logs" | "/events" | "/api/v1/logs/bulk") => Roles(&["admin", "user", "ingest"]),
         ("GET", "/api/v1/logs" | "/events" | "/api/v1/logs/{id}") => Roles(&["admin", "auditor", "user"]),
+        ("PATCH" | "DELETE", "/api/v1/logs/{id}") => Roles(&["admin"]),
+        ("DELETE", "/api/v1/logs/cleanup") => Roles(&["admin"]),
+        ("GET", "/api/v1/logs/stream") | ("POST", "/api/v1/logs/stream/ticket") => {
+            Roles(&["admin", "auditor", "user"])
+        }
         ("GET", "/api/v1/logs/stats" | "/api/v1/logs/correlate" | "/api/v1/logs/export") => {
             Roles(&["admin", "auditor", "user"])
         }
@@ -43,6 +48,8 @@ fn expected(method: &Method, path: &str) -> Who {
         ("PATCH", "/api/v1/tenants/{id}") => Roles(&[]),
         ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),
         ("GET" | "PATCH" | "DELETE", "/api/v1/users/{id}" | "/api/v1/keys/{id}") => Roles(&["admin"]),
+        ("GET", "/api/v1/schemas") => Roles(&["admin"]),
+        ("GET" | "PUT" | "DELETE", "/api/v1/schemas/{event_type}") => Roles(&["admin"]),
         ("GET" | "POST", "/api/v1/searches") => Roles(&["admin", "auditor", "user"]),
         ("GET" | "PATCH" | "DELETE", "/api/v1/searches/{id}") => Roles(&["admin", "auditor", "user"]),
         _ => panic!(
@@ -58,6 +65,7 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
         ("POST", "/api/v1/logs/bulk") => json!([{"action": "VIEW"}]).to_string(),
         // A wish that is refused, so that the caller's session goes on.
         ("POST", "/api/v1/auth/logout") => json!({"everywhere": "no"}).to_string(),
+        ("PUT", _) => "[]".to_owned(),
         ("POST" | "PATCH", _) => "{}".to_owned(),
         _ => String::new(),
     };
@@ -67,7 +75,12 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
         &[("content-type", "application/json")]
     };
     caller
-        .send(method.clone(), &path.replace("{id}", id), headers, body)
+        .send(
+            method.clone(),
+            &path.replace("{id}", id).replace("{event_type}", "no.schema"),
+            headers,
+            body,
+        )
         .await
 }
 

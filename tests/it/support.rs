@@ -10,10 +10,12 @@ pub mod ending;
 pub mod leash;
 pub mod shape;
 pub mod wait;
+pub mod watcher;
 
 pub use app::{App, Child};
 pub use caller::{Answer, Caller};
 pub use wait::{until, until_some};
+pub use watcher::Watcher;
 
 /// The Python with the clients that others wrote, from the environment that `scripts/engines python` makes.
 pub fn python() -> std::path::PathBuf {

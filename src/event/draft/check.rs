@@ -82,6 +82,7 @@ pub fn finish(mut draft: Draft<'_>, intake: &Intake<'_>) -> Result<Accepted, Ref
             provenance: None,
         },
         raw: None,
+        revision: 0,
     };
     if draft.problems.is_empty() {
         Ok(Accepted {

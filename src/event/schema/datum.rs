@@ -103,6 +103,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, SchemaError> {
             provenance: read.optional("source.provenance", Reader::json)?,
         },
         raw: read.optional("raw", Reader::raw)?,
+        revision: 0,
     };
     if read.bytes.is_empty() {
         Ok(event)

@@ -49,7 +49,7 @@ prop_compose! {
             severity: Severity::ALL[choices.1], outcome: Outcome::ALL[choices.2], actor,
             resource: Resource { kind: text(), id: text(), name: text() }, message: text(),
             before: json(), after: json(), details: json(), request_id: text(), trace_id: text(), tags,
-            source: Source { kind: "http".into(), id: text(), provenance: json() }, raw,
+            source: Source { kind: "http".into(), id: text(), provenance: json() }, raw, revision: 0,
         }
     }
 }

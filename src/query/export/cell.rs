@@ -5,6 +5,7 @@ use std::io::Write as _;
 use crate::query::fields::{Column, Named as N};
 use crate::query::show;
 use crate::store::EventRow;
+use crate::store::row::revision_of;
 
 /// Writes what a row has in a column; `false` when it has nothing there.
 pub(super) fn push(row: &EventRow<'_>, column: &Column, out: &mut Vec<u8>) -> bool {
@@ -33,6 +34,13 @@ pub(super) fn push(row: &EventRow<'_>, column: &Column, out: &mut Vec<u8>) -> bo
             show::push_texts(out, &row.tags);
             true
         }
+        N::Revision => match revision_of(row.version) {
+            0 => false,
+            number => {
+                let _ = write!(out, "{number}");
+                true
+            }
+        },
         field => {
             let text = text(row, field);
             out.extend_from_slice(text.as_bytes());
@@ -77,7 +85,9 @@ fn text<'a>(row: &'a EventRow<'_>, field: N) -> &'a str {
         N::SourceKind => &row.source,
         N::SourceId => &row.source_id,
         N::Provenance => &row.provenance,
-        N::EventId | N::Time | N::ReceivedAt | N::TimeOffset | N::Ip | N::Details | N::Tags => "",
+        N::EventId | N::Time | N::ReceivedAt | N::TimeOffset | N::Ip | N::Details | N::Tags | N::Revision => {
+            ""
+        }
     }
 }
 

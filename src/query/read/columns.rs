@@ -5,7 +5,7 @@ use crate::store::Statement;
 
 /// The columns in the order of a row; what stands for one that is not wanted, and the field it holds. Those without are
 /// always read: they are small, or the row is no row without them.
-const COLUMNS: [(&str, Option<(&str, N)>); 38] = [
+const COLUMNS: [(&str, Option<(&str, N)>); 39] = [
     ("tenant_id", None),
     ("time", None),
     ("event_id", None),
@@ -47,6 +47,7 @@ const COLUMNS: [(&str, Option<(&str, N)>); 38] = [
     ("'' AS raw", None),
     ("'' AS raw_sha256", None),
     ("CAST([], 'Array(String)') AS raw_redacted", None),
+    ("'' AS history", None),
     ("toUUID('00000000-0000-0000-0000-000000000000') AS log_id", None),
     ("toUInt16(0) AS log_partition", None),
     ("version", None),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::row::{KeyRow, near, push_id, shown};
+use super::row::{KeyRow, near, place, push_id, shown};
 use super::{Queries, read_near};
 use crate::auth::Principal;
 use crate::event::problem::Problem;
@@ -39,7 +39,7 @@ impl Queries {
         let tenant = tenant
             .map(|name| TenantId::parse(name).ok_or_else(invalid))
             .transpose()?;
-        self.get_in(&Scope::of(principal, tenant.as_ref())?, id).await
+        self.get_in(&self.scope(principal, tenant.as_ref())?, id).await
     }
 
     async fn get_in(&self, scope: &Scope, id: &str) -> Result<Option<Event>, QueryError> {
@@ -63,7 +63,7 @@ impl Queries {
 
     async fn one(&self, scope: &Scope, time: Range, by: By<'_>) -> Result<Option<Event>, QueryError> {
         // All copies, whoever asks: one that the asker may see counts for nothing where another one wins.
-        let whole = Scope::restricted(scope.tenant().clone(), None, None)?;
+        let whole = scope.whole();
         let mut rows = self
             .rows(scope, self.copies(&whole, EVENT_COLUMNS, time, by))
             .await?;
@@ -83,7 +83,23 @@ impl Queries {
                 winner.is_some_and(|winner| seen.contains(winner))
             });
         }
+        if let By::Source(_) = by {
+            self.leave_out_revised(scope, &mut rows).await?;
+        }
         Ok(shown(rows))
+    }
+
+    /// A revision may have another name for the event, or none: then the rows of that name count no more.
+    async fn leave_out_revised(&self, scope: &Scope, rows: &mut Vec<(u64, Event)>) -> Result<(), QueryError> {
+        let places: Vec<Place> = rows.iter().map(|(_, event)| place(event)).collect();
+        let store = self.store();
+        let highest = store.held_versions("events", scope.tenant(), &places).await?;
+        rows.retain(|(version, event)| {
+            highest
+                .get(&place(event))
+                .is_none_or(|highest| version >= highest)
+        });
+        Ok(())
     }
 
     fn copies(&self, scope: &Scope, columns: &'static str, time: Range, by: By<'_>) -> Statement {
@@ -102,7 +118,9 @@ impl Queries {
                     .bind("String", Value::text(id));
             }
         }
-        sql.push(" LIMIT ").bind("UInt16", Value::number(COPIES_MAX));
+        // Those that count come first.
+        sql.push(" ORDER BY version DESC LIMIT ")
+            .bind("UInt16", Value::number(COPIES_MAX));
         read_near(&mut sql);
         sql
     }

@@ -181,7 +181,8 @@ impl Dimension {
                 | N::Before
                 | N::After
                 | N::Details
-                | N::Provenance,
+                | N::Provenance
+                | N::Revision,
             ) => Err(format!(
                 "`{name}` is another one in nearly every event: nothing to count by; for time there is `interval`"
             )),

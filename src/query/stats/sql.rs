@@ -233,6 +233,7 @@ const fn column(field: N) -> &'static str {
         | N::Before
         | N::After
         | N::Details
-        | N::Provenance => "''",
+        | N::Provenance
+        | N::Revision => "''",
     }
 }

@@ -79,6 +79,7 @@ prop_compose! {
             tags,
             source: Source { kind: "http".to_owned(), id: text(), provenance: json() },
             raw,
+            revision: 0,
         }
     }
 }
@@ -94,5 +95,14 @@ proptest! {
 #[test]
 fn versions_fall_as_offsets_rise_and_replacements_stand_above() {
     assert!(version_at(0) > version_at(1));
-    assert!(REPLACING_VERSION > version_at(0));
+    let ranked = [
+        version_at(OFFSET_MAX),
+        version_at(0),
+        version_of(1, OFFSET_MAX),
+        version_of(1, 0),
+        version_of(2, 7),
+        version_of(crate::event::revision::NUMBER_MAX, 0),
+    ];
+    assert!(ranked.is_sorted() && ranked.windows(2).all(|two| two[0] < two[1]));
+    assert_eq!(ranked.map(revision_of), [0, 0, 1, 1, 2, (1 << 19) - 1]);
 }

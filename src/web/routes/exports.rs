@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::export::file_name;
 use super::manage::page::{Listing, Paging};
-use super::manage::{Removable, Resource, etag, existing, refuse_parameters, remove, request_id, tenant_for};
+use super::manage::{
+    Removable, Resource, etag, existing, refuse_parameters, remove, request_id, tenant_allowing,
+};
 use super::search::with_saved;
 use super::{Access::Needs, Budget, Route, delete, get, post};
 use crate::auth::Principal;
@@ -20,7 +22,7 @@ use crate::control::{self, Command, Export, ExportState};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::exports::order;
-use crate::query::{Scope, params};
+use crate::query::params;
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::object::{FromObject, JsonBody, Object, tenant, text};
 use crate::web::{ApiError, AppState, Json};
@@ -31,11 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/v1/exports", Needs(Read, Budget::Searching), create),
         get("/api/v1/exports/{id}", Needs(Read, Budget::Free), one),
         get("/api/v1/exports/{id}/file", Needs(Read, Budget::Free), file),
-        delete(
-            "/api/v1/exports/{id}",
-            Needs(Read, Budget::Free),
-            remove::<Exports>,
-        ),
+        delete("/api/v1/exports/{id}", Needs(Read, Budget::Free), cancel),
     ]
 }
 
@@ -72,9 +70,6 @@ impl Resource for Exports {
     }
 
     fn may_change(by: &Principal, export: &Export) -> Result<(), ApiError> {
-        if !may_have(by, export) {
-            return Err(no_such());
-        }
         match *export.created_by == *by.who() || by.can_in(&export.tenant, Manage) {
             true => Ok(()),
             false => Err(ApiError::forbidden(
@@ -91,8 +86,8 @@ impl Removable for Exports {
 }
 
 /// Who sees less than is in the file does not see that there is one.
-fn may_have(by: &Principal, export: &Export) -> bool {
-    let scope = Scope::of(by, Some(&export.tenant));
+fn may_have(state: &AppState, by: &Principal, export: &Export) -> bool {
+    let scope = state.queries.scope(by, Some(&export.tenant));
     scope.is_ok_and(|scope| order::may_have(&scope, export))
 }
 
@@ -102,7 +97,9 @@ fn no_such() -> ApiError {
 
 fn find(state: &AppState, principal: &Principal, id: &str) -> Result<Arc<Export>, ApiError> {
     let control = state.control.state();
-    let found = control.export(id).filter(|export| may_have(principal, export));
+    let found = control
+        .export(id)
+        .filter(|export| may_have(state, principal, export));
     found.cloned().ok_or_else(no_such)
 }
 
@@ -153,12 +150,12 @@ async fn list(
     Params(params): Params,
 ) -> Result<Response, ApiError> {
     let Listing { tenant, paging } = Listing::of(&params)?;
-    let tenant = tenant_for(&principal, tenant, Read)?;
+    let tenant = tenant_allowing(Read, &principal, tenant)?;
     existing(&state, &principal, &tenant)?;
     let control = state.control.state();
     let seen = control
         .exports_of(&tenant)
-        .filter(|export| may_have(&principal, export));
+        .filter(|export| may_have(&state, &principal, export));
     let placed = seen.map(|export| (Exports::place(export), export)).collect();
     Ok(Paging::answer(&paging, placed, |export| {
         shown(export, Some(&state))
@@ -174,6 +171,17 @@ async fn one(
     refuse_parameters(&params)?;
     let export = find(&state, &principal, &id)?;
     Ok(([etag(export.version)], Json(shown(&export, Some(&state)))).into_response())
+}
+
+async fn cancel(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(id): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    find(&state, &principal, &id)?;
+    remove::<Exports>(State(state), Caller(principal), Id(id), Params(params), headers).await
 }
 
 struct Wanted {
@@ -200,9 +208,9 @@ async fn create(
     headers: HeaderMap,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, ApiError> {
-    let tenant = tenant_for(&principal, wanted.tenant_id, Read)?;
+    let tenant = tenant_allowing(Read, &principal, wanted.tenant_id)?;
     existing(&state, &principal, &tenant)?;
-    let scope = Scope::of(&principal, Some(&tenant))?;
+    let scope = state.queries.scope(&principal, Some(&tenant))?;
     let query = wanted.query.unwrap_or_default();
     let query = query.strip_prefix('?').unwrap_or(&query);
     let query = params::pairs(query).map_err(|problem| invalid(vec![problem]))?;
@@ -281,6 +289,11 @@ async fn file(
         let detail = format!("The file lies on the instance {}: ask that one.", export.instance);
         return refused(StatusCode::CONFLICT, "elsewhere", detail);
     }
+    let scope = state.queries.scope(&principal, Some(&export.tenant))?;
+    if order::is_outdated(&scope, &export) {
+        let detail = "Events in the file have been cleaned up since. Ask for another export.";
+        return refused(StatusCode::GONE, "outdated", detail.to_owned());
+    }
     let tag = value(&format!("\"{sha256}\""));
     let headers = request.headers_mut();
     if headers
@@ -320,7 +333,7 @@ async fn file(
         }
         _ => {}
     }
-    let (_, order) = order::read(&export)?;
+    let (_, order) = order::read(&export, &state.control.state())?;
     let name = file_name(&export.tenant, &order, export.created_at);
     let headers = answer.headers_mut();
     headers.insert(header::ETAG, tag);

@@ -11,7 +11,9 @@ use super::{
     Access::{Known, Open},
     Route, get, post,
 };
-use crate::auth::{LoginTokens, PrincipalKind};
+use crate::auth::{AuthError, LoginTokens, PrincipalKind};
+use crate::event::TenantId;
+use crate::trail::{Occasion, read};
 use crate::web::client::Client;
 use crate::web::extract::{Caller, Params};
 use crate::web::object::{FromObject, JsonBody, Object, flag, secret, text};
@@ -57,6 +59,7 @@ impl FromObject for Refresh {
 pub(super) async fn login(
     State(state): State<AppState>,
     client: Client,
+    occasion: Occasion,
     JsonBody(login): JsonBody<Login>,
 ) -> Result<Response, ApiError> {
     let tokens = state
@@ -66,8 +69,28 @@ pub(super) async fn login(
     let tokens = tokens.inspect_err(|error| {
         // The name stays out: people type passwords there.
         tracing::info!(client = %client.address, %error, "a login was refused");
-    })?;
-    Ok(answer(&tokens))
+    });
+    record(&state, &occasion, &login.username, &tokens).await?;
+    Ok(answer(&tokens?))
+}
+
+/// Logins that succeeded, and those that were refused for what was typed.
+async fn record(
+    state: &AppState,
+    occasion: &Occasion,
+    name: &str,
+    outcome: &Result<LoginTokens, AuthError>,
+) -> Result<(), ApiError> {
+    if !matches!(outcome, Ok(_) | Err(AuthError::WrongPassword)) {
+        return Ok(());
+    }
+    let control = state.control.state();
+    let user = control.user_named(name);
+    let tenant = user.map_or_else(TenantId::default_tenant, |user| user.tenant.clone());
+    let name = user.map(|user| &*user.name);
+    let (now, id) = (state.clock.now(), state.clock.fresh_id());
+    let event = read::login(tenant, name, outcome.is_ok(), occasion, now, id);
+    Ok(state.trail.keep(event).await?)
 }
 
 pub(super) async fn refresh(

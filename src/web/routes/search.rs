@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::manage::existing;
+use super::revise::etag;
 use super::{Access::Needs, Budget, Route, get};
 use crate::auth::Principal;
 use crate::control::Permission::Read;
@@ -14,7 +15,10 @@ use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::event::view::{self, View};
 use crate::query::fields::Fields;
+use crate::query::standing::Stands;
 use crate::query::{self, Page, QueryError, params, show};
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
@@ -73,6 +77,7 @@ impl<'a> Body<'a> {
 pub(super) async fn page(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -80,7 +85,15 @@ pub(super) async fn page(
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
-    let page = state.queries.page(&principal, &search).await?;
+    let answer = state.queries.page(&principal, &search);
+    let page = match search.cursor {
+        // A search is recorded once, with its first page.
+        Some(_) => answer.await?,
+        None => {
+            let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &params);
+            state.recorded(&principal, &occasion, read, answer).await?
+        }
+    };
     let mut response = Json(Body::of(&page, search.fields.as_ref())?).into_response();
     if let Some(link) = link(uri.path(), &params, &page) {
         response.headers_mut().insert(header::LINK, link);
@@ -156,6 +169,7 @@ fn merged(saved: &[(String, String)], params: &[(String, String)]) -> Result<Vec
 pub(super) async fn by_id(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Id(id): Id,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
@@ -166,11 +180,17 @@ pub(super) async fn by_id(
         ));
     }
     let tenant = params.first().map(|(_, tenant)| tenant.as_str());
-    if let Some(tenant) = tenant.and_then(TenantId::parse) {
-        existing(&state, &principal, &tenant)?;
+    let named = tenant.and_then(TenantId::parse);
+    if let Some(tenant) = &named {
+        existing(&state, &principal, tenant)?;
     }
-    match state.queries.get(&principal, tenant, &id).await? {
-        Some(event) => Ok(Json(view::to_json_with_changes(&event)).into_response()),
+    let answer = state.queries.standing(&principal, tenant, &id);
+    let read = Reading::get(named.as_ref(), &id);
+    match state.recorded(&principal, &occasion, read, answer).await? {
+        Some(Stands { event, history }) => {
+            let shown = view::to_json_with_changes(&event).with_history(history.as_ref());
+            Ok(([etag(event.revision)], Json(shown)).into_response())
+        }
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",
         )),

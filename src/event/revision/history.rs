@@ -1,0 +1,291 @@
+//! The history of an event: every revision so far, with what it changed. It is the JSON of a record's header and of
+//! the column `history`.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
+
+use super::{Deed, Standing, redact};
+use crate::clock::Timestamp;
+use crate::event::content::Content;
+use crate::event::json::Json;
+use crate::event::view::changes::Change;
+
+/// All revisions of an event, and what its first copy said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Of the first copy: what a copy that comes again is compared with.
+    pub original: Original,
+    /// In order; the last one is the record's own.
+    pub revisions: Vec<Entry>,
+}
+
+/// The content of the event as it was taken, as hashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Original {
+    hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Timestamp>,
+}
+
+/// One revision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Names it.
+    pub id: Uuid,
+    /// The wish that it grants.
+    pub wish: Uuid,
+    /// What it asked for, as a hash.
+    asked: String,
+    /// 1, 2, …
+    pub number: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// What an amendment changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Edit>,
+    /// Where that stood which a redaction took away, as JSON pointers; `None`: everything but the bare fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<String>>,
+    /// Who did it: a user's name, a key's id.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    /// The request that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What a revision is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Something was corrected.
+    Amendment,
+    /// Something was taken away.
+    Redaction,
+}
+
+/// A change of one value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// What happened there.
+    pub op: Op,
+    /// Where: a JSON pointer.
+    pub path: String,
+    /// What is there since.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_json"
+    )]
+    pub value: Option<Json>,
+    /// What was there before.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_json"
+    )]
+    pub old: Option<Json>,
+    /// The values were taken away by a later redaction.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
+}
+
+/// What happened to a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// It is new.
+    Add,
+    /// It is gone.
+    Remove,
+    /// Another one stands in its place.
+    Replace,
+}
+
+/// A revision as answers show it.
+#[derive(Debug, Serialize)]
+pub struct Shown<'a> {
+    number: u32,
+    kind: Kind,
+    by: &'a str,
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    changes: &'a [Edit],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<&'a [String]>,
+}
+
+impl History {
+    /// The history of what stands, with one more revision.
+    pub(super) fn next(standing: Standing<'_>, deed: Deed, what: What) -> Self {
+        let mut history = match standing.history {
+            Some(history) => history.clone(),
+            None => Self {
+                original: Original::of(&standing.event.content()),
+                revisions: Vec::new(),
+            },
+        };
+        let number = history.number().saturating_add(1);
+        let (kind, changes, fields) = match what {
+            What::Amended(changes) => (Kind::Amendment, changes, None),
+            What::Redacted(fields) => (Kind::Redaction, Vec::new(), fields),
+        };
+        history.revisions.push(Entry {
+            // The same wish at the same place is the same revision, however often it is appended.
+            id: Uuid::new_v5(&deed.wish, &number.to_be_bytes()),
+            wish: deed.wish,
+            asked: format!("{:016x}", deed.asked),
+            number,
+            kind,
+            changes,
+            fields,
+            by: deed.by,
+            at: deed.at,
+            ip: deed.ip,
+            request_id: deed.request_id,
+            reason: deed.reason,
+        });
+        history
+    }
+
+    /// From a header or a column. `None` when it is none of ours.
+    pub fn parse(json: &str) -> Option<Self> {
+        let history: Self = serde_json::from_str(json).ok()?;
+        let numbered = (1..).zip(&history.revisions).all(|(n, entry)| entry.number == n);
+        let fits = (1..=super::NUMBER_MAX as usize).contains(&history.revisions.len());
+        (numbered && fits && history.original.content().is_some()).then_some(history)
+    }
+
+    /// As a header and a column hold it.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The number of its last revision.
+    pub fn number(&self) -> u32 {
+        self.revisions.last().map_or(0, |entry| entry.number)
+    }
+
+    /// Its last revision.
+    pub fn last(&self) -> Option<&Entry> {
+        self.revisions.last()
+    }
+
+    /// Whether a revision of this name is part of it.
+    pub fn has(&self, id: Uuid) -> bool {
+        self.revisions.iter().any(|entry| entry.id == id)
+    }
+
+    /// The revision that granted a wish.
+    pub fn granting(&self, wish: Uuid) -> Option<&Entry> {
+        self.revisions.iter().find(|entry| entry.wish == wish)
+    }
+
+    /// What the first copy said.
+    pub fn original(&self) -> Content {
+        self.original.content().unwrap_or(Content {
+            hash: 0,
+            stated: None,
+        })
+    }
+
+    /// For answers.
+    pub fn shown(&self) -> Vec<Shown<'_>> {
+        self.revisions.iter().map(Entry::shown).collect()
+    }
+
+    /// Takes out of earlier revisions what the last one, a redaction, is about.
+    pub(super) fn blank(&mut self) {
+        if let Some((redaction, earlier)) = self.revisions.split_last_mut() {
+            for entry in earlier {
+                redact::blank(&mut entry.changes, redaction.fields.as_deref());
+            }
+        }
+    }
+
+    /// All changes so far.
+    pub(super) fn edits(&self) -> impl Iterator<Item = &Edit> {
+        self.revisions.iter().flat_map(|entry| &entry.changes)
+    }
+}
+
+/// What the next revision does.
+pub(super) enum What {
+    /// It changes this.
+    Amended(Vec<Edit>),
+    /// It takes these fields away, or everything.
+    Redacted(Option<Vec<String>>),
+}
+
+impl Entry {
+    /// What the wish asked for.
+    pub fn asked(&self) -> Option<u64> {
+        u64::from_str_radix(&self.asked, 16).ok()
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            number: self.number,
+            kind: self.kind,
+            by: &self.by,
+            at: self.at,
+            reason: self.reason.as_deref(),
+            request_id: self.request_id.as_deref(),
+            changes: &self.changes,
+            fields: self.fields.as_deref(),
+        }
+    }
+}
+
+impl Original {
+    fn of(content: &Content) -> Self {
+        Self {
+            hash: format!("{:016x}", content.hash),
+            time: content.stated,
+        }
+    }
+
+    fn content(&self) -> Option<Content> {
+        Some(Content {
+            hash: u64::from_str_radix(&self.hash, 16).ok()?,
+            stated: self.time,
+        })
+    }
+}
+
+impl From<Change> for Edit {
+    fn from(change: Change) -> Self {
+        Self {
+            op: match change.op {
+                "add" => Op::Add,
+                "remove" => Op::Remove,
+                _ => Op::Replace,
+            },
+            path: change.path,
+            value: change.value,
+            old: change.old,
+            redacted: false,
+        }
+    }
+}
+
+/// As it is written: a tree in between would lose digits, and take `null` for nothing.
+fn some_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    let text = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+    let json = Json::from_stored(text.get());
+    json.map(Some)
+        .ok_or_else(|| serde::de::Error::custom("no JSON that is kept"))
+}

@@ -1,0 +1,88 @@
+//! What goes to a client: JSON objects, each with the place at which to go on behind it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::passed::Passed;
+
+/// One message of a stream.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// An event.
+    Event(Arc<Passed>),
+    /// Nothing has come for a while.
+    Heartbeat,
+    /// The client was too slow: so many events had no room, and follow now.
+    Lagged(u64),
+    /// The stream ends, for this problem.
+    Error(Value),
+}
+
+impl Frame {
+    /// Appends it as JSON.
+    pub fn write(&self, cursor: &str, out: &mut String) {
+        let (kind, name, value) = match self {
+            Self::Event(passed) => ("event", "event", passed.json().to_owned()),
+            Self::Heartbeat => {
+                return out.push_str(&format!(r#"{{"type":"heartbeat","cursor":"{cursor}"}}"#));
+            }
+            Self::Lagged(events) => ("lagged", "waiting", events.to_string()),
+            Self::Error(problem) => ("error", "problem", problem.to_string()),
+        };
+        // A cursor is base64url: nothing in it needs an escape.
+        for part in [
+            r#"{"type":""#,
+            kind,
+            r#"","cursor":""#,
+            cursor,
+            r#"",""#,
+            name,
+            r#"":"#,
+            &value,
+            "}",
+        ] {
+            out.push_str(part);
+        }
+    }
+
+    /// Appends it as a server-sent event, whose id is the cursor. JSON as we write it has no line breaks.
+    pub fn write_sse(&self, cursor: &str, out: &mut String) {
+        out.push_str("id: ");
+        out.push_str(cursor);
+        out.push_str("\ndata: ");
+        self.write(cursor, out);
+        out.push_str("\n\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::Event;
+
+    #[test]
+    fn frames_are_json_on_one_line() {
+        let mut event = Event::sample(7);
+        event.message = Some("a\nb \"c\"".to_owned());
+        let passed = Arc::new(Passed::new(0, 0, event, 1));
+        for (frame, kind) in [
+            (Frame::Event(passed), "event"),
+            (Frame::Heartbeat, "heartbeat"),
+            (Frame::Lagged(5), "lagged"),
+            (Frame::Error(json!({"status": 401})), "error"),
+        ] {
+            let (mut text, mut sse) = (String::new(), String::new());
+            frame.write("c-1_", &mut text);
+            frame.write_sse("c-1_", &mut sse);
+            let parsed: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(
+                (&parsed["type"], &parsed["cursor"]),
+                (&json!(kind), &json!("c-1_"))
+            );
+            assert_eq!(sse, format!("id: c-1_\ndata: {text}\n\n"));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What passed before: the log itself, read again from a place up to another, the partitions side by side in the order
+//! in which their events were received.
+
+use std::collections::VecDeque;
+
+use super::cursor::Place;
+use super::live::Client;
+use super::passed::Passed;
+use super::reader::Reader;
+use crate::log::{Log, LogError, topics};
+use crate::projections::decode::Decoder;
+
+/// Events that are given out at once.
+const AT_ONCE: usize = 500;
+
+/// A part of the log, being read.
+pub struct History {
+    parts: Vec<Part>,
+}
+
+struct Part {
+    partition: usize,
+    reader: Reader,
+    /// What was read and is yet to be given out.
+    heads: VecDeque<Passed>,
+    to: i64,
+}
+
+impl Part {
+    fn is_read(&self) -> bool {
+        self.reader.next_offset() >= self.to
+    }
+
+    /// Everything before was given out.
+    fn at(&self) -> i64 {
+        let read = self.reader.next_offset().min(self.to);
+        self.heads.front().map_or(read, |head| head.offset)
+    }
+}
+
+impl History {
+    /// From a place up to another.
+    pub async fn open(log: &Log, decoder: &Decoder, from: &Place, to: &Place) -> Result<Self, LogError> {
+        let mut parts = Vec::new();
+        for (partition, (from, to)) in from.iter().zip(to).enumerate() {
+            if from >= to {
+                continue;
+            }
+            let (low, _) = log.bounds(topics::EVENTS, partition as i32).await?;
+            let from = (*from).max(low);
+            parts.push(Part {
+                partition,
+                reader: Reader::new(log.clone(), decoder.clone(), partition, low, from),
+                heads: VecDeque::new(),
+                to: *to,
+            });
+        }
+        Ok(Self { parts })
+    }
+
+    /// Whether all of it was given out.
+    pub fn is_done(&self) -> bool {
+        self.parts
+            .iter()
+            .all(|part| part.is_read() && part.heads.is_empty())
+    }
+
+    /// The next events that a client wants, perhaps none, and moves its place on.
+    pub async fn next(&mut self, client: &Client, place: &mut Place) -> Vec<Passed> {
+        for part in &mut self.parts {
+            if part.heads.is_empty() && !part.is_read() {
+                let to = part.to;
+                let read = part.reader.read().await;
+                part.heads.extend(
+                    read.into_iter()
+                        .filter(|passed| passed.offset < to && client.wants(passed)),
+                );
+            }
+        }
+        let mut events = Vec::new();
+        // A part that is not read to its end and has nothing to compare holds up the others.
+        while events.len() < AT_ONCE
+            && self
+                .parts
+                .iter()
+                .all(|part| part.is_read() || !part.heads.is_empty())
+        {
+            let earliest = self
+                .parts
+                .iter_mut()
+                .filter(|part| !part.heads.is_empty())
+                .min_by_key(|part| part.heads.front().map(|head| head.event.received_at));
+            match earliest.and_then(|part| part.heads.pop_front()) {
+                Some(event) => events.push(event),
+                None => break,
+            }
+        }
+        for part in &self.parts {
+            if let Some(at) = place.get_mut(part.partition) {
+                *at = (*at).max(part.at());
+            }
+        }
+        events
+    }
+}

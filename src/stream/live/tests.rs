@@ -1,0 +1,111 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn live(partitions: usize) -> Arc<Live> {
+    let live = Arc::new(Live::new(partitions));
+    live.begin(vec![0; partitions], vec![0; partitions]);
+    live
+}
+
+fn client(room: usize) -> Arc<Client> {
+    let scope = Scope::for_test(&TenantId::default_tenant(), None);
+    Arc::new(Client::new(scope, Filter::default(), None, room))
+}
+
+fn passed(partition: usize, offset: i64) -> Passed {
+    Passed::new(partition, offset, Event::sample(1), 100)
+}
+
+fn places(events: impl IntoIterator<Item = Arc<Passed>>) -> Vec<(usize, i64)> {
+    events
+        .into_iter()
+        .map(|passed| (passed.partition, passed.offset))
+        .collect()
+}
+
+#[test]
+fn a_buffer_that_overflows_says_where_it_was_cut() {
+    let (live, client) = (live(2), client(2));
+    assert!(matches!(live.join(&client, &vec![0, 0]), Joined::Live(backlog) if backlog.is_empty()));
+    live.publish(1, vec![passed(1, 0)], 4);
+    live.publish(0, vec![passed(0, 5), passed(0, 6), passed(0, 9)], 10);
+    let (events, cut) = client.take();
+    assert_eq!(places(events), [(1, 0), (0, 5)]);
+    let cut = cut.unwrap();
+    assert_eq!((cut.place.as_slice(), cut.events), (&[6, 4][..], 2));
+    let Joined::Live(backlog) = live.join(&client, &cut.place) else {
+        panic!("it is kept");
+    };
+    assert_eq!(places(backlog), [(0, 6), (0, 9)]);
+}
+
+#[test]
+fn others_tenants_and_those_who_left_are_given_nothing() {
+    let (live, ours) = (live(1), client(9));
+    let scope = Scope::for_test(&TenantId::parse("other").unwrap(), None);
+    let other = Arc::new(Client::new(scope, Filter::default(), None, 9));
+    for client in [&ours, &other] {
+        live.join(client, &vec![0]);
+    }
+    live.publish(0, vec![passed(0, 0)], 1);
+    live.leave(&ours);
+    live.publish(0, vec![passed(0, 1)], 2);
+    assert_eq!(places(ours.take().0), [(0, 0)]);
+    assert_eq!(places(other.take().0), []);
+    assert!(live.inside().clients.len() == 1, "nothing of it is left");
+}
+
+#[test]
+fn it_ends_when_nobody_is_there_and_not_before() {
+    let live = live(1);
+    let somebody = live.arrive();
+    assert!(!live.forget());
+    drop(somebody);
+    assert!(live.forget());
+}
+
+#[test]
+fn what_passes_while_one_is_behind_its_cursor_is_not_shown_again() {
+    let (live, client) = (live(1), client(9));
+    live.join(&client, &vec![3]);
+    live.publish(0, vec![passed(0, 2), passed(0, 3)], 4);
+    assert_eq!(places(client.take().0), [(0, 3)]);
+}
+
+proptest! {
+    /// However the buffer overflows and wherever the client takes from it, it sees every event once, in order.
+    #[test]
+    fn nothing_is_skipped_and_nothing_is_repeated(
+        room in 1usize..6,
+        steps in prop::collection::vec((0usize..3, 1i64..4, any::<bool>()), 1..60),
+    ) {
+        let (live, client) = (live(3), client(room));
+        live.join(&client, &vec![0; 3]);
+        let (mut ends, mut expected, mut seen) = ([0i64; 3], Vec::new(), Vec::new());
+        let take = |seen: &mut Vec<(usize, i64)>| {
+            let (events, cut) = client.take();
+            seen.extend(places(events));
+            if let Some(cut) = cut {
+                let Joined::Live(backlog) = live.join(&client, &cut.place) else { panic!("it is kept") };
+                seen.extend(places(backlog));
+            }
+        };
+        for (partition, count, takes) in steps {
+            let from = ends[partition];
+            ends[partition] += count;
+            // Every other offset holds an event.
+            let events: Vec<i64> = (from..ends[partition]).filter(|offset| offset % 2 == 0).collect();
+            expected.extend(events.iter().map(|offset| (partition, *offset)));
+            live.publish(partition, events.iter().map(|offset| passed(partition, *offset)).collect(), ends[partition]);
+            if takes {
+                take(&mut seen);
+            }
+        }
+        take(&mut seen);
+        for partition in 0..3 {
+            let of = |all: &[(usize, i64)]| all.iter().filter(|(at, _)| *at == partition).copied().collect::<Vec<_>>();
+            prop_assert_eq!(of(&seen), of(&expected));
+        }
+    }
+}

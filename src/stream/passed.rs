@@ -1,0 +1,50 @@
+//! An event as it passed in the log, shared by all who are shown it.
+
+use std::sync::OnceLock;
+
+use crate::event::{Event, view};
+use crate::query::matching::Facts;
+
+/// An event and where it stands. Its JSON is written once, when the first client wants it.
+#[derive(Debug)]
+pub struct Passed {
+    /// The partition.
+    pub partition: usize,
+    /// The offset in it.
+    pub offset: i64,
+    /// The event, without the original of an imported one.
+    pub event: Event,
+    /// About how much memory it takes.
+    pub bytes: usize,
+    facts: Facts,
+    json: OnceLock<Box<str>>,
+}
+
+impl Passed {
+    /// An event that stands there.
+    pub fn new(partition: usize, offset: i64, mut event: Event, bytes: usize) -> Self {
+        event.raw = None;
+        Self {
+            partition,
+            offset,
+            event,
+            bytes,
+            facts: Facts::default(),
+            json: OnceLock::new(),
+        }
+    }
+
+    /// What was worked out of it so far.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The nested form that every answer shows.
+    pub fn json(&self) -> &str {
+        self.json.get_or_init(|| {
+            // An event of ours has no value that JSON can't hold.
+            let json = serde_json::to_string(&view::to_json(&self.event));
+            json.unwrap_or_else(|_| "null".to_owned()).into()
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! `DELETE /api/v1/logs/cleanup`: what happened before a moment is shown no more, and deleted after that.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::manage::{existing, request_id, tenant_for};
+use super::{Access::Needs, Budget, Route, delete};
+use crate::auth::manage::ManageError;
+use crate::clock::Timestamp;
+use crate::control::Permission::Manage;
+use crate::control::{Command, Refusal};
+use crate::event::TenantId;
+use crate::event::draft::Problem;
+use crate::event::moment;
+use crate::web::extract::{Caller, Params, unknown_parameter};
+use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![delete(
+        "/api/v1/logs/cleanup",
+        Needs(Manage, Budget::Searching),
+        clean_up,
+    )]
+}
+
+/// How often it is tried anew where the tenant was changed meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// What the parameters say.
+struct Wanted {
+    before: Timestamp,
+    dry_run: bool,
+    tenant: Option<TenantId>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    before: Timestamp,
+    events: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visible_from: Option<Timestamp>,
+    dry_run: bool,
+    note: &'static str,
+}
+
+pub(super) async fn clean_up(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let wanted = Wanted::read(&params, state.clock.now())?;
+    let tenant = tenant_for(&principal, wanted.tenant)?;
+    existing(&state, &principal, &tenant)?;
+    let before = wanted.before;
+    let visible_from = || state.control.state().visible_from(&tenant);
+    let events = state.queries.count_before(&principal, &tenant, before).await?;
+    let answer = |visible_from, note| {
+        let dry_run = wanted.dry_run;
+        let answer = Answer {
+            before,
+            events,
+            visible_from,
+            dry_run,
+            note,
+        };
+        Ok(Json(answer).into_response())
+    };
+    if wanted.dry_run {
+        return answer(
+            visible_from(),
+            "Nothing was done. Without dry_run these events are shown no more.",
+        );
+    }
+    let request = request_id(
+        &headers,
+        &state,
+        &principal,
+        "DELETE /api/v1/logs/cleanup",
+        &tenant,
+    )?;
+    for attempt in 1.. {
+        let control = state.control.state();
+        let found = control
+            .tenant(&tenant)
+            .ok_or_else(|| ApiError::not_found("There is no such tenant."))?;
+        if found.visible_from.is_some_and(|from| from >= before) {
+            break;
+        }
+        // A wish that was refused is refused for good under its name.
+        let request = uuid::Uuid::new_v5(&request, &found.version.to_be_bytes());
+        let command = Command::CleanUp { before };
+        let changed = state
+            .auth
+            .change(&principal, request, found.version, tenant.as_str(), command);
+        match changed.await {
+            Err(ManageError::Refused(Refusal::Conflict { .. })) if attempt < ATTEMPTS => {}
+            changed => {
+                changed?;
+                break;
+            }
+        }
+    }
+    if let Some(from) = visible_from() {
+        state.queries.show_from(&tenant, from).await?;
+    }
+    answer(
+        visible_from(),
+        "These events are shown no more, and their rows are deleted next. The records stay in the log until its retention \
+         removes them.",
+    )
+}
+
+impl Wanted {
+    fn read(params: &[(String, String)], now: Timestamp) -> Result<Self, ApiError> {
+        let (mut before, mut dry_run, mut tenant) = (None, false, None);
+        let mut problems = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        for (name, value) in params {
+            let twice = seen.contains(&name.as_str());
+            seen.push(name);
+            let read = match name.as_str() {
+                "before" | "dry_run" | "tenant_id" if twice => Err("given more than once".to_owned()),
+                "before" => moment_of(value, now).map(|at| before = Some(at)),
+                "dry_run" => flag(value).map(|flag| dry_run = flag),
+                "tenant_id" => match TenantId::parse(value) {
+                    Some(named) => {
+                        tenant = Some(named);
+                        Ok(())
+                    }
+                    None => Err("not the name of a tenant".to_owned()),
+                },
+                _ => {
+                    problems.push(unknown_parameter(name));
+                    Ok(())
+                }
+            };
+            problems.extend(read.err().map(|detail| Problem::new(name, detail)));
+        }
+        if before.is_none() && !seen.contains(&"before") {
+            problems.push(Problem::new(
+                "before",
+                "say which events are to go: those that happened before this moment",
+            ));
+        }
+        match before {
+            Some(before) if problems.is_empty() => Ok(Self {
+                before,
+                dry_run,
+                tenant,
+            }),
+            _ => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
+        }
+    }
+}
+
+fn moment_of(value: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let at = moment::parse(value).map(|moment| moment.at);
+    let at = at.ok_or("expected a date such as 2026-01-01 or 2026-01-01T09:00:00Z")?;
+    match at.micros() >= 0 && at <= now {
+        true => Ok(at),
+        false => Err("must lie in the past: what is yet to come can't be cleaned up".to_owned()),
+    }
+}
+
+fn flag(value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}

@@ -1,0 +1,360 @@
+//! `PATCH` and `DELETE /api/v1/logs/{id}`: an amendment, or a redaction, is appended, and the answer shows the event as
+//! it is from then on.
+//!
+//! Two who revise the same event at once append two records of the same number. The first in the log counts; the other
+//! one sees that when it reads the event back, and applies its wish to what stands then, unless it said with `If-Match`
+//! what it means to revise.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::manage::{existing, request_id, tenant_for};
+use super::{Access::Needs, Budget, Route, delete, patch};
+use crate::auth::Principal;
+use crate::control::Permission::Manage;
+use crate::event::TenantId;
+use crate::event::draft::{Problem, Refusal};
+use crate::event::revision::{self, Deed, REASON_MAX, Refused, Revised, Standing};
+use crate::event::view::{self, View};
+use crate::log::Position;
+use crate::query::standing::Stands;
+use crate::store::row::version_of;
+use crate::web::body::Body;
+use crate::web::extract::{Caller, Id, Params, media_type, unknown_parameter};
+use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        patch("/api/v1/logs/{id}", Needs(Manage, Budget::Writing), amend),
+        delete("/api/v1/logs/{id}", Needs(Manage, Budget::Writing), redact),
+    ]
+}
+
+/// How often a wish is applied anew when others were faster.
+const ATTEMPTS: usize = 16;
+
+const NOTE: &str = "The event is shown without what was redacted, here and everywhere. The records that were written \
+    before stay in the log until its retention removes them.";
+
+/// What the parameters say.
+#[derive(Default)]
+struct Wanted {
+    tenant: Option<TenantId>,
+    reason: Option<String>,
+    fields: Vec<String>,
+}
+
+/// One event that is to be revised, by whom, and on which condition.
+struct Wish<'a> {
+    state: &'a AppState,
+    principal: &'a Principal,
+    tenant: &'a TenantId,
+    id: &'a str,
+    deed: Deed,
+    if_match: Option<IfMatch>,
+}
+
+/// An event as answers show it, and what is to be known about it.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    event: View<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+/// `PATCH`: applies a merge patch.
+pub(super) async fn amend(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(id): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    is_patch(&headers)?;
+    let wanted = Wanted::read(&params, false)?;
+    let tenant = tenant_of(&state, &principal, wanted.tenant.clone())?;
+    let asked = xxh3_64(&[b"amend ", body.as_ref()].concat());
+    let wish = Wish::of(
+        (&state, &principal),
+        (&tenant, &id),
+        &headers,
+        (wanted.reason, asked),
+    )?;
+    let invalid = StatusCode::UNPROCESSABLE_ENTITY;
+    let make = |standing: Standing<'_>, deed| {
+        revision::amendment(standing, &body, deed).map_err(|why| refused(why, invalid))
+    };
+    wish.grant(make, None).await
+}
+
+/// `DELETE`: takes fields away, or everything but the bare fact.
+pub(super) async fn redact(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(id): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let wanted = Wanted::read(&params, true)?;
+    let tenant = tenant_of(&state, &principal, wanted.tenant.clone())?;
+    let asked = xxh3_64(format!("redact {:?}", wanted.fields).as_bytes());
+    let wish = Wish::of(
+        (&state, &principal),
+        (&tenant, &id),
+        &headers,
+        (wanted.reason, asked),
+    )?;
+    let fields = (!wanted.fields.is_empty()).then_some(wanted.fields);
+    let make = |standing: Standing<'_>, deed| {
+        let redacted = revision::redaction(standing, fields.as_deref(), deed);
+        redacted
+            .map(Some)
+            .map_err(|why| refused(why, StatusCode::BAD_REQUEST))
+    };
+    wish.grant(make, Some(NOTE)).await
+}
+
+impl<'a> Wish<'a> {
+    fn of(
+        (state, principal): (&'a AppState, &'a Principal),
+        (tenant, id): (&'a TenantId, &'a str),
+        headers: &HeaderMap,
+        (reason, asked): (Option<String>, u64),
+    ) -> Result<Self, ApiError> {
+        state.admit_write()?;
+        let route = format!("revise /api/v1/logs/{id}");
+        let whence = principal.whence();
+        let ip: Option<IpAddr> = whence.and_then(|whence| whence.ip);
+        let deed = Deed {
+            wish: request_id(headers, state, principal, &route, tenant)?,
+            asked,
+            by: principal.who().to_owned(),
+            at: state.clock.now(),
+            ip,
+            request_id: whence.and_then(|whence| whence.request_id.clone()),
+            reason,
+        };
+        Ok(Self {
+            state,
+            principal,
+            tenant,
+            id,
+            deed,
+            if_match: IfMatch::of(headers)?,
+        })
+    }
+
+    /// Revises the event as it stands, again where others were faster, until this wish is part of its history.
+    async fn grant(
+        &self,
+        make: impl Fn(Standing<'_>, Deed) -> Result<Option<Revised>, ApiError>,
+        note: Option<&'static str>,
+    ) -> Result<Response, ApiError> {
+        self.state.ingest.admit(self.principal, 1)?;
+        for _ in 0..ATTEMPTS {
+            let stands = self.stands().await?.ok_or_else(absent)?;
+            if let Some(granted) = stands
+                .history
+                .as_ref()
+                .and_then(|history| history.granting(self.deed.wish))
+            {
+                return match granted.asked() == Some(self.deed.asked) {
+                    true => Ok(answer(&stands, note)),
+                    false => Err(ApiError::conflict(
+                        "Idempotency-Key",
+                        "another request came with this key before: give each one a key of its own",
+                    )),
+                };
+            }
+            if let Some(if_match) = &self.if_match {
+                if_match.check(stands.event.revision)?;
+            }
+            let Some(revised) = make(stands.standing(), self.deed.clone())? else {
+                return Ok(answer(&stands, note));
+            };
+            let at = self.state.ingest.revise(self.principal, &revised).await?;
+            if !self.arrives(&revised, at).await {
+                return Ok(not_yet(&revised));
+            }
+            let Some(stands) = self.stands().await? else {
+                // What the caller may see does not hold it any more.
+                return Ok(answer(
+                    &Stands {
+                        event: revised.event,
+                        history: Some(revised.history),
+                    },
+                    note,
+                ));
+            };
+            let own = revised.history.last().map(|entry| entry.id);
+            if own.is_some_and(|own| stands.history.as_ref().is_some_and(|history| history.has(own))) {
+                return Ok(answer(&stands, note));
+            }
+        }
+        Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "conflict",
+            "Others revise this event all the time. Read it, and try again.",
+        ))
+    }
+
+    async fn stands(&self) -> Result<Option<Stands>, ApiError> {
+        let queries = &self.state.queries;
+        let tenant = Some(self.tenant.as_str());
+        Ok(queries.standing(self.principal, tenant, self.id).await?)
+    }
+
+    /// Whether the table holds it before the waiting is over.
+    async fn arrives(&self, revised: &Revised, at: Position) -> bool {
+        let within = Duration::from_secs(self.state.config.wait_indexed_seconds);
+        let deadline = Instant::now() + within;
+        if let Some(arrived) = self.state.ingest.progress().wait(at, within).await {
+            return arrived;
+        }
+        let event = &revised.event;
+        let version = version_of(event.revision, at.offset.max(0).cast_unsigned());
+        self.state
+            .queries
+            .wait_for_version(event, version, deadline)
+            .await
+    }
+}
+
+impl Wanted {
+    fn read(params: &[(String, String)], redacts: bool) -> Result<Self, ApiError> {
+        let (mut wanted, mut problems) = (Self::default(), Vec::new());
+        for (name, value) in params {
+            match name.as_str() {
+                "tenant_id" => match TenantId::parse(value) {
+                    Some(tenant) => wanted.tenant = Some(tenant),
+                    None => problems.push(Problem::new(name, "not the name of a tenant")),
+                },
+                "reason" if wanted.reason.is_some() => {
+                    problems.push(Problem::new(name, "given more than once"));
+                }
+                "reason" => wanted.reason = Some(value.trim().to_owned()),
+                "field" if redacts => wanted.fields.push(value.clone()),
+                _ => problems.push(unknown_parameter(name)),
+            }
+        }
+        let is_missing = redacts && wanted.reason.is_none();
+        let reason = wanted.reason.as_ref();
+        if is_missing || reason.is_some_and(|reason| reason.is_empty() || reason.len() > REASON_MAX) {
+            let detail = format!("say why, in 1 to {REASON_MAX} bytes: it is kept with the event");
+            problems.push(Problem::new("reason", detail));
+        }
+        match problems.is_empty() {
+            true => Ok(wanted),
+            false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
+        }
+    }
+}
+
+/// What `If-Match` asks for: that the event stands as one of these revisions, or stands at all.
+enum IfMatch {
+    Any,
+    Revisions(Vec<u32>),
+}
+
+impl IfMatch {
+    fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+        let Some(value) = headers.get(header::IF_MATCH) else {
+            return Ok(None);
+        };
+        let unreadable = || {
+            let detail = "expected the ETag of the event, as \"0\", or *";
+            ApiError::invalid(StatusCode::BAD_REQUEST, vec![Problem::new("If-Match", detail)])
+        };
+        let text = value.to_str().map_err(|_| unreadable())?.trim();
+        if text == "*" {
+            return Ok(Some(Self::Any));
+        }
+        let tag = |tag: &str| {
+            let number = tag.trim().strip_prefix('"')?.strip_suffix('"')?;
+            // A tag that is none of ours matches nothing, but is one.
+            Some(number.parse().unwrap_or(u32::MAX))
+        };
+        let revisions: Option<Vec<u32>> = text.split(',').map(tag).collect();
+        revisions
+            .map(|all| Some(Self::Revisions(all)))
+            .ok_or_else(unreadable)
+    }
+
+    fn check(&self, revision: u32) -> Result<(), ApiError> {
+        match self {
+            Self::Revisions(all) if !all.contains(&revision) => Err(ApiError::new(
+                StatusCode::PRECONDITION_FAILED,
+                "changed_meanwhile",
+                format!(
+                    "The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The `ETag` of an event: how often it was revised.
+pub(super) fn etag(revision: u32) -> (header::HeaderName, HeaderValue) {
+    let tag = HeaderValue::from_str(&format!("\"{revision}\""));
+    (header::ETAG, tag.unwrap_or(HeaderValue::from_static("\"\"")))
+}
+
+fn answer(stands: &Stands, note: Option<&'static str>) -> Response {
+    let event = view::to_json_with_changes(&stands.event).with_history(stands.history.as_ref());
+    ([etag(stands.event.revision)], Json(Answer { event, note })).into_response()
+}
+
+/// The log has it; who reads on will see.
+fn not_yet(revised: &Revised) -> Response {
+    let event = &revised.event;
+    let body = serde_json::json!({
+        "event_id": event.event_id,
+        "detail": "The log has it, and it is not yet searchable. Look again, or repeat the request under the same Idempotency-Key.",
+    });
+    (StatusCode::ACCEPTED, Json(body)).into_response()
+}
+
+fn absent() -> ApiError {
+    ApiError::not_found("There is no event with this id, or it is not yet searchable.")
+}
+
+fn refused(why: Refused, invalid: StatusCode) -> ApiError {
+    let detail = why.to_string();
+    match why {
+        Refused::Invalid(Refusal::Invalid(problems)) => ApiError::invalid(invalid, problems),
+        Refused::Invalid(refusal) => refusal.into(),
+        Refused::System => {
+            ApiError::forbidden("The server's own events can be neither amended nor redacted.")
+        }
+        Refused::Full => ApiError::new(StatusCode::CONFLICT, "conflict", detail),
+    }
+}
+
+fn tenant_of(state: &AppState, principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
+    let tenant = tenant_for(principal, named)?;
+    existing(state, principal, &tenant)?;
+    Ok(tenant)
+}
+
+fn is_patch(headers: &HeaderMap) -> Result<(), ApiError> {
+    match media_type(headers).as_deref() {
+        None | Some("application/json" | "application/merge-patch+json") => Ok(()),
+        Some(kind) => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            format!(
+                "The body is said to be {kind}. Send a merge patch (RFC 7396) as application/merge-patch+json."
+            ),
+        )),
+    }
+}
