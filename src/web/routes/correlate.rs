@@ -38,7 +38,7 @@ pub(super) async fn story(
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let asked = with_saved(&state, &principal, &params)?;
+    let asked = with_saved(&state, &principal, &params, &["sort", "count"])?;
     let search = correlate::parse(&asked).map_err(wrong)?;
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;

@@ -36,7 +36,8 @@ pub(super) async fn export(
     occasion: Occasion,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let asked = with_saved(&state, &principal, &params)?;
+    let steering = ["sort", "limit", "cursor", "count"];
+    let asked = with_saved(&state, &principal, &params, &steering)?;
     let export = Export::parse(&asked).map_err(wrong)?;
     let tenant = export.search.tenant_id.as_ref();
     if let Some(tenant) = tenant {

@@ -23,7 +23,8 @@ pub(super) async fn stats(
     occasion: Occasion,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let asked = with_saved(&state, &principal, &params)?;
+    let steering = ["sort", "limit", "cursor", "count", "fields"];
+    let asked = with_saved(&state, &principal, &params, &steering)?;
     let question = Question::parse(&asked).map_err(wrong)?;
     let tenant = question.search.tenant_id.as_ref();
     if let Some(tenant) = tenant {

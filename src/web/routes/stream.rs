@@ -89,10 +89,7 @@ pub(super) async fn stream(
     place: Option<Extension<Place>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let mut asked = with_saved(&state, &principal, &params)?;
-    // How a saved search is sorted and cut does not matter here.
-    asked.retain(|(name, _)| !REFUSED.contains(&name.as_str()) || params.iter().any(|(own, _)| own == name));
-    let params = asked;
+    let params = with_saved(&state, &principal, &params, &REFUSED)?;
     let asked = question(&params, &OWN, &REFUSED);
     let (start, asked) = start(asked, &headers)?;
     let search = asked.search;
