@@ -12,6 +12,7 @@ mod progress;
 mod rebuild;
 mod rejected;
 mod serve;
+mod sql;
 mod token;
 mod user;
 mod verify;
@@ -63,6 +64,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Compare ClickHouse with the log: every event once, and nothing else
     Verify(verify::Verify),
+    /// Ask the embedded ClickHouse with SQL, over documented views
+    Sql(sql::Sql),
     /// What could not be taken: list it, try it again
     #[command(subcommand)]
     Rejected(rejected::Rejected),
@@ -126,6 +129,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(command) => on_runtime(command.run(global.load(Table::new())?.data_dir)),
         Command::Migrate(command) => on_runtime(migrate::run(global.quietly(&command.engines)?)),
         Command::Rebuild(command) => {
+            let config = global.quietly(&command.engines)?;
+            on_runtime(command.run(config))
+        }
+        Command::Sql(command) => {
             let config = global.quietly(&command.engines)?;
             on_runtime(command.run(config))
         }
