@@ -33,6 +33,7 @@ mod revisions;
 mod search;
 mod secrets;
 mod spine;
+mod sql;
 mod strangers;
 mod support;
 mod takeover;
