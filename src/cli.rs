@@ -15,6 +15,7 @@ mod rebuild;
 mod rejected;
 mod search;
 mod serve;
+mod sql;
 mod tail;
 mod token;
 mod user;
@@ -71,6 +72,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Compare ClickHouse with the log: every event once, and nothing else
     Verify(verify::Verify),
+    /// Ask the embedded ClickHouse with SQL, over documented views
+    Sql(sql::Sql),
     /// Watch events as they come
     Tail(tail::Tail),
     /// What could not be taken: list it, try it again
@@ -139,6 +142,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(command) => on_runtime(command.run(global.load(Table::new())?.data_dir)),
         Command::Migrate(command) => on_runtime(migrate::run(global.quietly(&command.engines)?)),
         Command::Rebuild(command) => {
+            let config = global.quietly(&command.engines)?;
+            on_runtime(command.run(config))
+        }
+        Command::Sql(command) => {
             let config = global.quietly(&command.engines)?;
             on_runtime(command.run(config))
         }

@@ -38,6 +38,7 @@ mod revisions;
 mod search;
 mod secrets;
 mod spine;
+mod sql;
 mod stats;
 mod strangers;
 mod stream;
