@@ -12,6 +12,7 @@ mod queries;
 mod read;
 mod report;
 mod run;
+mod watching;
 mod wire;
 
 use std::path::PathBuf;
@@ -125,6 +126,24 @@ enum Mode {
         #[arg(long, default_value_t = 0)]
         fill: u64,
     },
+    /// How long events take to clients that watch the stream
+    Stream {
+        /// Clients
+        #[arg(long, default_value_t = 100)]
+        clients: usize,
+        /// Events a second that arrive
+        #[arg(long, default_value_t = 2_000.0)]
+        events: f64,
+        /// How long
+        #[arg(long, default_value_t = 30.0)]
+        seconds: f64,
+    },
+    /// How fast everything that is held is exported
+    Export {
+        /// json, ndjson, csv or parquet
+        #[arg(long, default_value = "ndjson")]
+        format: String,
+    },
     /// What the server's processes use when nothing happens
     Idle {
         /// How long
@@ -219,6 +238,12 @@ impl Bench {
                 )
                 .await?
             }
+            Mode::Stream {
+                clients,
+                events,
+                seconds,
+            } => bed.stream(clients, events, seconds).await?,
+            Mode::Export { format } => bed.export(&format).await?,
             Mode::Idle { seconds } => bed.idle(seconds).await,
         };
         if self.shared.json {
