@@ -39,7 +39,9 @@ use crate::projections::takeover::{self, TakeOver};
 use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
 use crate::query::Queries;
+use crate::schemas::Schemas;
 use crate::store::progress::Progress;
+use crate::stream::Streams;
 use crate::trail::Trail;
 use crate::trail::commands::Commands;
 use crate::web::tls::Certificates;
@@ -222,6 +224,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         log: log.clone(),
         store: store.clone(),
         limits: limits.clone(),
+        schemas: Schemas::default(),
         control: control.clone(),
         clock: clock.clone(),
         framing,
@@ -257,6 +260,25 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         });
     }
 
+    let ending = CancellationToken::new();
+    let streams = Streams::new(
+        (log.clone(), Decoder::new(registry.clone()), store.clone()),
+        (auth.clone(), control.clone()),
+        cursor_key.clone(),
+        &config.stream,
+        ending.clone(),
+    );
+    let followed = streams.clone();
+    readers.spawn("stream", |stop| async move {
+        followed.run(stop.soft_token()).await;
+        Ok(())
+    });
+    // Else the connections of those who watch would never end.
+    http.at_stop("streams", move |_| async move {
+        ending.cancel();
+        Ok(())
+    });
+
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry), progress.clone());
     let visible = Visible::of(&control);
@@ -289,6 +311,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         ingest,
         queries: Queries::new(store.clone(), cursor_key, clock.clone(), control.clone()),
         trail,
+        streams,
         auth,
         limits: web::budget::Budgets::new(limits, control.clone()),
         control,

@@ -6,13 +6,16 @@
 //!
 //! - [`apikey`]: `thk_…` for machines; [`token`]: JWTs for people, from [`login`].
 //!   `attempts` keeps guessing slow.
+//!   [`oidc`]: JWTs that another system gives to our users. [`session`] ends what any of them began.
 //! - [`manage`]: making users and keys, where secrets are hashed and sealed.
 
 pub mod apikey;
 mod attempts;
 pub mod login;
 pub mod manage;
+pub mod oidc;
 pub mod principal;
+pub mod session;
 pub mod token;
 
 use std::sync::Arc;
@@ -26,8 +29,10 @@ use crate::keyring::Keyring;
 pub use login::LoginTokens;
 pub use manage::{NewKey, NewUser};
 pub use principal::{Principal, PrincipalKind, Whence};
+pub use session::SessionError;
 
 use attempts::Attempts;
+use oidc::Oidc;
 use token::{Signer, TokenError, Use};
 
 /// Beyond this age of the fold nothing may be written.
@@ -61,6 +66,9 @@ pub struct Config {
     /// Passwords that are checked at once.
     #[config(default = 2)]
     pub password_checks_at_once: usize,
+    /// Tokens of another system that our users may come with.
+    #[config(nested)]
+    pub oidc: oidc::Config,
 }
 
 /// Why nobody is let in.
@@ -87,6 +95,9 @@ pub enum AuthError {
     /// The credential counts, and gives other rights than when it was looked at. 401.
     #[error("your rights have changed: connect again")]
     Changed,
+    /// The keys of the issuer of OIDC tokens are not known. 503.
+    #[error("the keys of the tokens' issuer can't be fetched now")]
+    NoKeys,
     /// This instance has not heard from the log for too long to know who still counts. 503.
     #[error("this instance is cut off from the log, and its knowledge of who may do what is too old")]
     Stale,
@@ -106,6 +117,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     signer: Signer,
     attempts: Attempts,
+    oidc: Option<Oidc>,
     config: Config,
 }
 
@@ -114,14 +126,26 @@ impl Auth {
     pub fn new(control: Control, keyring: &Keyring, clock: Arc<dyn Clock>, config: Config) -> Self {
         let signer = Signer::new(keyring, control.log_id());
         let attempts = Attempts::new(&config);
+        let oidc = Oidc::new(&config.oidc, clock.clone());
         Self {
             inner: Arc::new(Inner {
                 control,
                 clock,
                 signer,
                 attempts,
+                oidc,
                 config,
             }),
+        }
+    }
+
+    /// Makes ready what [`Auth::authenticate`] needs for this header and can't wait for: the keys of an OIDC issuer.
+    pub async fn prepare(&self, header: Option<&str>) {
+        let credential = header.and_then(|header| credential(header).ok());
+        if let (Some(oidc), Some(credential)) = (&self.inner.oidc, credential)
+            && oidc.is_meant(credential)
+        {
+            oidc.prepare(credential).await;
         }
     }
 
@@ -132,6 +156,9 @@ impl Auth {
         let state = self.inner.control.state();
         if apikey::looks_like(credential) {
             return apikey::resolve(credential, &state, self.inner.clock.now());
+        }
+        if let Some(oidc) = self.inner.oidc.as_ref().filter(|oidc| oidc.is_meant(credential)) {
+            return oidc.resolve(credential, &state, self.inner.clock.now());
         }
         let claims = self
             .inner
@@ -157,6 +184,11 @@ impl Auth {
     pub fn still_counts(&self, principal: &Principal) -> Result<(), AuthError> {
         self.admit_read()?;
         principal.check(&self.inner.control.state(), self.inner.clock.now())
+    }
+
+    /// Whether people may come in by OIDC.
+    pub fn takes_oidc(&self) -> bool {
+        self.inner.oidc.is_some()
     }
 
     fn admit(&self, age_max: Duration) -> Result<(), AuthError> {

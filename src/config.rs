@@ -121,7 +121,9 @@ impl Config {
     /// A sentence when no server can work with these settings.
     pub fn problem(&self) -> Option<String> {
         let problem = self.web.problem().or_else(|| self.log.problem());
-        problem.or_else(|| self.projector.problem())
+        problem
+            .or_else(|| self.projector.problem())
+            .or_else(|| self.auth.oidc.problem())
     }
 
     /// All settings with their defaults and what they mean, as a TOML file.

@@ -41,7 +41,8 @@
 //! - [`keyring`]: the master keys, and the keys derived from them.
 //! - [`control`]: tenants, users and API keys, folded from a topic.
 //! - [`auth`]: from a credential to a principal.
-//! - [`limit`]: how much a tenant may write.
+//! - [`limit`]: how much anybody may do.
+//! - [`schemas`]: what tenants ask of events of a type.
 //!
 //! The way in and the way out.
 //! - [`ingest`]: the one door.
@@ -88,6 +89,7 @@ pub mod log;
 pub mod meters;
 pub mod projections;
 pub mod query;
+pub mod schemas;
 pub mod store;
 pub mod stream;
 pub mod telemetry;

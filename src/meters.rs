@@ -36,6 +36,10 @@ pub const LIMITED: &str = "trailhouse_limited_total";
 pub const CONTROL_AGE: &str = "trailhouse_control_age_seconds";
 /// Control records that were skipped because nobody with the master key wrote them.
 pub const CONTROL_FORGED: &str = "trailhouse_control_forged_total";
+/// Streams that are open.
+pub const STREAMS: &str = "trailhouse_streams";
+/// How often a stream was too slow for what came, and was served from the log instead.
+pub const STREAMS_LAGGED: &str = "trailhouse_streams_lagged_total";
 /// 1 while an engine this process started answers, by `engine`.
 pub const ENGINE_UP: &str = "trailhouse_engine_up";
 
@@ -68,6 +72,7 @@ pub fn describe() {
         (INSERTS_REPEATED, "Inserts that were repeated"),
         (GATE, "Records of the inbox dealt with, by outcome"),
         (HTTP_REQUESTS, "HTTP answers, by method, route and status"),
+        (STREAMS_LAGGED, "Times that a stream was too slow for what came"),
         (LIMITED, "Requests pushed back for their rate"),
         (CONTROL_FORGED, "Control records skipped for a wrong signature"),
     ] {
@@ -82,6 +87,7 @@ pub fn describe() {
             CONTROL_AGE,
             "Seconds since the control state was known to be complete",
         ),
+        (STREAMS, "Streams that are open"),
         (ENGINE_UP, "1 while an engine this process started answers"),
     ] {
         describe_gauge!(name, text);

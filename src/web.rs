@@ -16,6 +16,7 @@ pub mod extract;
 pub mod middleware;
 pub mod object;
 pub mod occasion;
+mod patient;
 pub mod routes;
 pub mod server;
 pub mod state;

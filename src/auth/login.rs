@@ -36,6 +36,17 @@ impl Auth {
         name: &str,
         password: SecretString,
     ) -> Result<LoginTokens, AuthError> {
+        let user = self.user_of(from, name, password).await?;
+        self.tokens_for(&user, self.inner.clock.fresh_id())
+    }
+
+    /// The user of this name and password, if one may log in. Attempts are counted by name and by address.
+    pub(super) async fn user_of(
+        &self,
+        from: IpAddr,
+        name: &str,
+        password: SecretString,
+    ) -> Result<Arc<User>, AuthError> {
         self.admit_read()?;
         // No user has a longer name: it is unknown, and need not be kept in the table of attempts.
         let name = if name.len() <= NAME_MAX {
@@ -47,7 +58,7 @@ impl Auth {
         match self.user_with(&attempt, &name, password).await {
             Ok(Some(user)) => {
                 self.inner.attempts.note_right(attempt);
-                self.tokens_for(&user, self.inner.clock.fresh_id())
+                Ok(user)
             }
             Ok(None) => Err(AuthError::WrongPassword),
             Err(error) => {

@@ -38,6 +38,13 @@ fn config() -> Config {
         wrong_passwords_per_minute_by_address: 60,
         logins_per_second: 1_000,
         password_checks_at_once: 2,
+        oidc: oidc::Config {
+            issuer: None,
+            audience: None,
+            jwks_url: None,
+            username_claim: "email".into(),
+            leeway_seconds: 60,
+        },
     }
 }
 

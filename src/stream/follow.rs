@@ -11,10 +11,12 @@ use super::live::Live;
 use super::reader::Reader;
 use super::recent::EVENTS_MAX;
 use crate::log::{Log, topics};
+use crate::meters;
 use crate::projections::decode::Decoder;
 
 /// How long it goes on when the last client has left.
 const KEPT_FOR: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows the log whenever somebody is there, until `stop`.
@@ -35,9 +37,16 @@ pub(super) async fn run(log: Log, decoder: Decoder, live: Arc<Live>, stop: Cance
 
 /// Ends when nobody was there for a while, and nothing is kept any more.
 async fn nobody(live: &Live) {
+    let mut alone = Duration::ZERO;
     loop {
-        tokio::time::sleep(KEPT_FOR).await;
-        if live.forget() {
+        tokio::time::sleep(LOOK_EVERY).await;
+        // What is not said again for a while is no longer shown.
+        metrics::gauge!(meters::STREAMS).set(live.clients() as f64);
+        alone = match live.clients() {
+            0 => alone + LOOK_EVERY,
+            _ => Duration::ZERO,
+        };
+        if alone >= KEPT_FOR && live.forget() {
             return;
         }
     }

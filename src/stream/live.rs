@@ -15,6 +15,7 @@ use super::passed::Passed;
 use super::recent::{Recent, Revised};
 use crate::clock::Timestamp;
 use crate::event::{Event, TenantId};
+use crate::meters;
 use crate::query::Scope;
 use crate::query::filter::Filter;
 
@@ -86,12 +87,9 @@ impl Client {
     /// given everything in the other partitions.
     fn offer(&self, passed: &Arc<Passed>, next: impl Fn() -> Place) -> bool {
         let mut buffer = self.buffer();
-        if buffer
-            .from
-            .get(passed.partition)
-            .is_some_and(|from| passed.offset < *from)
-        {
-            return false;
+        match buffer.from.get_mut(passed.partition) {
+            Some(from) if passed.offset >= *from => *from = passed.offset + 1,
+            _ => return false,
         }
         if let Some(cut) = &mut buffer.cut {
             cut.events += 1;
@@ -107,6 +105,7 @@ impl Client {
             if let Some(at) = place.get_mut(passed.partition) {
                 *at = passed.offset;
             }
+            metrics::counter!(meters::STREAMS_LAGGED).increment(1);
             buffer.cut = Some(Cut { place, events: 1 });
         } else {
             buffer.bytes += passed.bytes;
@@ -278,7 +277,8 @@ impl Live {
 
     /// Counts somebody who is there, whether or not it was let in yet.
     pub fn arrive(self: &Arc<Self>) -> Presence {
-        self.clients.fetch_add(1, Ordering::AcqRel);
+        let before = self.clients.fetch_add(1, Ordering::AcqRel);
+        metrics::gauge!(meters::STREAMS).set(before as f64 + 1.0);
         self.wanted.notify_one();
         Presence(self.clone())
     }
@@ -298,7 +298,8 @@ pub struct Presence(Arc<Live>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.clients.fetch_sub(1, Ordering::AcqRel);
+        let before = self.0.clients.fetch_sub(1, Ordering::AcqRel);
+        metrics::gauge!(meters::STREAMS).set(before as f64 - 1.0);
     }
 }
 

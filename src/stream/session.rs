@@ -117,7 +117,12 @@ impl Session {
             .control
             .state()
             .visible_from(self.client.scope.tenant());
-        let mut at = self.place.take().unwrap_or_else(|| place.clone());
+        let Some(mut at) = self.place.take() else {
+            // It is known now where the stream begins, and the client should know it too.
+            let cursor = self.cursors.seal(&place);
+            self.place = Some(place);
+            return vec![(Frame::Heartbeat, cursor)];
+        };
         let mut frames = Vec::with_capacity(events.len());
         for passed in events {
             if let Some(at) = at.get_mut(passed.partition) {

@@ -63,6 +63,8 @@ impl Source {
                 }
             }
         };
+        // The first word: where this begins.
+        let began = to.send(Given::Events(Vec::new(), place.clone())).await;
         let mut source = Self {
             parts,
             live,
@@ -71,7 +73,9 @@ impl Source {
             to,
             _present: present,
         };
-        let _ = source.serve().await;
+        if began.is_ok() {
+            let _ = source.serve().await;
+        }
     }
 
     async fn serve(&mut self) -> Result<(), Gone> {

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Json;
-use crate::auth::AuthError;
 use crate::auth::manage::ManageError;
+use crate::auth::{AuthError, SessionError};
 use crate::control::{ControlError, Refusal as ControlRefusal};
 use crate::event::batch::BatchError;
 use crate::event::draft::{Problem, Refusal};
@@ -156,7 +156,7 @@ impl From<AuthError> for ApiError {
                 retry_after: Some(retry_after),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail)
             },
-            AuthError::Stale | AuthError::Unavailable => {
+            AuthError::Stale | AuthError::Unavailable | AuthError::NoKeys => {
                 Self::unavailable("auth_unavailable", detail, Duration::from_secs(2))
             }
             AuthError::Expired => Self::new(StatusCode::UNAUTHORIZED, "token_expired", detail),
@@ -283,6 +283,19 @@ impl From<ManageError> for ApiError {
             ManageError::Control(error) => {
                 Self::unavailable("control_unavailable", error.to_string(), Duration::from_secs(2))
             }
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Manage(error) => error.into(),
+            SessionError::NoSession => Self::forbidden(error.to_string()),
+            SessionError::WrongPassword => Self::invalid(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                vec![Problem::new("/old_password", "is not your password")],
+            ),
         }
     }
 }

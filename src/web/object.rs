@@ -13,7 +13,7 @@ use super::body::Body;
 use super::extract::unknown_parameter;
 use super::{ApiError, AppState};
 use crate::clock::Timestamp;
-use crate::control::{Role, Roles};
+use crate::control::{Limits as Rates, LimitsPatch, Patch, Role, Roles};
 use crate::event::draft::Problem;
 use crate::event::json::Value;
 use crate::event::json::pointer::push_step;
@@ -25,6 +25,9 @@ pub struct JsonBody<T>(pub T);
 
 /// What can be read from an object.
 pub trait FromObject: Sized {
+    /// Whether nothing at all is as good as an empty object.
+    const MAY_BE_ABSENT: bool = false;
+
     /// Takes its members out of `object`, which keeps what is wrong with them; `None` when that is not enough.
     fn of(object: &mut Object<'_>) -> Option<Self>;
 }
@@ -40,7 +43,10 @@ impl<T: FromObject> FromRequest<AppState> for JsonBody<T> {
             return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
         }
         let Body(bytes) = Body::from_request(request, state).await?;
-        read(&bytes).map(Self)
+        match T::MAY_BE_ABSENT && bytes.is_empty() {
+            true => read(b"{}").map(Self),
+            false => read(&bytes).map(Self),
+        }
     }
 }
 
@@ -94,6 +100,32 @@ impl Object<'_> {
                 .push(Problem::new(format!("/{name}"), "is missing, and needed"));
         }
         found
+    }
+
+    /// A member of a merge patch that may be taken away: absent it stays, null takes it away.
+    pub fn patched<T>(&mut self, name: &'static str, read: Read<T>) -> Patch<T> {
+        let is_null = self
+            .members
+            .iter()
+            .any(|member| member.key.decode() == name && matches!(member.value, Value::Null));
+        match (self.optional(name, read), is_null) {
+            (Some(next), _) => Patch::Set(next),
+            (None, true) => Patch::Unset,
+            (None, false) => Patch::Keep,
+        }
+    }
+
+    /// A member of a merge patch that is always there: absent it stays, and null is refused.
+    pub fn changed<T>(&mut self, name: &'static str, read: Read<T>) -> Option<T> {
+        match self.patched(name, read) {
+            Patch::Set(next) => Some(next),
+            Patch::Keep => None,
+            Patch::Unset => {
+                let detail = "can't be taken away: leave it out to keep it";
+                self.problems.push(Problem::new(format!("/{name}"), detail));
+                None
+            }
+        }
     }
 
     /// A member that may be absent, or null.
@@ -163,6 +195,32 @@ pub fn rate(value: &Value<'_>) -> Result<NonZeroU32, Vec<Problem>> {
     match value {
         Value::Number(text) => text.parse().map_err(|_| wrong(format!("expected {rule}"))),
         other => Err(expected(&rule, other)),
+    }
+}
+
+/// True or false.
+pub fn flag(value: &Value<'_>) -> Result<bool, Vec<Problem>> {
+    match value {
+        Value::Bool(flag) => Ok(*flag),
+        other => Err(expected("true or false", other)),
+    }
+}
+
+/// How much somebody may do: three members of a tenant, or of a key.
+pub fn rates(object: &mut Object<'_>) -> Rates {
+    Rates {
+        events_per_second: object.optional("events_per_second", rate),
+        searches_per_second: object.optional("searches_per_second", rate),
+        exports_at_once: object.optional("exports_at_once", rate),
+    }
+}
+
+/// Changes of them.
+pub fn rates_patch(object: &mut Object<'_>) -> LimitsPatch {
+    LimitsPatch {
+        events_per_second: object.patched("events_per_second", rate),
+        searches_per_second: object.patched("searches_per_second", rate),
+        exports_at_once: object.patched("exports_at_once", rate),
     }
 }
 

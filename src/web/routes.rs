@@ -9,8 +9,11 @@ mod login;
 mod logs;
 mod manage;
 mod revise;
+mod schemas;
 mod search;
+mod searches;
 mod stats;
+mod stream;
 mod tenants;
 mod users;
 
@@ -38,8 +41,12 @@ pub enum Access {
     Open,
     /// To come from this machine.
     Loopback,
+    /// A credential, whatever it allows.
+    Known,
     /// A credential that allows this, and room in this budget.
     Needs(Permission, Budget),
+    /// The same, or a ticket of somebody who has such a credential: `?ticket=`.
+    NeedsOrTicket(Permission, Budget),
 }
 
 /// A method on a path.
@@ -71,7 +78,6 @@ impl Route {
 /// One function a method: `get("/api/v1/logs", Needs(Read), page)`.
 macro_rules! methods {
     ($($name:ident $method:ident,)*) => {$(
-        #[allow(dead_code)]
         fn $name<H, T>(path: &'static str, access: Access, handler: H) -> Route
         where
             H: Handler<T, AppState>,
@@ -95,9 +101,12 @@ pub fn table() -> Vec<Route> {
         stats::routes(),
         correlate::routes(),
         export::routes(),
+        stream::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),
+        searches::routes(),
+        schemas::routes(),
         health::routes(),
     ];
     of_resources.into_iter().flatten().collect()
@@ -116,7 +125,7 @@ pub(super) fn router(state: &AppState) -> Router {
     } in table()
     {
         let bodies = match access {
-            Access::Needs(..) => &of_callers,
+            Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known => &of_callers,
             Access::Open | Access::Loopback => &of_strangers,
         };
         let handler = reading(handler, bodies);
@@ -131,6 +140,9 @@ async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
+    if !matches!(access, Access::Open | Access::Loopback) {
+        state.auth.prepare(credential(request.headers())).await;
+    }
     match enter(&state, access, &mut request) {
         Ok(None) => next.run(request).await,
         Ok(Some(spent)) => spent.answered(&state.limits, next.run(request).await),
@@ -148,8 +160,13 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
             health::from_loopback(&state.config, client).map_err(refused)?;
             Ok(None)
         }
-        Access::Needs(permission, budget) => {
-            let principal = admit(state, permission, request).map_err(refused)?;
+        Access::Known => {
+            admit(state, None, false, request).map_err(refused)?;
+            Ok(None)
+        }
+        Access::Needs(permission, budget) | Access::NeedsOrTicket(permission, budget) => {
+            let tickets = matches!(access, Access::NeedsOrTicket(..));
+            let principal = admit(state, Some(permission), tickets, request).map_err(refused)?;
             let spent = state.limits.spend(&principal, budget);
             spent.map(Some).map_err(|limited| {
                 let mut answer = refused(limited.into());
@@ -160,9 +177,18 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
     }
 }
 
-fn admit(state: &AppState, permission: Permission, request: &mut Request) -> Result<Principal, ApiError> {
-    let principal = state.auth.authenticate(credential(request.headers()))?;
-    if !principal.can(permission) {
+fn admit(
+    state: &AppState,
+    permission: Option<Permission>,
+    tickets: bool,
+    request: &mut Request,
+) -> Result<Principal, ApiError> {
+    let credential = credential(request.headers());
+    let principal = match stream::ticket_of(request).filter(|_| tickets && credential.is_none()) {
+        Some(ticket) => state.with_ticket(&ticket)?,
+        None => state.auth.authenticate(credential)?,
+    };
+    if permission.is_some_and(|permission| !principal.can(permission)) {
         return Err(ApiError::forbidden("Your roles don't allow this."));
     }
     let principal = principal.coming_from(whence(state, request));

@@ -20,9 +20,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::client::Peer;
+use super::patient::Patient;
 use super::tls::Offered;
 
 /// How long a TLS handshake may take.
@@ -61,6 +63,10 @@ impl Bounds {
     }
 }
 
+/// A connection's place among all. Put into every request, for who keeps the connection when the request is answered.
+#[derive(Clone)]
+pub struct Place(#[allow(dead_code)] Arc<(Option<OwnedSemaphorePermit>, TaskTrackerToken)>);
+
 /// Answers whoever connects, until `stop`; then finishes the requests there are. HTTP/1.1 and HTTP/2.
 pub async fn serve(
     listener: TcpListener,
@@ -78,11 +84,10 @@ pub async fn serve(
     };
     while let Some((held, (stream, peer))) = stop.run_until_cancelled(next()).await {
         let tls = tls.as_ref().map(|offered| offered.borrow().clone());
-        let connected = connected(stream, peer, tls, app.clone(), bounds.silence, stop.clone());
-        connections.spawn(async move {
-            connected.await;
-            drop(held);
-        });
+        let place = Place(Arc::new((held, connections.token())));
+        let met = (peer, place);
+        let connected = connected(stream, met, tls, app.clone(), bounds.silence, stop.clone());
+        connections.spawn(connected);
     }
     drop(listener);
     connections.close();
@@ -124,7 +129,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 async fn connected(
     stream: TcpStream,
-    peer: SocketAddr,
+    met: (SocketAddr, Place),
     tls: Option<Arc<ServerConfig>>,
     app: Router,
     silence: Duration,
@@ -132,21 +137,27 @@ async fn connected(
 ) {
     // An answer goes out at once; where the system refuses, it is only later.
     let _ = stream.set_nodelay(true);
+    let (stream, peer) = (Patient::new(stream), met.0);
     let Some(config) = tls else {
-        return converse(stream, peer, app, silence, stop).await;
+        return converse(stream, met, app, silence, stop).await;
     };
     let handshake = TlsAcceptor::from(config).accept(stream);
     let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, handshake);
     match stop.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(stream))) => converse(stream, peer, app, silence, stop).await,
+        Some(Ok(Ok(stream))) => converse(stream, met, app, silence, stop).await,
         Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Some(Err(_)) => tracing::debug!(%peer, "a TLS handshake took too long"),
         None => {}
     }
 }
 
-async fn converse<S>(stream: S, peer: SocketAddr, app: Router, silence: Duration, stop: CancellationToken)
-where
+async fn converse<S>(
+    stream: S,
+    (peer, place): (SocketAddr, Place),
+    app: Router,
+    silence: Duration,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let asked = Arc::new(AtomicBool::new(false));
@@ -154,6 +165,7 @@ where
     let app = app.map_request(move |mut request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(place.clone());
         request.map(Body::new)
     });
     let mut builder = Builder::new(TokioExecutor::new());

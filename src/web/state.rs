@@ -10,13 +10,14 @@ use tokio::sync::Mutex;
 
 use super::budget::Budgets;
 use super::{ApiError, Config};
-use crate::auth::{Auth, Principal};
+use crate::auth::{Auth, AuthError, Principal};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::ingest::Ingest;
 use crate::log::Log;
 use crate::query::Queries;
 use crate::store::Store;
+use crate::stream::Streams;
 use crate::trail::{Occasion, Reading, Trail};
 
 /// Handles on everything below. Cloned for every layer of every request, so it is one pointer.
@@ -45,6 +46,8 @@ pub struct Services {
     pub queries: Queries,
     /// The record of what is done with this server.
     pub trail: Trail,
+    /// Events as they come.
+    pub streams: Streams,
     /// Credentials.
     pub auth: Auth,
     /// How much anybody may do.
@@ -125,6 +128,14 @@ impl Health {
 }
 
 impl Services {
+    /// Whose ticket this is; it is used up by that.
+    pub fn with_ticket(&self, ticket: &str) -> Result<Principal, ApiError> {
+        let principal = self.streams.tickets.redeem(ticket, self.clock.now());
+        let principal = principal.ok_or(AuthError::Invalid)?;
+        self.auth.still_counts(&principal)?;
+        Ok(principal)
+    }
+
     /// The answer to a read, once the read is recorded as well: both are done at the same time.
     pub async fn recorded<T, E: Into<ApiError>>(
         &self,

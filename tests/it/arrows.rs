@@ -15,7 +15,7 @@ const ROWS: &[&[&str]] = &[
     &["store"],
     &["keyring"],
     &["control"],
-    &["auth", "limit"],
+    &["auth", "limit", "schemas"],
     &["ingest"],
     &["gate", "projections", "trail"],
     &["connectors", "query"],

@@ -2,35 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::support::deeds::deeds;
 use crate::support::{App, Caller};
-
-/// A month of deeds, one an hour: by number, everything about an event is known.
-async fn deeds(acme: &Caller, count: usize) {
-    let events: Vec<Value> = (0..count)
-        .map(|n| {
-            let (kind, action) = [("user.login", "LOGIN"), ("document.update", "UPDATE"), ("document.delete", "DELETE")][n % 3];
-            let (severity, outcome) = (["INFO", "WARNING", "ERROR", "CRITICAL"][n % 4], ["success", "failure"][n % 2]);
-            let message = if n % 10 == 0 { "The quick brown fox opened ticket" } else { "Nothing happened" };
-            json!({
-                "event_type": kind,
-                "action": action,
-                "time": 1_767_225_600 + 3_600 * n,
-                "severity": severity,
-                "outcome": outcome,
-                "actor": {"id": format!("user{}", n % 5), "ip": format!("10.0.{}.{}", n % 4, n), "session_id": format!("s{}", n % 7)},
-                "resource": {"type": "document", "id": format!("doc-{n}")},
-                "message": format!("{message} {n}"),
-                "request_id": format!("r{n}"), "trace_id": format!("t{}", n / 10), "tags": [format!("tag{}", n % 3)],
-                "details": {"amount": n, "cart": {"items": [{"sku": format!("A{}", n % 6)}]}, "note": "it's 100% \"odd\""},
-            })
-        })
-        .collect();
-    let answer = acme
-        .post("/api/v1/logs/bulk?wait=indexed", &json!(events))
-        .await
-        .expect(200);
-    assert_eq!(answer["accepted"], count);
-}
 
 /// Which deeds a search finds, in its order.
 async fn which(acme: &Caller, parameters: &[(&str, &str)]) -> Vec<u64> {

@@ -30,13 +30,25 @@ fn expected(method: &Method, path: &str) -> Who {
         ("GET", "/api/v1/logs" | "/events" | "/api/v1/logs/{id}") => Roles(&["admin", "auditor", "user"]),
         ("PATCH" | "DELETE", "/api/v1/logs/{id}") => Roles(&["admin"]),
         ("DELETE", "/api/v1/logs/cleanup") => Roles(&["admin"]),
+        ("GET", "/api/v1/logs/stream") | ("POST", "/api/v1/logs/stream/ticket") => {
+            Roles(&["admin", "auditor", "user"])
+        }
         ("GET", "/api/v1/logs/stats" | "/api/v1/logs/correlate" | "/api/v1/logs/export") => {
             Roles(&["admin", "auditor", "user"])
         }
         ("GET", "/api/v1/tenants") => Roles(&["admin"]),
         ("POST", "/api/v1/tenants") => Roles(&[]),
+        ("POST", "/api/v1/auth/logout" | "/api/v1/auth/password") | ("GET", "/api/v1/auth/me") => {
+            Roles(&["admin", "auditor", "user", "ingest"])
+        }
+        ("GET", "/api/v1/tenants/{id}") => Roles(&["admin"]),
+        ("PATCH", "/api/v1/tenants/{id}") => Roles(&[]),
         ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),
-        ("DELETE", "/api/v1/keys/{id}") => Roles(&["admin"]),
+        ("GET" | "PATCH" | "DELETE", "/api/v1/users/{id}" | "/api/v1/keys/{id}") => Roles(&["admin"]),
+        ("GET", "/api/v1/schemas") => Roles(&["admin"]),
+        ("GET" | "PUT" | "DELETE", "/api/v1/schemas/{event_type}") => Roles(&["admin"]),
+        ("GET" | "POST", "/api/v1/searches") => Roles(&["admin", "auditor", "user"]),
+        ("GET" | "PATCH" | "DELETE", "/api/v1/searches/{id}") => Roles(&["admin", "auditor", "user"]),
         _ => panic!(
             "{method} {path} is new: say here who may use it, and below what another tenant's admin gets"
         ),
@@ -48,7 +60,10 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
     let body = match (method.as_str(), path) {
         ("POST", "/api/v1/logs" | "/events") => json!({"action": "VIEW"}).to_string(),
         ("POST", "/api/v1/logs/bulk") => json!([{"action": "VIEW"}]).to_string(),
-        ("POST", _) => "{}".to_owned(),
+        // A wish that is refused, so that the caller's session goes on.
+        ("POST", "/api/v1/auth/logout") => json!({"everywhere": "no"}).to_string(),
+        ("PUT", _) => "[]".to_owned(),
+        ("POST" | "PATCH", _) => "{}".to_owned(),
         _ => String::new(),
     };
     let headers: &[_] = if body.is_empty() {
@@ -57,7 +72,12 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
         &[("content-type", "application/json")]
     };
     caller
-        .send(method.clone(), &path.replace("{id}", id), headers, body)
+        .send(
+            method.clone(),
+            &path.replace("{id}", id).replace("{event_type}", "no.schema"),
+            headers,
+            body,
+        )
         .await
 }
 

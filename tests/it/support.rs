@@ -1,17 +1,21 @@
 //! What the stories share: a running server ([`app`]), those who talk to it ([`caller`]), the log it stands on
-//! ([`brokers`]), and children that end with the tests ([`leash`, `ending`]).
+//! ([`brokers`]), events of which everything is known ([`deeds`]), and children that end with the tests ([`leash`, `ending`]).
 
 pub mod app;
 pub mod brokers;
 pub mod caller;
 pub mod clickhouse_front;
+pub mod deeds;
 pub mod ending;
 pub mod leash;
+pub mod shape;
 pub mod wait;
+pub mod watcher;
 
 pub use app::{App, Child};
 pub use caller::{Answer, Caller};
 pub use wait::{until, until_some};
+pub use watcher::Watcher;
 
 /// The Python with the clients that others wrote, from the environment that `scripts/engines python` makes.
 pub fn python() -> std::path::PathBuf {

@@ -64,8 +64,9 @@ impl Question {
         let mut dimensions = |name: &'static str, asked: &parse::Asked| {
             let lists: Vec<String> = asked.all(name).map(str::to_owned).collect();
             let names = lists.iter().flat_map(|list| list.split(',')).map(str::trim);
-            let mut found = Vec::new();
+            let (mut found, mut named) = (Vec::new(), 0);
             for field in names.filter(|field| !field.is_empty()) {
+                named += 1;
                 match Dimension::parse(field) {
                     Ok(dimension) if found.contains(&dimension) => {}
                     Ok(dimension) => found.push(dimension),
@@ -75,7 +76,7 @@ impl Question {
             if found.len() > DIMENSIONS_MAX {
                 wrong(name, format!("more than {DIMENSIONS_MAX} fields"));
             }
-            if !lists.is_empty() && found.is_empty() {
+            if !lists.is_empty() && named == 0 {
                 wrong(name, "names no field".to_owned());
             }
             found

@@ -83,7 +83,7 @@ proptest! {
         let (live, client) = (live(3), client(room));
         live.join(&client, &vec![0; 3]);
         let (mut ends, mut expected, mut seen) = ([0i64; 3], Vec::new(), Vec::new());
-        let mut take = |seen: &mut Vec<(usize, i64)>| {
+        let take = |seen: &mut Vec<(usize, i64)>| {
             let (events, cut) = client.take();
             seen.extend(places(events));
             if let Some(cut) = cut {

@@ -1,6 +1,6 @@
-//! `GET, POST /api/v1/keys`, `DELETE /api/v1/keys/{id}`.
+//! `GET, POST /api/v1/keys`, `GET, PATCH, DELETE /api/v1/keys/{id}`. A deleted key is a revoked one, for good.
 
-use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,131 +8,175 @@ use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::manage::{Visible, listed, request_id, tenant_for};
-use super::{Access::Needs, Budget, Route, delete, get, post};
-use crate::auth::NewKey;
+use super::manage::{
+    Changeable, Removable, Resource, check_limit, etag, list, made, may_grant, one, remove, request_id,
+    tenant_for, update,
+};
+use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
+use crate::auth::{NewKey, Principal};
 use crate::clock::Timestamp;
-use crate::control::{ApiKey, Command, Limits, Permission, Roles};
+use crate::control::Permission::{self, Manage};
+use crate::control::{self, ApiKey, Command, Limits, LimitsPatch, Patch, Roles};
 use crate::event::TenantId;
-use crate::web::extract::{Caller, Id, Params};
-use crate::web::object::{FromObject, JsonBody, Object, date, rate, roles, tenant, text};
+use crate::event::draft::Problem;
+use crate::web::extract::Caller;
+use crate::web::object::{FromObject, JsonBody, Object, date, rates, rates_patch, roles, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/keys", Needs(Permission::Manage, Budget::Free), list),
-        post("/api/v1/keys", Needs(Permission::Manage, Budget::Free), create),
-        delete(
-            "/api/v1/keys/{id}",
-            Needs(Permission::Manage, Budget::Free),
-            revoke,
-        ),
+        get("/api/v1/keys", Needs(Manage, Free), list::<Keys>),
+        post("/api/v1/keys", Needs(Manage, Free), create),
+        get("/api/v1/keys/{id}", Needs(Manage, Free), one::<Keys>),
+        patch("/api/v1/keys/{id}", Needs(Manage, Free), update::<Keys>),
+        delete("/api/v1/keys/{id}", Needs(Manage, Free), remove::<Keys>),
     ]
 }
 
-pub(super) struct Wanted {
+/// API keys, never their text: an operator sees all, an admin its tenant's.
+struct Keys;
+
+impl Resource for Keys {
+    type Entity = ApiKey;
+    const NOUN: &'static str = "key";
+    const SEEN_WITH: Permission = Manage;
+
+    fn found<'a>(state: &'a control::State, id: &str) -> Option<&'a Arc<ApiKey>> {
+        state.key(id)
+    }
+
+    fn of_tenant<'a>(state: &'a control::State, tenant: &TenantId) -> Vec<&'a Arc<ApiKey>> {
+        state.keys_of(tenant).collect()
+    }
+
+    fn tenant(key: &ApiKey) -> &TenantId {
+        &key.tenant
+    }
+
+    fn version(key: &ApiKey) -> u64 {
+        key.version
+    }
+
+    fn place(key: &ApiKey) -> String {
+        format!("{}\0{}", key.name, key.id)
+    }
+
+    fn shown(key: &ApiKey) -> Value {
+        json!({
+            "id": &*key.id,
+            "name": &*key.name,
+            "tenant_id": key.tenant,
+            "roles": key.roles,
+            "limit": key.limit.as_deref(),
+            "expires_at": key.expires_at,
+            "events_per_second": key.limits.events_per_second,
+            "searches_per_second": key.limits.searches_per_second,
+            "exports_at_once": key.limits.exports_at_once,
+            "revoked_at": key.revoked_at,
+            "created_by": &*key.created_by,
+            "version": key.version,
+            "created_at": key.created_at,
+        })
+    }
+}
+
+impl Removable for Keys {
+    fn removal() -> Command {
+        Command::RevokeKey
+    }
+}
+
+struct Changes {
+    name: Option<String>,
+    limit: Patch<String>,
+    limits: LimitsPatch,
+    expires_at: Patch<Timestamp>,
+}
+
+impl FromObject for Changes {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        Some(Self {
+            name: object.changed("name", text),
+            limit: object.patched("limit", text),
+            limits: rates_patch(object),
+            expires_at: object.patched("expires_at", date),
+        })
+    }
+}
+
+impl Changeable for Keys {
+    type Patch = Changes;
+
+    fn change(by: &Principal, changes: Changes, now: Timestamp) -> Result<Command, ApiError> {
+        may_grant(by)?;
+        if let Patch::Set(limit) = &changes.limit {
+            check_limit(limit)?;
+        }
+        if matches!(changes.expires_at, Patch::Set(end) if end <= now) {
+            let problem = Problem::new("/expires_at", "lies in the past: to end a key, delete it");
+            return Err(ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, vec![problem]));
+        }
+        Ok(Command::UpdateKey {
+            name: changes.name,
+            limit: changes.limit,
+            limits: changes.limits,
+            expires_at: changes.expires_at,
+        })
+    }
+}
+
+struct Wanted {
     name: String,
     roles: Roles,
+    limit: Option<String>,
     tenant_id: Option<TenantId>,
     expires_at: Option<Timestamp>,
-    events_per_second: Option<NonZeroU32>,
+    limits: Limits,
 }
 
 impl FromObject for Wanted {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         let (name, roles) = (object.needed("name", text), object.needed("roles", roles));
+        let limit = object.optional("limit", text);
         let tenant_id = object.optional("tenant_id", tenant);
         let expires_at = object.optional("expires_at", date);
-        let events_per_second = object.optional("events_per_second", rate);
+        let limits = rates(object);
         Some(Self {
             name: name?,
             roles: roles?,
+            limit,
             tenant_id,
             expires_at,
-            events_per_second,
+            limits,
         })
     }
 }
 
-/// An operator sees all keys, an admin its tenant's; never their text.
-pub(super) async fn list(
-    State(state): State<AppState>,
-    Caller(principal): Caller,
-    Params(params): Params,
-) -> Result<Response, ApiError> {
-    let visible = Visible::of(&state, &principal, &params)?;
-    let control = state.control.state();
-    let keys = control
-        .keys()
-        .map(AsRef::as_ref)
-        .filter(|key: &&ApiKey| visible.has(&key.tenant));
-    Ok(listed(keys, |key| &key.id, shown))
-}
-
 /// 201 with the key's text in `key`, this once.
-pub(super) async fn create(
+async fn create(
     State(state): State<AppState>,
     Caller(principal): Caller,
     headers: HeaderMap,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, ApiError> {
+    may_grant(&principal)?;
+    wanted.limit.as_deref().map_or(Ok(()), check_limit)?;
     let new = NewKey {
         name: wanted.name,
         tenant: tenant_for(&principal, wanted.tenant_id)?,
         roles: wanted.roles,
+        limit: wanted.limit,
         expires_at: wanted.expires_at,
-        limit: None,
-        limits: Limits {
-            events_per_second: wanted.events_per_second,
-            ..Limits::default()
-        },
+        limits: wanted.limits,
     };
     let request = request_id(&headers, &state, &principal, "POST /api/v1/keys", &new.tenant)?;
     let (id, text) = state.auth.create_key(&principal, request, new).await?;
     let control = state.control.state();
-    let mut body = control
-        .key(&id)
-        .map_or_else(|| json!({"id": id}), |key| shown(key));
-    if let Some(text) = text {
-        body["key"] = text.expose_secret().into();
-    }
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, no_store, Json(body)).into_response())
-}
-
-pub(super) async fn revoke(
-    State(state): State<AppState>,
-    Caller(principal): Caller,
-    Id(id): Id,
-) -> Result<Response, ApiError> {
-    let control = state.control.state();
-    let key = control
-        .key(&id)
-        .filter(|key| principal.can_in(&key.tenant, Permission::Manage));
-    let version = key
-        .map(|key| key.version)
-        .ok_or_else(|| ApiError::not_found("There is no such key."))?;
-    state
-        .auth
-        .change(
-            &principal,
-            state.clock.fresh_id(),
-            version,
-            &id,
-            Command::RevokeKey {},
-        )
-        .await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-fn shown(key: &ApiKey) -> Value {
-    json!({
-        "id": &*key.id,
-        "name": &*key.name,
-        "tenant_id": key.tenant,
-        "roles": key.roles,
-        "expires_at": key.expires_at,
-        "events_per_second": key.limits.events_per_second,
-        "version": key.version,
-    })
+    let (Some(key), Some(text)) = (control.key(&id), text) else {
+        return made::<Keys>(&state, &id);
+    };
+    let mut body = Keys::shown(key);
+    body["key"] = text.expose_secret().into();
+    let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok((StatusCode::CREATED, [no_store, etag(key.version)], Json(body)).into_response())
 }

@@ -1,17 +1,22 @@
-//! `POST /login`, and its longer name; `POST /api/v1/auth/refresh`.
+//! `POST /login`, and its longer name; `POST /api/v1/auth/{refresh,logout,password}`; `GET /api/v1/auth/me`.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::{Access::Open, Route, post};
-use crate::auth::{AuthError, LoginTokens};
+use super::manage::{refuse_parameters, request_id};
+use super::{
+    Access::{Known, Open},
+    Route, get, post,
+};
+use crate::auth::{AuthError, LoginTokens, PrincipalKind};
 use crate::event::TenantId;
 use crate::trail::{Occasion, read};
 use crate::web::client::Client;
-use crate::web::object::{FromObject, JsonBody, Object, secret, text};
+use crate::web::extract::{Caller, Params};
+use crate::web::object::{FromObject, JsonBody, Object, flag, secret, text};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -19,6 +24,9 @@ pub(super) fn routes() -> Vec<Route> {
         post("/login", Open, login),
         post("/api/v1/auth/login", Open, login),
         post("/api/v1/auth/refresh", Open, refresh),
+        post("/api/v1/auth/logout", Known, logout),
+        post("/api/v1/auth/password", Known, password),
+        get("/api/v1/auth/me", Known, me),
     ]
 }
 
@@ -90,6 +98,84 @@ pub(super) async fn refresh(
     JsonBody(body): JsonBody<Refresh>,
 ) -> Result<Response, ApiError> {
     Ok(answer(&state.auth.refresh(&body.refresh_token)?))
+}
+
+pub(super) struct Logout {
+    everywhere: bool,
+}
+
+impl FromObject for Logout {
+    const MAY_BE_ABSENT: bool = true;
+
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        let everywhere = object.optional("everywhere", flag).unwrap_or(false);
+        Some(Self { everywhere })
+    }
+}
+
+/// Ends the session of the caller's token, with all that it was refreshed to; or all sessions of the user.
+async fn logout(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    headers: HeaderMap,
+    JsonBody(wanted): JsonBody<Logout>,
+) -> Result<StatusCode, ApiError> {
+    let route = "POST /api/v1/auth/logout";
+    let request = request_id(&headers, &state, &principal, route, principal.tenant())?;
+    state.auth.log_out(&principal, request, wanted.everywhere).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+struct NewPassword {
+    old: SecretString,
+    new: SecretString,
+}
+
+impl FromObject for NewPassword {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        let old = object.needed("old_password", secret);
+        let new = object.needed("password", secret);
+        Some(Self { old: old?, new: new? })
+    }
+}
+
+/// A new pair of tokens: all that were before count no more.
+async fn password(
+    State(state): State<AppState>,
+    client: Client,
+    Caller(principal): Caller,
+    headers: HeaderMap,
+    JsonBody(wanted): JsonBody<NewPassword>,
+) -> Result<Response, ApiError> {
+    let route = "POST /api/v1/auth/password";
+    let request = request_id(&headers, &state, &principal, route, principal.tenant())?;
+    let passwords = (wanted.old, wanted.new);
+    let changed = state
+        .auth
+        .change_password(&principal, request, client.address, passwords);
+    Ok(answer(&changed.await?))
+}
+
+/// Who the caller is, as far as the server knows.
+async fn me(Caller(principal): Caller, Params(params): Params) -> Result<Response, ApiError> {
+    refuse_parameters(&params)?;
+    let kind = match principal.kind() {
+        PrincipalKind::User => "user",
+        PrincipalKind::Key => "key",
+        PrincipalKind::System => "system",
+    };
+    let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let body = json!({
+        "id": principal.id(),
+        "name": principal.who(),
+        "kind": kind,
+        "tenant_id": principal.tenant(),
+        "roles": principal.roles(),
+        "limit": principal.limit().map(|limit| &**limit),
+        "session_id": principal.session(),
+        "expires_at": principal.expires_at(),
+    });
+    Ok(([no_store], Json(body)).into_response())
 }
 
 fn answer(tokens: &LoginTokens) -> Response {

@@ -1,55 +1,242 @@
-//! What tenants, users and keys have in common: how they are listed, and who may make them for whom.
+//! What everything that is managed has in common: lists page by page, one object with its ETag, changes and removals
+//! that say which version they mean.
+//!
+//! A [`Resource`] says what it is called, where it stands in control state and how it is shown; the handlers here are the
+//! same for all. A change or a removal of what somebody else has changed meanwhile is refused with 412 where the caller
+//! says which version it saw (`If-Match`); where it says nothing, the last one wins.
 
-use axum::http::{HeaderMap, StatusCode};
+pub(super) mod page;
+pub(super) mod precondition;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::Principal;
-use crate::control::Permission;
+use crate::auth::manage::ManageError;
+use crate::control::{self, Command, Permission, Refusal};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
-use crate::web::extract::{idempotency_key, unknown_parameter};
+use crate::web::extract::{Caller, Id, Params, idempotency_key, unknown_parameter};
+use crate::web::object::{FromObject, JsonBody};
 use crate::web::{ApiError, AppState, Json};
 
-/// Which tenants' entities a list shows.
-pub(super) struct Visible<'a> {
-    principal: &'a Principal,
-    tenant: Option<TenantId>,
-}
+use page::{Listing, Paging};
+use precondition::{Expected, is_known};
 
-impl<'a> Visible<'a> {
-    /// All that the caller may manage, or, with the parameter `tenant_id`, that tenant's alone.
-    pub(super) fn of(
-        state: &AppState,
-        principal: &'a Principal,
-        params: &[(String, String)],
-    ) -> Result<Self, ApiError> {
-        let (mut tenant, mut problems) = (None, Vec::new());
-        for (name, value) in params {
-            match (name.as_str(), TenantId::parse(value)) {
-                ("tenant_id", _) if tenant.is_some() => {
-                    problems.push(Problem::new(name, "given more than once"));
-                }
-                ("tenant_id", Some(named)) => tenant = Some(named),
-                ("tenant_id", None) => problems.push(Problem::new(name, "not the name of a tenant")),
-                _ => problems.push(unknown_parameter(name)),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems));
-        }
-        if let Some(named) = &tenant {
-            tenant_for(principal, Some(named.clone()))?;
-            existing(state, principal, named)?;
-        }
-        Ok(Self { principal, tenant })
+/// How often a change is tried anew when somebody else was faster, where the caller does not mind.
+const TRIES: usize = 5;
+
+/// A kind of thing that is managed.
+pub(super) trait Resource: 'static {
+    /// As control state has it.
+    type Entity: Send + Sync + 'static;
+    /// In sentences: "There is no such user."
+    const NOUN: &'static str;
+    /// What one must be allowed in a tenant to see those of it.
+    const SEEN_WITH: Permission;
+
+    /// The one of this id.
+    fn found<'a>(state: &'a control::State, id: &str) -> Option<&'a Arc<Self::Entity>>;
+    /// All of a tenant.
+    fn of_tenant<'a>(state: &'a control::State, tenant: &TenantId) -> Vec<&'a Arc<Self::Entity>>;
+    /// Whose it is.
+    fn tenant(entity: &Self::Entity) -> &TenantId;
+    /// Which version of it this is.
+    fn version(entity: &Self::Entity) -> u64;
+    /// Where it stands in lists: its name, and what tells it from others of that name.
+    fn place(entity: &Self::Entity) -> String;
+    /// As its answers show it.
+    fn shown(entity: &Self::Entity) -> Value;
+
+    /// As lists show it.
+    fn listed(entity: &Self::Entity) -> Value {
+        Self::shown(entity)
     }
 
-    /// Whether it shows what belongs to `tenant`.
-    pub(super) fn has(&self, tenant: &TenantId) -> bool {
-        self.tenant.as_ref().is_none_or(|only| only == tenant)
-            && self.principal.can_in(tenant, Permission::Manage)
+    /// That somebody who sees it may change it.
+    fn may_change(_by: &Principal, _entity: &Self::Entity) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+/// What can be changed in part, by a merge patch.
+pub(super) trait Changeable: Resource {
+    /// The members of the patch.
+    type Patch: FromObject + Send + Sync;
+    /// The command that makes the change.
+    fn change(by: &Principal, patch: Self::Patch, now: crate::clock::Timestamp) -> Result<Command, ApiError>;
+}
+
+/// What can be taken away, or ended.
+pub(super) trait Removable: Resource {
+    /// The command that does so.
+    fn removal() -> Command;
+}
+
+/// `GET` of all that the caller sees, page by page.
+pub(super) async fn list<R: Resource>(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let Listing { tenant, paging } = Listing::of(&params)?;
+    if let Some(named) = &tenant {
+        tenant_allowing(R::SEEN_WITH, &principal, Some(named.clone()))?;
+        existing(&state, &principal, named)?;
+    }
+    let control = state.control.state();
+    let found: Vec<_> = match tenant {
+        Some(tenant) => R::of_tenant(&control, &tenant),
+        None if principal.is_operator() => {
+            let tenants = control.tenants();
+            tenants
+                .flat_map(|tenant| R::of_tenant(&control, &tenant.id))
+                .collect()
+        }
+        None => R::of_tenant(&control, principal.tenant()),
+    };
+    let placed = found
+        .into_iter()
+        .map(|entity| (R::place(entity), entity))
+        .collect();
+    Ok(Paging::answer(&paging, placed, |entity| R::listed(entity)))
+}
+
+/// `GET` of one, 304 when the caller has it in this version.
+pub(super) async fn one<R: Resource>(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(id): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    refuse_parameters(&params)?;
+    let entity = find::<R>(&state, &principal, &id)?;
+    Ok(shown::<R>(&entity, &headers))
+}
+
+/// `PATCH` of one.
+pub(super) async fn update<R: Changeable>(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(id): Id,
+    headers: HeaderMap,
+    JsonBody(patch): JsonBody<R::Patch>,
+) -> Result<Response, ApiError> {
+    let command = R::change(&principal, patch, state.clock.now())?;
+    submit::<R>(&state, &principal, &id, &headers, &command).await?;
+    let entity = find::<R>(&state, &principal, &id)?;
+    Ok(answer::<R>(StatusCode::OK, &entity))
+}
+
+/// `DELETE` of one.
+pub(super) async fn remove<R: Removable>(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(id): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    refuse_parameters(&params)?;
+    submit::<R>(&state, &principal, &id, &headers, &R::removal()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The one that the caller means; 404 where it is not the caller's to see.
+pub(super) fn find<R: Resource>(
+    state: &AppState,
+    principal: &Principal,
+    id: &str,
+) -> Result<Arc<R::Entity>, ApiError> {
+    let control = state.control.state();
+    let found = R::found(&control, id);
+    found
+        .filter(|entity| principal.can_in(R::tenant(entity), R::SEEN_WITH))
+        .cloned()
+        .ok_or_else(|| ApiError::not_found(format!("There is no such {}.", R::NOUN)))
+}
+
+/// Sends a command about what is there, in the version that the caller means.
+pub(super) async fn submit<R: Resource>(
+    state: &AppState,
+    principal: &Principal,
+    id: &str,
+    headers: &HeaderMap,
+    command: &Command,
+) -> Result<u64, ApiError> {
+    let expected = Expected::of(headers);
+    for _ in 1..TRIES {
+        match attempt::<R>(state, principal, id, &expected, command).await? {
+            Err(ManageError::Refused(Refusal::Conflict { .. })) => {}
+            decided => return Ok(decided?),
+        }
+    }
+    Ok(attempt::<R>(state, principal, id, &expected, command).await??)
+}
+
+async fn attempt<R: Resource>(
+    state: &AppState,
+    principal: &Principal,
+    id: &str,
+    expected: &Expected,
+    command: &Command,
+) -> Result<Result<u64, ManageError>, ApiError> {
+    let entity = find::<R>(state, principal, id)?;
+    R::may_change(principal, &entity)?;
+    let version = R::version(&entity);
+    expected.check(version)?;
+    let request = state.clock.fresh_id();
+    Ok(state
+        .auth
+        .change(principal, request, version, id, command.clone())
+        .await)
+}
+
+/// 200 with one object, or 304.
+pub(super) fn shown<R: Resource>(entity: &R::Entity, headers: &HeaderMap) -> Response {
+    if is_known(headers, R::version(entity)) {
+        return (StatusCode::NOT_MODIFIED, [etag(R::version(entity))]).into_response();
+    }
+    answer::<R>(StatusCode::OK, entity)
+}
+
+/// One object with its ETag.
+pub(super) fn answer<R: Resource>(status: StatusCode, entity: &R::Entity) -> Response {
+    (status, [etag(R::version(entity))], Json(R::shown(entity))).into_response()
+}
+
+/// 201 with what was made, by its id. A request that comes again after what it made was deleted is told so.
+pub(super) fn made<R: Resource>(state: &AppState, id: &str) -> Result<Response, ApiError> {
+    let control = state.control.state();
+    let gone = || {
+        let detail = format!("This request made a {}, which has been deleted since.", R::NOUN);
+        ApiError::not_found(detail)
+    };
+    let entity = R::found(&control, id).ok_or_else(gone)?;
+    Ok(answer::<R>(StatusCode::CREATED, entity))
+}
+
+pub(super) fn etag(version: u64) -> (header::HeaderName, HeaderValue) {
+    // Digits in quotes are always a header's value.
+    let value = HeaderValue::try_from(format!("\"{version}\""));
+    (
+        header::ETAG,
+        value.unwrap_or_else(|_| HeaderValue::from_static("\"0\"")),
+    )
+}
+
+pub(super) fn refuse_parameters(params: &[(String, String)]) -> Result<(), ApiError> {
+    match params.first() {
+        None => Ok(()),
+        Some((name, _)) => {
+            let problem = unknown_parameter(name);
+            Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]))
+        }
     }
 }
 
@@ -61,25 +248,45 @@ pub(super) fn existing(state: &AppState, principal: &Principal, tenant: &TenantI
     }
 }
 
-/// All of `entities`, in the order of what `name` says of them.
-pub(super) fn listed<'a, T: 'a>(
-    entities: impl Iterator<Item = &'a T>,
-    name: impl Fn(&T) -> &str,
-    shown: impl Fn(&T) -> Value,
-) -> Response {
-    let mut entities: Vec<&T> = entities.collect();
-    entities.sort_by(|a, b| name(a).cmp(name(b)));
-    let data: Vec<Value> = entities.into_iter().map(shown).collect();
-    Json(json!({"data": data})).into_response()
+/// The tenant that is meant: the caller's own, or, for operators, the one they name. The caller must manage it.
+pub(super) fn tenant_for(principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
+    tenant_allowing(Permission::Manage, principal, named)
 }
 
-/// The tenant that is meant: the caller's own, or, for operators, the one they name.
-pub(super) fn tenant_for(principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
+/// The same for those who may do something else there.
+pub(super) fn tenant_allowing(
+    permission: Permission,
+    principal: &Principal,
+    named: Option<TenantId>,
+) -> Result<TenantId, ApiError> {
     let tenant = named.unwrap_or_else(|| principal.tenant().clone());
-    match principal.can_in(&tenant, Permission::Manage) {
+    match principal.can_in(&tenant, permission) {
         true => Ok(tenant),
         false => Err(ApiError::forbidden("Only an operator may manage another tenant.")),
     }
+}
+
+/// That the caller may grant rights: who reads only part of the events itself could give somebody all of them.
+pub(super) fn may_grant(principal: &Principal) -> Result<(), ApiError> {
+    match principal.limit() {
+        None => Ok(()),
+        Some(_) => Err(ApiError::forbidden(
+            "Your own grant has a limit, so you can't make or change those of others.",
+        )),
+    }
+}
+
+/// That a grant's limit is one: filters of a search, and nothing else.
+pub(super) fn check_limit(limit: &str) -> Result<(), ApiError> {
+    let Err(problems) = crate::query::limit::filter(limit) else {
+        return Ok(());
+    };
+    let within = |problem: Problem| match problem.field.as_str() {
+        "" => Problem::new("/limit", problem.detail),
+        name => Problem::new("/limit", format!("{name}: {}", problem.detail)),
+    };
+    let problems = problems.into_iter().map(within).collect();
+    Err(ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems))
 }
 
 /// The same `Idempotency-Key` of the same caller, on the same route (as `POST /path`) and for the same tenant, is the

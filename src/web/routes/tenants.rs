@@ -1,64 +1,128 @@
-//! `GET, POST /api/v1/tenants`.
+//! `GET, POST /api/v1/tenants`, `GET, PATCH /api/v1/tenants/{id}`.
 
-use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::manage::{Visible, listed, request_id};
-use super::{Access::Needs, Budget, Route, get, post};
+use super::manage::{Changeable, Resource, list, made, one, request_id, update};
+use super::{Access::Needs, Budget::Free, Route, get, patch, post};
+use crate::auth::Principal;
 use crate::auth::manage::ManageError;
-use crate::control::Permission::{Manage, Tenants};
-use crate::control::{Command, Limits, Refusal, Tenant};
+use crate::clock::Timestamp;
+use crate::control::Permission::{self, Manage, Tenants as ManageTenants};
+use crate::control::{self, Command, Limits, LimitsPatch, Refusal, Tenant};
 use crate::event::TenantId;
-use crate::web::extract::{Caller, Params};
-use crate::web::object::{FromObject, JsonBody, Object, rate, tenant, text};
-use crate::web::{ApiError, AppState, Json};
+use crate::web::extract::Caller;
+use crate::web::object::{FromObject, JsonBody, Object, flag, rates, rates_patch, tenant, text};
+use crate::web::{ApiError, AppState};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/tenants", Needs(Manage, Budget::Free), list),
-        post("/api/v1/tenants", Needs(Tenants, Budget::Free), create),
+        get("/api/v1/tenants", Needs(Manage, Free), list::<Tenants>),
+        post("/api/v1/tenants", Needs(ManageTenants, Free), create),
+        get("/api/v1/tenants/{id}", Needs(Manage, Free), one::<Tenants>),
+        patch(
+            "/api/v1/tenants/{id}",
+            Needs(ManageTenants, Free),
+            update::<Tenants>,
+        ),
     ]
+}
+
+/// Tenants: an operator sees all, an admin its own.
+struct Tenants;
+
+impl Resource for Tenants {
+    type Entity = Tenant;
+    const NOUN: &'static str = "tenant";
+    const SEEN_WITH: Permission = Manage;
+
+    fn found<'a>(state: &'a control::State, id: &str) -> Option<&'a Arc<Tenant>> {
+        state.tenant(&TenantId::parse(id)?)
+    }
+
+    fn of_tenant<'a>(state: &'a control::State, tenant: &TenantId) -> Vec<&'a Arc<Tenant>> {
+        state.tenant(tenant).into_iter().collect()
+    }
+
+    fn tenant(tenant: &Tenant) -> &TenantId {
+        &tenant.id
+    }
+
+    fn version(tenant: &Tenant) -> u64 {
+        tenant.version
+    }
+
+    fn place(tenant: &Tenant) -> String {
+        tenant.id.to_string()
+    }
+
+    fn shown(tenant: &Tenant) -> Value {
+        json!({
+            "id": tenant.id,
+            "name": tenant.name,
+            "disabled": tenant.disabled,
+            "events_per_second": tenant.limits.events_per_second,
+            "searches_per_second": tenant.limits.searches_per_second,
+            "exports_at_once": tenant.limits.exports_at_once,
+            "visible_from": tenant.visible_from,
+            "version": tenant.version,
+            "created_at": tenant.created_at,
+        })
+    }
+}
+
+struct Changes {
+    name: Option<String>,
+    limits: LimitsPatch,
+    disabled: Option<bool>,
+}
+
+impl FromObject for Changes {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        Some(Self {
+            name: object.changed("name", text),
+            limits: rates_patch(object),
+            disabled: object.changed("disabled", flag),
+        })
+    }
+}
+
+impl Changeable for Tenants {
+    type Patch = Changes;
+
+    fn change(_: &Principal, changes: Changes, _: Timestamp) -> Result<Command, ApiError> {
+        Ok(Command::UpdateTenant {
+            name: changes.name,
+            limits: changes.limits,
+            disabled: changes.disabled,
+        })
+    }
 }
 
 pub(super) struct NewTenant {
     id: TenantId,
     name: Option<String>,
-    events_per_second: Option<NonZeroU32>,
+    limits: Limits,
 }
 
 impl FromObject for NewTenant {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         let id = object.needed("id", tenant);
         let name = object.optional("name", text);
-        let events_per_second = object.optional("events_per_second", rate);
+        let limits = rates(object);
         Some(Self {
             id: id?,
             name,
-            events_per_second,
+            limits,
         })
     }
 }
 
-/// An operator sees all tenants, an admin its own.
-pub(super) async fn list(
-    State(state): State<AppState>,
-    Caller(principal): Caller,
-    Params(params): Params,
-) -> Result<Response, ApiError> {
-    let visible = Visible::of(&state, &principal, &params)?;
-    let control = state.control.state();
-    let tenants = control
-        .tenants()
-        .map(AsRef::as_ref)
-        .filter(|tenant: &&Tenant| visible.has(&tenant.id));
-    Ok(listed(tenants, |tenant| tenant.id.as_str(), shown))
-}
-
-pub(super) async fn create(
+async fn create(
     State(state): State<AppState>,
     Caller(principal): Caller,
     headers: HeaderMap,
@@ -66,13 +130,9 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let id = new.id;
     let request = request_id(&headers, &state, &principal, "POST /api/v1/tenants", &id)?;
-    let name = new.name.unwrap_or_else(|| id.to_string());
     let command = Command::CreateTenant {
-        name,
-        limits: Limits {
-            events_per_second: new.events_per_second,
-            ..Limits::default()
-        },
+        name: new.name.unwrap_or_else(|| id.to_string()),
+        limits: new.limits,
     };
     state
         .auth
@@ -84,16 +144,5 @@ pub(super) async fn create(
             }
             error => error.into(),
         })?;
-    let control = state.control.state();
-    let body = control.tenant(&id).map(|tenant| shown(tenant));
-    Ok((StatusCode::CREATED, Json(body)).into_response())
-}
-
-fn shown(tenant: &Tenant) -> Value {
-    json!({
-        "id": tenant.id,
-        "name": tenant.name,
-        "events_per_second": tenant.limits.events_per_second,
-        "version": tenant.version,
-    })
+    made::<Tenants>(&state, id.as_str())
 }

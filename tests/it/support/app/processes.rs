@@ -34,6 +34,15 @@ impl App {
         Some(Pid::from_raw(text.lines().next()?.parse().ok()?))
     }
 
+    /// The memory that the server's own process has.
+    pub fn resident_bytes(&self) -> usize {
+        let pid = self.child().as_ref().expect("a running server").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).unwrap();
+        kib.parse::<usize>().unwrap() << 10
+    }
+
     /// Kills the server alone, as the system would at its worst, and waits until its children are gone as well.
     pub async fn kill9(&self) {
         let children = [Child::Broker, Child::ClickHouse].map(|child| {
@@ -50,6 +59,40 @@ impl App {
             })
             .await;
         }
+    }
+
+    /// Another server on the same log and the same ClickHouse, with a data directory of its own. This one must have its
+    /// master key from its settings.
+    pub async fn beside(&self) -> Beside {
+        let home = tempfile::tempdir().unwrap();
+        let at = self.at();
+        let password = std::fs::read_to_string(self.data_dir().join("clickhouse.password")).unwrap();
+        let mut command = self.command(&["serve"]);
+        let out = home.path().join("out");
+        command
+            .env("TRAILHOUSE_DATA_DIR", home.path().join("data"))
+            .env("TRAILHOUSE_WEB__LISTEN", "127.0.0.1:0")
+            .env("TRAILHOUSE_LOG__BROKERS", &at.kafka)
+            .env("TRAILHOUSE_CLICKHOUSE__URL", format!("http://{}", at.clickhouse))
+            .env("TRAILHOUSE_CLICKHOUSE__PASSWORD", password.trim())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::fs::File::create(&out).unwrap())
+            .stderr(std::fs::File::create(home.path().join("err")).unwrap());
+        let mut beside = Beside {
+            serve: super::super::leash::spawn(command),
+            web: String::new(),
+            home,
+        };
+        beside.web = until_some("the other server greets", async || {
+            let ended = beside.serve.try_wait().unwrap();
+            let err = || std::fs::read_to_string(beside.home.path().join("err")).unwrap();
+            assert!(ended.is_none(), "the other server ended: {}", err());
+            let text = std::fs::read_to_string(&out).unwrap();
+            let line = text.split_once("is ready at ")?.1.lines().next()?;
+            Some(line.split_once("://")?.1.to_owned())
+        })
+        .await;
+        beside
     }
 
     /// Kills a child, which somebody starts again: the server, or, for Apache Kafka, this story.
@@ -101,6 +144,19 @@ impl App {
             std::thread::sleep(Duration::from_millis(10));
         }
         let _ = std::fs::remove_dir_all(self.home.path());
+    }
+}
+
+/// A second server.
+pub struct Beside {
+    serve: std::process::Child,
+    pub web: String,
+    home: tempfile::TempDir,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        end(&mut self.serve);
     }
 }
 

@@ -1,0 +1,266 @@
+//! `GET /api/v1/logs/stream`: a WebSocket where one is asked for, else server-sent events. And
+//! `POST /api/v1/logs/stream/ticket`, for browsers.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream::SplitSink;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+
+use super::manage::existing;
+use super::{Access::Needs, Access::NeedsOrTicket, Budget, Route, get, post};
+use crate::control::Permission::Read;
+use crate::crypto::ExposeSecret;
+use crate::event::problem::Problem;
+use crate::query::parse::{Asked, question};
+use crate::query::{Scope, params, parse};
+use crate::stream::{End, Frame, Next, Session, Start, StreamError, ticket};
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
+use crate::web::extract::{Caller, Params};
+use crate::web::server::Place;
+use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get(
+            "/api/v1/logs/stream",
+            NeedsOrTicket(Read, Budget::Searching),
+            stream,
+        ),
+        post(
+            "/api/v1/logs/stream/ticket",
+            Needs(Read, Budget::Searching),
+            give_ticket,
+        ),
+    ]
+}
+
+/// Parameters of a stream's own, and those of a search that it has no use for.
+const OWN: [&str; 3] = ["cursor", "since", "ticket"];
+const REFUSED: [&str; 5] = ["sort", "limit", "count", "fields", "saved"];
+/// The largest message that a client may send: it has nothing to say.
+const SAID_MAX: usize = 4 * 1024;
+/// How long a WebSocket may take for what it was given.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// The ticket in a request's parameters.
+pub(super) fn ticket_of(request: &Request) -> Option<String> {
+    let params = params::pairs(request.uri().query()?).ok()?;
+    params
+        .into_iter()
+        .find(|(name, _)| name == "ticket")
+        .map(|(_, value)| value)
+}
+
+pub(super) async fn give_ticket(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+) -> Result<Response, ApiError> {
+    let ticket = state.streams.tickets.issue(principal, state.clock.now());
+    let ticket = ticket.ok_or_else(|| {
+        ApiError::unavailable(
+            "too_busy",
+            "Too many tickets wait to be used. Try again.",
+            ticket::GOOD_FOR,
+        )
+    })?;
+    let body = json!({"ticket": ticket.expose_secret(), "expires_in": ticket::GOOD_FOR.as_secs()});
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, headers, Json(body)).into_response())
+}
+
+pub(super) async fn stream(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    occasion: Occasion,
+    Params(params): Params,
+    headers: HeaderMap,
+    place: Option<Extension<Place>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let asked = question(&params, &OWN, &REFUSED);
+    let (start, asked) = start(asked, &headers)?;
+    let search = asked.search;
+    if let Some(tenant) = &search.tenant_id {
+        existing(&state, &principal, tenant)?;
+    }
+    let upgrade = match (headers.contains_key(header::UPGRADE), upgrade) {
+        (false, _) => None,
+        (true, Ok(upgrade)) => Some(upgrade),
+        (true, Err(why)) => {
+            let problem = Problem::new("Upgrade", why.body_text());
+            return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
+        }
+    };
+    let scope = Scope::of(&principal, search.tenant_id.as_ref(), &state.control.state())?;
+    let read = Reading::of(Kind::Stream, search.tenant_id.as_ref(), &params);
+    let opened = state.streams.open(principal.clone(), scope, search.filter, start);
+    let session = state.recorded(&principal, &occasion, read, opened).await?;
+    Ok(match upgrade {
+        Some(upgrade) => upgrade
+            .max_message_size(SAID_MAX)
+            .max_frame_size(SAID_MAX)
+            .on_upgrade(async move |socket| {
+                converse(socket, session).await;
+                // The connection has its place until now.
+                drop(place);
+            }),
+        None => server_sent(session),
+    })
+}
+
+/// Where it begins; of all that is wrong with the question, everything is said.
+fn start(mut asked: Asked, headers: &HeaderMap) -> Result<(Start, Asked), ApiError> {
+    let (cursor, since) = (asked.one("cursor"), asked.one("since"));
+    let _ = asked.one("ticket");
+    // A browser that connects again asks with what its first request said, and says how far it came.
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let last = last.filter(|last| !last.is_empty()).map(str::to_owned);
+    let start = match (last, cursor, since) {
+        (None, Some(_), Some(_)) => {
+            let problem = Problem::new("since", "a stream begins at a cursor or at a time, not at both");
+            asked.problems.push(problem);
+            Start::Now
+        }
+        (Some(cursor), ..) | (None, Some(cursor), None) => Start::Cursor(cursor),
+        (None, None, Some(since)) => match parse(&[("received_from".to_owned(), since)]) {
+            Ok(search) => search.filter.received.from.map_or(Start::Now, Start::Since),
+            Err(problems) => {
+                let named = problems
+                    .into_iter()
+                    .map(|problem| Problem::new("since", problem.detail));
+                asked.problems.extend(named);
+                Start::Now
+            }
+        },
+        (None, None, None) => Start::Now,
+    };
+    match asked.problems.is_empty() {
+        true => Ok((start, asked)),
+        false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, asked.problems)),
+    }
+}
+
+impl From<StreamError> for ApiError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Cursor => {
+                let detail = "not a cursor of this stream: leave it out, or repeat the filters and the tenant it came with";
+                Self::invalid(StatusCode::BAD_REQUEST, vec![Problem::new("cursor", detail)])
+            }
+            StreamError::Log(error) => {
+                tracing::warn!(%error, "a stream can't find where it begins");
+                Self::unavailable(
+                    "log_unavailable",
+                    "The log can't be reached, so it is not known where that is.",
+                    Duration::from_secs(2),
+                )
+            }
+        }
+    }
+}
+
+/// What the client is told at the end.
+fn last_words(end: End) -> Frame {
+    let problem = match end {
+        End::Auth(error) => ApiError::from(error),
+        End::Stopping => ApiError::unavailable(
+            "stopping",
+            "The server stops. Connect again, with the cursor of the last frame.",
+            Duration::from_secs(1),
+        ),
+    };
+    Frame::Error(problem.to_value())
+}
+
+fn server_sent(session: Session) -> Response {
+    let chunks = futures_util::stream::unfold(Some(session), async |session| {
+        let mut session = session?;
+        let mut chunk = String::new();
+        let session = match session.next().await {
+            Next::Frames(frames) => {
+                for (frame, cursor) in &frames {
+                    frame.write_sse(cursor, &mut chunk);
+                }
+                Some(session)
+            }
+            Next::End(end, cursor) => {
+                last_words(end).write_sse(&cursor, &mut chunk);
+                None
+            }
+        };
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), session))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Proxies such as nginx gather answers otherwise.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Body::from_stream(chunks)).into_response()
+}
+
+async fn converse(socket: WebSocket, mut session: Session) {
+    let (mut sink, mut said) = socket.split();
+    loop {
+        let next = tokio::select! {
+            next = session.next() => next,
+            // A client has nothing to say but that it goes; pings are answered with what is sent next.
+            said = said.next() => match said {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {
+                    if !matches!(tokio::time::timeout(TAKEN_WITHIN, sink.flush()).await, Ok(Ok(()))) {
+                        return;
+                    }
+                    continue;
+                }
+            },
+        };
+        let (frames, end) = match next {
+            Next::Frames(frames) => (frames, None),
+            Next::End(end, cursor) => {
+                let code = match end {
+                    End::Auth(_) => close_code::POLICY,
+                    End::Stopping => close_code::AWAY,
+                };
+                (vec![(last_words(end), cursor)], Some(code))
+            }
+        };
+        let sent = tokio::time::timeout(TAKEN_WITHIN, send(&mut sink, &frames)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            return;
+        }
+        if let Some(code) = end {
+            let close = Message::Close(Some(CloseFrame {
+                code,
+                reason: "the last frame says why".into(),
+            }));
+            // It may have gone.
+            let _ = tokio::time::timeout(TAKEN_WITHIN, sink.send(close)).await;
+            return;
+        }
+    }
+}
+
+/// Many frames, one flush.
+async fn send(
+    sink: &mut SplitSink<WebSocket, Message>,
+    frames: &[(Frame, String)],
+) -> Result<(), axum::Error> {
+    for (frame, cursor) in frames {
+        let mut text = String::with_capacity(1024);
+        frame.write(cursor, &mut text);
+        sink.feed(Message::Text(text.into())).await?;
+    }
+    sink.flush().await
+}
