@@ -23,6 +23,7 @@ use crate::control::first::FirstUser;
 use crate::crypto::password;
 use crate::engines::{self, DataDir, Engine};
 use crate::event::schema;
+use crate::exports::{self, Exports};
 use crate::gate::Gate;
 use crate::ingest::{Ingest, Parts};
 use crate::keyring::{self, Keyring};
@@ -307,9 +308,25 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         Ok(())
     });
 
+    let queries = Queries::new(store.clone(), cursor_key, clock.clone(), control.clone());
+    let exports = Exports::new(exports::Parts {
+        control: control.clone(),
+        queries: queries.clone(),
+        clock: clock.clone(),
+        dir: data.path().join("exports"),
+        instance: connections::member(data.path()),
+        free_percent: engines::disk::free_percent,
+        config: config.exports.clone(),
+    });
+    let working = exports.clone();
+    readers.spawn("exports", |stop| async move {
+        working.run(stop.soft_token()).await;
+        Ok(())
+    });
     let state = AppState::from(Services {
         ingest,
-        queries: Queries::new(store.clone(), cursor_key, clock.clone(), control.clone()),
+        queries,
+        exports,
         trail,
         streams,
         auth,

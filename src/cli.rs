@@ -1,16 +1,19 @@
 //! The command line: one file per command; each calls what HTTP calls too.
 
+mod ask;
 mod bench;
 mod clickhouse;
 mod config;
 mod connect;
 mod doctor;
+mod export;
 mod import;
 mod keys;
 mod migrate;
 mod progress;
 mod rebuild;
 mod rejected;
+mod search;
 mod serve;
 mod sql;
 mod token;
@@ -58,6 +61,10 @@ enum Command {
     Token(token::Token),
     /// Bring events and CloudTrail logs in from files
     Import(import::Import),
+    /// Find events
+    Search(search::Search),
+    /// Write all events that are found into a file
+    Export(export::Export),
     /// Create the log's topics and ClickHouse's tables, where they are missing
     Migrate(migrate::Migrate),
     /// Fill ClickHouse anew from the log, beside the serving table
@@ -125,6 +132,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Token(command) => on_runtime(command.run()),
         Command::Import(command) => on_runtime(command.run()),
+        Command::Search(command) => on_runtime(command.run()),
+        Command::Export(command) => on_runtime(command.run()),
         Command::Doctor(command) => on_runtime(command.run(global)),
         Command::Bench(command) => on_runtime(command.run(global.load(Table::new())?.data_dir)),
         Command::Migrate(command) => on_runtime(migrate::run(global.quietly(&command.engines)?)),

@@ -50,7 +50,8 @@
 //! - [`projections`]: the reader of `audit.events` that fills the table.
 //! - [`trail`]: who read what and who changed what, as events of the server's own.
 //! - [`connectors`]: what records of outside systems become, as pure functions.
-//! - [`query`]: the filter language, and pages of events.
+//! - [`query`]: the filter language; pages of events, numbers about them, and files of them.
+//! - [`exports`]: exports that run by themselves.
 //! - [`stream`]: events as they come, to whoever watches.
 //! - [`web`]: HTTP, translated into calls of the above.
 //!
@@ -80,6 +81,7 @@ pub mod control;
 pub mod crypto;
 pub mod engines;
 pub mod event;
+pub mod exports;
 pub mod gate;
 pub mod ingest;
 pub mod keyring;

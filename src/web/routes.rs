@@ -3,6 +3,7 @@
 mod cleanup;
 mod correlate;
 mod export;
+mod exports;
 mod health;
 mod keys;
 mod login;
@@ -101,6 +102,7 @@ pub fn table() -> Vec<Route> {
         stats::routes(),
         correlate::routes(),
         export::routes(),
+        exports::routes(),
         stream::routes(),
         tenants::routes(),
         users::routes(),

@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["ingest"],
     &["gate", "projections", "trail"],
     &["connectors", "query"],
-    &["stream"],
+    &["exports", "stream"],
     &["web"],
     &["engines", "chdb", "lifecycle", "telemetry"],
     &["config"],

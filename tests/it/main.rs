@@ -17,6 +17,7 @@ mod dirty_months;
 mod examples;
 mod export;
 mod export_under_stress;
+mod exports;
 mod first_start;
 mod gate;
 mod import;

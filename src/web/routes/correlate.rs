@@ -35,7 +35,8 @@ pub(super) async fn story(
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let search = correlate::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
+    let search =
+        correlate::parse(&with_saved(&state, &principal, &params, &["sort", "count"])?).map_err(wrong)?;
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }

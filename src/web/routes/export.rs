@@ -33,7 +33,13 @@ pub(super) async fn export(
     Caller(principal): Caller,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let export = Export::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
+    let export = Export::parse(&with_saved(
+        &state,
+        &principal,
+        &params,
+        &["sort", "limit", "cursor", "count"],
+    )?)
+    .map_err(wrong)?;
     let tenant = export.search.tenant_id.as_ref();
     if let Some(tenant) = tenant {
         existing(&state, &principal, tenant)?;

@@ -81,7 +81,7 @@ pub(super) async fn page(
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let search = query::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
+    let search = query::parse(&with_saved(&state, &principal, &params, &[])?).map_err(wrong)?;
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
@@ -107,11 +107,13 @@ pub(super) fn wrong(problems: Vec<Problem>) -> ApiError {
 }
 
 /// The parameters, with those of the search that `saved` names. Filters of both would be hard to tell apart, so they may
-/// not clash; what steers the answer (`sort`, `limit`, `fields`, …) may be said anew.
+/// not clash; what steers the answer (`sort`, `limit`, `fields`, …) may be said anew, and where this question has none of
+/// it, is left `without`.
 pub(super) fn with_saved(
     state: &AppState,
     principal: &Principal,
     params: &[(String, String)],
+    without: &[&str],
 ) -> Result<Vec<(String, String)>, ApiError> {
     let problem = |name: &str, detail: String| wrong(vec![Problem::new(name, detail)]);
     let mut named = params.iter().filter(|(name, _)| name == "saved");
@@ -138,6 +140,10 @@ pub(super) fn with_saved(
             ),
         )
     })?;
+    let saved: Vec<_> = saved
+        .into_iter()
+        .filter(|(name, _)| !without.contains(&name.as_str()))
+        .collect();
     merged(&saved, params).map_err(|name| {
         problem(
             &name,

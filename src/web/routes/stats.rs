@@ -20,7 +20,13 @@ pub(super) async fn stats(
     Caller(principal): Caller,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let question = Question::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
+    let question = Question::parse(&with_saved(
+        &state,
+        &principal,
+        &params,
+        &["sort", "limit", "cursor", "count", "fields"],
+    )?)
+    .map_err(wrong)?;
     if let Some(tenant) = &question.search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
