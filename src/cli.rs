@@ -16,6 +16,7 @@ mod rejected;
 mod search;
 mod serve;
 mod sql;
+mod tail;
 mod token;
 mod user;
 mod verify;
@@ -73,6 +74,8 @@ enum Command {
     Verify(verify::Verify),
     /// Ask the embedded ClickHouse with SQL, over documented views
     Sql(sql::Sql),
+    /// Watch events as they come
+    Tail(tail::Tail),
     /// What could not be taken: list it, try it again
     #[command(subcommand)]
     Rejected(rejected::Rejected),
@@ -131,6 +134,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             on_runtime(command.run(config))
         }
         Command::Token(command) => on_runtime(command.run()),
+        Command::Tail(command) => on_runtime(command.run()),
         Command::Import(command) => on_runtime(command.run()),
         Command::Search(command) => on_runtime(command.run()),
         Command::Export(command) => on_runtime(command.run()),

@@ -43,6 +43,7 @@ mod stats;
 mod strangers;
 mod stream;
 mod support;
+mod tail;
 mod takeover;
 mod trail;
 mod two_logs;

@@ -69,7 +69,10 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
         ("POST" | "PATCH", _) => "{}".to_owned(),
         _ => String::new(),
     };
-    let headers: &[_] = if body.is_empty() {
+    // A stream would have no end: half a handshake is refused, once its sender may.
+    let headers: &[_] = if path == "/api/v1/logs/stream" {
+        &[("upgrade", "websocket")]
+    } else if body.is_empty() {
         &[]
     } else {
         &[("content-type", "application/json")]

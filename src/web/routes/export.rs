@@ -17,6 +17,8 @@ use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::query::QueryError;
 use crate::query::export::{Chunk, Chunks, Export};
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState};
 
@@ -31,15 +33,12 @@ pub(super) fn routes() -> Vec<Route> {
 pub(super) async fn export(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let export = Export::parse(&with_saved(
-        &state,
-        &principal,
-        &params,
-        &["sort", "limit", "cursor", "count"],
-    )?)
-    .map_err(wrong)?;
+    let steering = ["sort", "limit", "cursor", "count"];
+    let asked = with_saved(&state, &principal, &params, &steering)?;
+    let export = Export::parse(&asked).map_err(wrong)?;
     let tenant = export.search.tenant_id.as_ref();
     if let Some(tenant) = tenant {
         existing(&state, &principal, tenant)?;
@@ -58,8 +57,11 @@ pub(super) async fn export(
         // The bytes are made anew each time; and what is packed already is not to be packed on the way.
         (header::CACHE_CONTROL, "no-store, no-transform".to_owned()),
     ];
-    let chunks = state.queries.export(&principal, export)?;
-    Ok((headers, body(chunks).await?).into_response())
+    let tenant = tenant.cloned();
+    let answer = async { body(state.queries.export(&principal, export)?).await };
+    let read = Reading::of(Kind::Export, tenant.as_ref(), &asked);
+    let body = state.recorded(&principal, &occasion, read, answer).await?;
+    Ok((headers, body).into_response())
 }
 
 /// What a file of events is called: `trailhouse-default-20261121T093000Z.ndjson.gz`.

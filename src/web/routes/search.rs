@@ -81,7 +81,8 @@ pub(super) async fn page(
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let search = query::parse(&with_saved(&state, &principal, &params, &[])?).map_err(wrong)?;
+    let asked = with_saved(&state, &principal, &params, &[])?;
+    let search = query::parse(&asked).map_err(wrong)?;
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
@@ -90,7 +91,7 @@ pub(super) async fn page(
         // A search is recorded once, with its first page.
         Some(_) => answer.await?,
         None => {
-            let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &params);
+            let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &asked);
             state.recorded(&principal, &occasion, read, answer).await?
         }
     };
