@@ -29,6 +29,7 @@ mod limited_reading;
 mod limits;
 mod managed;
 mod matching;
+mod oidc;
 mod operator;
 mod outages;
 mod partitions;

@@ -341,7 +341,7 @@ fn refused(why: Refused, invalid: StatusCode) -> ApiError {
 }
 
 fn tenant_of(state: &AppState, principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
-    let tenant = tenant_for(principal, named, Manage)?;
+    let tenant = tenant_for(principal, named)?;
     existing(state, principal, &tenant)?;
     Ok(tenant)
 }
