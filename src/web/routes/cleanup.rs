@@ -52,7 +52,7 @@ pub(super) async fn clean_up(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::read(&params, state.clock.now())?;
-    let tenant = tenant_for(&principal, wanted.tenant, Manage)?;
+    let tenant = tenant_for(&principal, wanted.tenant)?;
     existing(&state, &principal, &tenant)?;
     let before = wanted.before;
     let visible_from = || state.control.state().visible_from(&tenant);
