@@ -4,6 +4,7 @@
 //! at what the server's processes use meanwhile, and [`report`] writes it down beside what it should be.
 
 mod bed;
+mod export;
 mod load;
 mod machine;
 mod mix;
@@ -12,7 +13,7 @@ mod queries;
 mod read;
 mod report;
 mod run;
-mod watching;
+mod stream;
 mod wire;
 
 use std::path::PathBuf;
@@ -138,11 +139,11 @@ enum Mode {
         #[arg(long, default_value_t = 30.0)]
         seconds: f64,
     },
-    /// How fast everything that is held is exported
+    /// How fast everything is exported
     Export {
-        /// json, ndjson, csv or parquet
-        #[arg(long, default_value = "ndjson")]
-        format: String,
+        /// In which form, with its parameters: `format=csv&compression=zstd`
+        #[arg(long, default_value = "format=ndjson")]
+        query: String,
     },
     /// What the server's processes use when nothing happens
     Idle {
@@ -243,7 +244,7 @@ impl Bench {
                 events,
                 seconds,
             } => bed.stream(clients, events, seconds).await?,
-            Mode::Export { format } => bed.export(&format).await?,
+            Mode::Export { query } => bed.export(remote, &query).await?,
             Mode::Idle { seconds } => bed.idle(seconds).await,
         };
         if self.shared.json {

@@ -81,7 +81,7 @@ pub(super) fn any(sample: &[Value], random: &mut Random) -> (usize, String) {
 }
 
 /// All kinds.
-pub(super) const QUESTIONS: [Question; 11] = [
+pub(super) const QUESTIONS: [Question; 13] = [
     Question {
         what: "newest page",
         share: 20,
@@ -160,8 +160,18 @@ pub(super) const QUESTIONS: [Question; 11] = [
     },
     Question {
         what: "statistics by type",
-        share: 4,
+        share: 2,
         path: |_, _| "/api/v1/logs/stats?group_by=event_type&top=10".into(),
+    },
+    Question {
+        what: "statistics by actor",
+        share: 1,
+        path: |_, _| "/api/v1/logs/stats?group_by=actor.id".into(),
+    },
+    Question {
+        what: "different actors",
+        share: 1,
+        path: |_, _| "/api/v1/logs/stats?distinct=actor.id".into(),
     },
     Question {
         what: "statistics of a user, by type",

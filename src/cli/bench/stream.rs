@@ -1,4 +1,4 @@
-//! Answers that don't end by themselves, or are too long to be kept: streams and exports.
+//! How long events take to those who watch them come in.
 
 use std::io;
 use std::time::Duration;
@@ -61,45 +61,6 @@ impl Bed {
         let least = bytes.iter().min().copied().unwrap_or_default() as f64;
         report.add("to each client", least / f64::from(1 << 20) / seconds, "MiB/s");
         failures(&mut report, &load);
-        report.processes(&used, seconds);
-        Ok(report)
-    }
-
-    /// How fast everything is written out.
-    pub(super) async fn export(&self, format: &str) -> anyhow::Result<Report> {
-        let watch = Watch::start(&machine::processes(&self.data_dir));
-        let started = Instant::now();
-        let mut bytes = 0u64;
-        let path = format!("/api/v1/logs/export?format={format}");
-        let mut stream = asked(&self.server, &path).await?;
-        let (mut buffer, mut last) = (Vec::with_capacity(1 << 20), Vec::new());
-        loop {
-            buffer.clear();
-            if stream.read_buf(&mut buffer).await? == 0 {
-                break;
-            }
-            bytes += buffer.len() as u64;
-            last = buffer
-                .get(buffer.len().saturating_sub(5)..)
-                .unwrap_or_default()
-                .to_vec();
-            if last == b"0\r\n\r\n" {
-                break;
-            }
-        }
-        anyhow::ensure!(last == b"0\r\n\r\n", "the export broke off after {bytes} bytes");
-        let (seconds, used) = (started.elapsed().as_secs_f64(), watch.end().await);
-        let held = self.held().await? as f64;
-        let mut report = Report::new(format!("Export as {format}"));
-        report.add("exported", held, "events");
-        report
-            .add("rate", held / seconds, "events/s")
-            .target("100,000 (ndjson)");
-        report.add(
-            "rate in bytes",
-            bytes as f64 / f64::from(1 << 20) / seconds,
-            "MiB/s",
-        );
         report.processes(&used, seconds);
         Ok(report)
     }
