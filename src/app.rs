@@ -23,6 +23,7 @@ use crate::control::first::FirstUser;
 use crate::crypto::password;
 use crate::engines::{self, DataDir, Engine};
 use crate::event::schema;
+use crate::exports::{self, Exports};
 use crate::gate::Gate;
 use crate::ingest::{Ingest, Parts};
 use crate::keyring::{self, Keyring};
@@ -39,6 +40,7 @@ use crate::projections::takeover::{self, TakeOver};
 use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
 use crate::query::Queries;
+use crate::schemas::Schemas;
 use crate::store::progress::Progress;
 use crate::stream::Streams;
 use crate::trail::Trail;
@@ -223,6 +225,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         log: log.clone(),
         store: store.clone(),
         limits: limits.clone(),
+        schemas: Schemas::default(),
         control: control.clone(),
         clock: clock.clone(),
         framing,
@@ -305,9 +308,25 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         Ok(())
     });
 
+    let queries = Queries::new(store.clone(), cursor_key, clock.clone(), control.clone());
+    let exports = Exports::new(exports::Parts {
+        control: control.clone(),
+        queries: queries.clone(),
+        clock: clock.clone(),
+        dir: data.path().join("exports"),
+        instance: connections::member(data.path()),
+        free_percent: engines::disk::free_percent,
+        config: config.exports.clone(),
+    });
+    let working = exports.clone();
+    readers.spawn("exports", |stop| async move {
+        working.run(stop.soft_token()).await;
+        Ok(())
+    });
     let state = AppState::from(Services {
         ingest,
-        queries: Queries::new(store.clone(), cursor_key, clock.clone(), control.clone()),
+        queries,
+        exports,
         trail,
         streams,
         auth,

@@ -1,17 +1,22 @@
 //! The command line: one file per command; each calls what HTTP calls too.
 
+mod ask;
 mod bench;
 mod clickhouse;
 mod config;
 mod connect;
 mod doctor;
+mod export;
 mod import;
 mod keys;
 mod migrate;
 mod progress;
 mod rebuild;
 mod rejected;
+mod search;
 mod serve;
+mod sql;
+mod tail;
 mod token;
 mod user;
 mod verify;
@@ -57,12 +62,20 @@ enum Command {
     Token(token::Token),
     /// Bring events and CloudTrail logs in from files
     Import(import::Import),
+    /// Find events
+    Search(search::Search),
+    /// Write all events that are found into a file
+    Export(export::Export),
     /// Create the log's topics and ClickHouse's tables, where they are missing
     Migrate(migrate::Migrate),
     /// Fill ClickHouse anew from the log, beside the serving table
     Rebuild(rebuild::Rebuild),
     /// Compare ClickHouse with the log: every event once, and nothing else
     Verify(verify::Verify),
+    /// Ask the embedded ClickHouse with SQL, over documented views
+    Sql(sql::Sql),
+    /// Watch events as they come
+    Tail(tail::Tail),
     /// What could not be taken: list it, try it again
     #[command(subcommand)]
     Rejected(rejected::Rejected),
@@ -121,11 +134,18 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             on_runtime(command.run(config))
         }
         Command::Token(command) => on_runtime(command.run()),
+        Command::Tail(command) => on_runtime(command.run()),
         Command::Import(command) => on_runtime(command.run()),
+        Command::Search(command) => on_runtime(command.run()),
+        Command::Export(command) => on_runtime(command.run()),
         Command::Doctor(command) => on_runtime(command.run(global)),
         Command::Bench(command) => on_runtime(command.run(global.load(Table::new())?.data_dir)),
         Command::Migrate(command) => on_runtime(migrate::run(global.quietly(&command.engines)?)),
         Command::Rebuild(command) => {
+            let config = global.quietly(&command.engines)?;
+            on_runtime(command.run(config))
+        }
+        Command::Sql(command) => {
             let config = global.quietly(&command.engines)?;
             on_runtime(command.run(config))
         }

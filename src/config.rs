@@ -42,6 +42,9 @@ pub struct Config {
     /// Producers that write to Kafka directly.
     #[config(nested)]
     pub gate: crate::gate::Config,
+    /// Exports that run by themselves.
+    #[config(nested)]
+    pub exports: crate::exports::Config,
     /// Events as they come.
     #[config(nested)]
     pub stream: crate::stream::Config,

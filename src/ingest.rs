@@ -31,6 +31,7 @@ use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
 use crate::log::{Log, NewRecord, Position, partitioner, topics};
 use crate::meters;
+use crate::schemas::Schemas;
 use crate::store::Store;
 use crate::store::progress::Progress;
 
@@ -56,6 +57,8 @@ pub struct Parts {
     pub store: Store,
     /// Rates of tenants and keys.
     pub limits: Arc<Limits>,
+    /// What tenants ask of events of a type.
+    pub schemas: Schemas,
     /// Their quotas.
     pub control: Control,
     /// Now, and fresh ids.
@@ -147,7 +150,7 @@ impl Ingest {
 
     async fn check(&self, principal: &Principal, origin: Origin<'_>, items: &[Item<'_>]) -> Vec<Checked> {
         let parts = &self.inner.parts;
-        let received_at = parts.clock.now();
+        let (received_at, state) = (parts.clock.now(), parts.control.state());
         let own = principal.reads() == Reads::Own && principal.can(Permission::Write);
         let visible_from = parts.control.state().visible_from(principal.tenant());
         let mut checked = Vec::with_capacity(items.len());
@@ -167,7 +170,7 @@ impl Ingest {
                     .map_or(FallbackId::Mint(&*parts.clock), FallbackId::Derived),
                 actor: own.then(|| principal.actor_id()),
             };
-            let accepted = match item.form {
+            let drafted = match item.form {
                 Form::Event(body) => draft::accept(body, &intake),
                 Form::CloudEvent {
                     headers,
@@ -176,7 +179,14 @@ impl Ingest {
                 } => draft::accept_cloudevent_binary(headers, content_type, body, &intake),
                 Form::Mapped { record, map } => map(record, &intake),
             };
-            let accepted = accepted.and_then(|accepted| visible(accepted, visible_from));
+            let accepted = drafted.and_then(|accepted| visible(accepted, visible_from));
+            let accepted =
+                accepted.and_then(
+                    |accepted| match parts.schemas.violations(&state, &accepted.event) {
+                        violations if violations.is_empty() => Ok(accepted),
+                        violations => Err(Refusal::Invalid(violations)),
+                    },
+                );
             checked.push(match accepted {
                 Ok(accepted) => Checked::New {
                     accepted: Box::new(accepted),

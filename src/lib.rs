@@ -41,7 +41,8 @@
 //! - [`keyring`]: the master keys, and the keys derived from them.
 //! - [`control`]: tenants, users and API keys, folded from a topic.
 //! - [`auth`]: from a credential to a principal.
-//! - [`limit`]: how much a tenant may write.
+//! - [`limit`]: how much anybody may do.
+//! - [`schemas`]: what tenants ask of events of a type.
 //!
 //! The way in and the way out.
 //! - [`ingest`]: the one door.
@@ -49,7 +50,8 @@
 //! - [`projections`]: the reader of `audit.events` that fills the table.
 //! - [`trail`]: who read what and who changed what, as events of the server's own.
 //! - [`connectors`]: what records of outside systems become, as pure functions.
-//! - [`query`]: the filter language, and pages of events.
+//! - [`query`]: the filter language; pages of events, numbers about them, and files of them.
+//! - [`exports`]: exports that run by themselves.
 //! - [`stream`]: events as they come, to whoever watches.
 //! - [`web`]: HTTP, translated into calls of the above.
 //!
@@ -79,6 +81,7 @@ pub mod control;
 pub mod crypto;
 pub mod engines;
 pub mod event;
+pub mod exports;
 pub mod gate;
 pub mod ingest;
 pub mod keyring;
@@ -88,6 +91,7 @@ pub mod log;
 pub mod meters;
 pub mod projections;
 pub mod query;
+pub mod schemas;
 pub mod store;
 pub mod stream;
 pub mod telemetry;

@@ -58,6 +58,10 @@ pub struct Config {
     /// Events that wait for one slow client before it is cut off, told so, and served from the log.
     #[config(default = 4096)]
     pub buffer_events: usize,
+    /// Events of all tenants that are kept in memory, at most 32 MiB of them: who comes back within them goes on from
+    /// there, and need not read the log.
+    #[config(default = 8192)]
+    pub kept_events: usize,
     /// Streams that read the log from an earlier place at once; others wait for their turn. Each takes some 30 MiB for
     /// each partition while it reads.
     #[config(default = 2)]
@@ -133,7 +137,7 @@ impl Streams {
             auth,
             control,
             cursor_key,
-            live: Arc::new(Live::new(partitions as usize)),
+            live: Arc::new(Live::new(partitions as usize, config.kept_events)),
             catching_up: Semaphore::new(config.catching_up_at_once.clamp(1, 1_000)),
             heartbeat: Duration::from_secs(config.heartbeat_seconds.max(1)),
             buffer: config.buffer_events.max(1),

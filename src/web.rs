@@ -10,6 +10,7 @@ pub mod answer;
 pub mod body;
 pub mod budget;
 pub mod client;
+pub mod cors;
 mod counted;
 pub mod doc;
 pub mod error;
@@ -43,6 +44,9 @@ pub struct Config {
     /// HTTPS by this server itself.
     #[config(nested)]
     pub tls: tls::Config,
+    /// Browsers on pages of other origins.
+    #[config(nested)]
+    pub cors: cors::Config,
     /// A proxy in front of this server terminates TLS: needed to listen beyond loopback without a certificate.
     #[config(default = false)]
     pub behind_proxy: bool,
@@ -81,6 +85,9 @@ impl Config {
             Err(error) => return Some(error.to_string()),
             Ok(files) => files.is_some(),
         };
+        if let Some(problem) = self.cors.problem() {
+            return Some(problem);
+        }
         (!self.listen.ip().is_loopback() && !encrypted && !self.behind_proxy).then(|| {
             format!(
                 "web.listen is {}, which others can reach, and nothing encrypts it: set web.tls.cert and web.tls.key, or put a TLS proxy in front and say --behind-proxy, or listen on 127.0.0.1",

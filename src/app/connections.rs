@@ -75,7 +75,7 @@ fn embedded_password(data_dir: &Path) -> anyhow::Result<SecretString> {
 }
 
 /// This instance's name in consumer groups: the same after a restart, because it comes from the data directory.
-fn member(data_dir: &Path) -> String {
+pub(super) fn member(data_dir: &Path) -> String {
     let path = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     let host = nix::unistd::gethostname().unwrap_or_default();
     let digest = crate::crypto::digest::sha256(format!("{}\0{}", host.display(), path.display()).as_bytes());

@@ -4,6 +4,7 @@
 //! at what the server's processes use meanwhile, and [`report`] writes it down beside what it should be.
 
 mod bed;
+mod export;
 mod load;
 mod machine;
 mod mix;
@@ -12,6 +13,7 @@ mod queries;
 mod read;
 mod report;
 mod run;
+mod stream;
 mod wire;
 
 use std::path::PathBuf;
@@ -103,6 +105,9 @@ enum Mode {
         /// Send application events first, until there are so many
         #[arg(long, default_value_t = 0)]
         fill: u64,
+        /// How often each kind is asked
+        #[arg(long, default_value_t = 200)]
+        times: u32,
     },
     /// How long searches take while others search and events arrive, and how many may come
     Read {
@@ -121,6 +126,24 @@ enum Mode {
         /// Send application events first, until there are so many
         #[arg(long, default_value_t = 0)]
         fill: u64,
+    },
+    /// How long events take to clients that watch the stream
+    Stream {
+        /// Clients
+        #[arg(long, default_value_t = 100)]
+        clients: usize,
+        /// Events a second that arrive
+        #[arg(long, default_value_t = 2_000.0)]
+        events: f64,
+        /// How long
+        #[arg(long, default_value_t = 30.0)]
+        seconds: f64,
+    },
+    /// How fast everything is exported
+    Export {
+        /// In which form, with its parameters: `format=csv&compression=zstd`
+        #[arg(long, default_value = "format=ndjson")]
+        query: String,
     },
     /// What the server's processes use when nothing happens
     Idle {
@@ -197,7 +220,7 @@ impl Bench {
                 bed.latency(format!("Until searchable, at {rate} events/s"), load, probe)
                     .await?
             }
-            Mode::Queries { fill } => bed.queries(fill).await?,
+            Mode::Queries { fill, times } => bed.queries(fill, times).await?,
             Mode::Read {
                 rate,
                 events,
@@ -216,6 +239,12 @@ impl Bench {
                 )
                 .await?
             }
+            Mode::Stream {
+                clients,
+                events,
+                seconds,
+            } => bed.stream(clients, events, seconds).await?,
+            Mode::Export { query } => bed.export(remote, &query).await?,
             Mode::Idle { seconds } => bed.idle(seconds).await,
         };
         if self.shared.json {

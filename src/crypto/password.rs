@@ -66,7 +66,6 @@ fn argon() -> Argon2<'static> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
 
     use super::*;
 
@@ -95,18 +94,17 @@ mod tests {
         let real = hash(&"some password".into()).unwrap();
         let decoy = decoy();
         assert!(PasswordHash::new(decoy.expose_secret()).is_ok());
-        let time = |hash: &SecretString| {
-            let from = Instant::now();
-            assert!(!verify(&"another one".into(), hash));
-            from.elapsed()
+        assert!(!verify(&"another one".into(), &decoy));
+        // What a check costs follows from these alone.
+        let cost = |hash: &SecretString| {
+            let hash = PasswordHash::new(hash.expose_secret()).unwrap();
+            (
+                hash.algorithm,
+                hash.version,
+                hash.params.clone(),
+                hash.hash.map(|hash| hash.len()),
+            )
         };
-        let (real, decoy) = (
-            (0..3).map(|_| time(&real)).min().unwrap(),
-            (0..3).map(|_| time(&decoy)).min().unwrap(),
-        );
-        assert!(
-            decoy * 4 > real && real * 4 > decoy,
-            "real {real:?}, decoy {decoy:?}"
-        );
+        assert_eq!(cost(&real), cost(&decoy));
     }
 }

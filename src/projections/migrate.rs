@@ -18,7 +18,7 @@ pub struct Migration {
 }
 
 /// All of them, in order.
-pub const ALL: [Migration; 4] = [
+pub const ALL: [Migration; 5] = [
     Migration {
         name: "0001_events.sql",
         sql: include_str!("../../projections/0001_events.sql"),
@@ -35,6 +35,10 @@ pub const ALL: [Migration; 4] = [
         name: "0004_visible_from.sql",
         sql: include_str!("../../projections/0004_visible_from.sql"),
     },
+    Migration {
+        name: "0005_views.sql",
+        sql: include_str!("../../projections/0005_views.sql"),
+    },
 ];
 
 /// Creates the database and what is missing in it.
@@ -42,7 +46,9 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     store.create_database().await?;
     for migration in ALL {
         tracing::debug!(migration = migration.name, "applied");
-        store.define(&with_table(migration.sql, EVENTS)).await?;
+        for statement in migration.statements() {
+            store.define(&with_table(statement, EVENTS)).await?;
+        }
     }
     Ok(())
 }
@@ -57,6 +63,11 @@ pub async fn create_beside(store: &Store, table: &str, signature: &str) -> Resul
 }
 
 impl Migration {
+    /// Its statements: a line of its own with a semicolon stands between two.
+    fn statements(&self) -> impl Iterator<Item = &'static str> {
+        self.sql.split("\n;\n")
+    }
+
     /// Whether it is about the events table, whatever that one's name.
     fn is_of_events(&self) -> bool {
         self.sql.contains(TABLE)
@@ -83,7 +94,12 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ALL.map(|migration| migration.name));
         for migration in ALL {
-            assert!(migration.sql.contains("IF NOT EXISTS"), "{}", migration.name);
+            for statement in migration.statements() {
+                let again = ["IF NOT EXISTS", "OR REPLACE"]
+                    .iter()
+                    .any(|again| statement.contains(again));
+                assert!(again, "{}: {statement}", migration.name);
+            }
         }
     }
 

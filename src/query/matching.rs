@@ -65,6 +65,7 @@ impl Scope {
     /// Whether this event is one that may be seen.
     pub fn admits(&self, event: &Event, facts: &Facts) -> bool {
         event.tenant_id == *self.tenant()
+            && self.visible_from().is_none_or(|from| event.time >= from)
             && self.own().is_none_or(|own| text(&event.actor.id) == own)
             && self.limit().is_none_or(|limit| limit.says(event, facts))
     }

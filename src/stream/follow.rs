@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
 use super::reader::Reader;
-use super::recent::EVENTS_MAX;
 use crate::log::{Log, topics};
 use crate::meters;
 use crate::projections::decode::Decoder;
@@ -57,7 +56,7 @@ async fn follow(log: &Log, decoder: &Decoder, live: &Arc<Live>) {
     // The last events are kept from here on; the seen window before them tells which are copies.
     let floor: Vec<i64> = bounds
         .iter()
-        .map(|(low, end)| (end - EVENTS_MAX as i64).max(*low))
+        .map(|(low, end)| (end - live.kept as i64).max(*low))
         .collect();
     live.begin(floor.clone(), bounds.iter().map(|(_, end)| *end).collect());
     let (arrived, mut arrivals) = mpsc::channel(bounds.len().max(1));

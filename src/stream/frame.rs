@@ -22,28 +22,26 @@ pub enum Frame {
 impl Frame {
     /// Appends it as JSON.
     pub fn write(&self, cursor: &str, out: &mut String) {
-        let (kind, name, value) = match self {
-            Self::Event(passed) => ("event", "event", passed.json().to_owned()),
-            Self::Heartbeat => {
-                return out.push_str(&format!(r#"{{"type":"heartbeat","cursor":"{cursor}"}}"#));
-            }
-            Self::Lagged(events) => ("lagged", "waiting", events.to_string()),
-            Self::Error(problem) => ("error", "problem", problem.to_string()),
+        let kind = match self {
+            Self::Event(_) => "event",
+            Self::Heartbeat => "heartbeat",
+            Self::Lagged(_) => "lagged",
+            Self::Error(_) => "error",
         };
         // A cursor is base64url: nothing in it needs an escape.
-        for part in [
-            r#"{"type":""#,
-            kind,
-            r#"","cursor":""#,
-            cursor,
-            r#"",""#,
-            name,
-            r#"":"#,
-            &value,
-            "}",
-        ] {
+        for part in [r#"{"type":""#, kind, r#"","cursor":""#, cursor, "\""] {
             out.push_str(part);
         }
+        match self {
+            Self::Event(passed) => {
+                out.push_str(r#","event":"#);
+                out.push_str(passed.json());
+            }
+            Self::Heartbeat => {}
+            Self::Lagged(events) => out.push_str(&format!(r#","waiting":{events}"#)),
+            Self::Error(problem) => out.push_str(&format!(r#","problem":{problem}"#)),
+        }
+        out.push('}');
     }
 
     /// Appends it as a server-sent event, whose id is the cursor. JSON as we write it has no line breaks.

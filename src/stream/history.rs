@@ -20,6 +20,8 @@ pub struct History {
 
 struct Part {
     partition: usize,
+    /// Everything before was given out already.
+    from: i64,
     reader: Reader,
     /// What was read and is yet to be given out.
     heads: VecDeque<Passed>,
@@ -28,12 +30,17 @@ struct Part {
 
 impl Part {
     fn is_read(&self) -> bool {
-        self.reader.next_offset() >= self.to
+        self.read() >= self.to
+    }
+
+    /// How far it was read, what was looked back at left out.
+    fn read(&self) -> i64 {
+        self.reader.next_offset().max(self.from)
     }
 
     /// Everything before was given out.
     fn at(&self) -> i64 {
-        let read = self.reader.next_offset().min(self.to);
+        let read = self.read().min(self.to.max(self.from));
         self.heads.front().map_or(read, |head| head.offset)
     }
 }
@@ -43,19 +50,24 @@ impl History {
     pub async fn open(log: &Log, decoder: &Decoder, from: &Place, to: &Place) -> Result<Self, LogError> {
         let mut parts = Vec::new();
         for (partition, (from, to)) in from.iter().zip(to).enumerate() {
-            if from >= to {
-                continue;
-            }
             let (low, _) = log.bounds(topics::EVENTS, partition as i32).await?;
             let from = (*from).max(low);
             parts.push(Part {
                 partition,
+                from,
                 reader: Reader::new(log.clone(), decoder.clone(), partition, low, from),
                 heads: VecDeque::new(),
                 to: *to,
             });
         }
         Ok(Self { parts })
+    }
+
+    /// Goes on up to another place, further on.
+    pub fn extend(&mut self, to: &Place) {
+        for part in &mut self.parts {
+            part.to = to.get(part.partition).map_or(part.to, |to| part.to.max(*to));
+        }
     }
 
     /// Whether all of it was given out.

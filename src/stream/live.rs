@@ -131,6 +131,8 @@ pub enum Joined {
 pub struct Live {
     /// Everything before was handed out.
     next: Vec<AtomicI64>,
+    /// How many of the last events are kept.
+    pub kept: usize,
     inside: Mutex<Inside>,
     revised: RwLock<Revised>,
     any_revised: AtomicBool,
@@ -149,9 +151,10 @@ struct Inside {
 }
 
 impl Live {
-    /// Over so many partitions, not yet following.
-    pub fn new(partitions: usize) -> Self {
+    /// Over so many partitions, keeping so many events; not yet following.
+    pub fn new(partitions: usize, kept: usize) -> Self {
         Self {
+            kept,
             next: (0..partitions).map(|_| AtomicI64::new(0)).collect(),
             inside: Mutex::default(),
             revised: RwLock::default(),
@@ -173,7 +176,7 @@ impl Live {
             next.store(*floor, Ordering::Release);
         }
         let mut inside = self.inside();
-        inside.recent = Recent::from(floor);
+        inside.recent = Recent::from(floor, self.kept);
         inside.end = end;
     }
 

@@ -9,8 +9,7 @@ use uuid::Uuid;
 use super::passed::Passed;
 use crate::event::{Event, TenantId};
 
-/// How many events are kept, and how much memory they may take.
-pub const EVENTS_MAX: usize = 8_192;
+/// How much memory they may take.
 const BYTES_MAX: usize = 32 << 20;
 /// How many revised events are remembered: those of a seen window and more.
 const REVISED_MAX: usize = 200_000;
@@ -20,14 +19,16 @@ const REVISED_MAX: usize = 200_000;
 pub struct Recent {
     events: VecDeque<Arc<Passed>>,
     bytes: usize,
+    most: usize,
     /// From which offset of each partition on all of them are here.
     floor: Vec<i64>,
 }
 
 impl Recent {
-    /// Nothing yet, of partitions that begin there.
-    pub fn from(floor: Vec<i64>) -> Self {
+    /// Nothing yet, of partitions that begin there, and of so many events.
+    pub fn from(floor: Vec<i64>, most: usize) -> Self {
         Self {
+            most,
             floor,
             ..Self::default()
         }
@@ -44,7 +45,7 @@ impl Recent {
         }
         self.bytes += passed.bytes;
         self.events.push_back(passed);
-        while self.events.len() > EVENTS_MAX || self.bytes > BYTES_MAX {
+        while self.events.len() > self.most || self.bytes > BYTES_MAX {
             let Some(oldest) = self.events.pop_front() else {
                 break;
             };
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_comes_whole_or_not_at_all() {
-        let mut recent = Recent::from(vec![10, 5]);
+        let mut recent = Recent::from(vec![10, 5], 50);
         for (partition, offset) in [(0, 9), (0, 10), (1, 5), (0, 12), (1, 7)] {
             recent.push(passed(partition, offset));
         }
@@ -129,11 +130,11 @@ mod tests {
         assert_eq!(since(&recent, &[50, 50]).unwrap(), []);
         assert_eq!(since(&recent, &[9, 5]), None);
         assert_eq!(since(&recent, &[10]), None);
-        for offset in 13..13 + EVENTS_MAX as i64 {
+        for offset in 13..13 + 50 {
             recent.push(passed(0, offset));
         }
         assert_eq!(since(&recent, &[12, 50]), None, "the oldest have gone");
-        assert_eq!(since(&recent, &[13, 8]).unwrap().len(), EVENTS_MAX);
+        assert_eq!(since(&recent, &[13, 8]).unwrap().len(), 50);
     }
 
     #[test]

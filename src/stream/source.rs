@@ -81,21 +81,17 @@ impl Source {
     async fn serve(&mut self) -> Result<(), Gone> {
         loop {
             wait_until_ready(&self.live).await;
-            match self.live.join(&self.client, &self.place) {
-                Joined::Live(backlog) => {
-                    for events in backlog.chunks(AT_ONCE) {
-                        self.give(events.to_vec()).await?;
-                    }
-                    let cut = self.follow().await?;
-                    self.place = cut.place;
-                    self.give(Vec::new()).await?;
-                    self.send(Given::Lagged(cut.events)).await?;
-                }
-                Joined::Behind(to) => {
-                    self.live.leave(&self.client);
-                    self.read(to).await?;
-                }
+            let backlog = match self.live.join(&self.client, &self.place) {
+                Joined::Live(backlog) => backlog,
+                Joined::Behind(to) => self.catch_up(to).await?,
+            };
+            for events in backlog.chunks(AT_ONCE) {
+                self.give(events.to_vec()).await?;
             }
+            let cut = self.follow().await?;
+            self.place = cut.place;
+            self.give(Vec::new()).await?;
+            self.send(Given::Lagged(cut.events)).await?;
         }
     }
 
@@ -115,9 +111,7 @@ impl Source {
                 self.send(Given::Events(events, self.place.clone())).await?;
                 return Ok(cut);
             }
-            for (at, passed) in self.place.iter_mut().zip(&place) {
-                *at = (*at).max(*passed);
-            }
+            raise(&mut self.place, &place);
             self.send(Given::Events(events, self.place.clone())).await?;
             tokio::select! {
                 () = self.client.wake.notified() => tokio::time::sleep(GATHER).await,
@@ -128,48 +122,50 @@ impl Source {
         }
     }
 
-    /// Gives on what the log holds up to a place, with others who read it in turn.
-    async fn read(&mut self, to: Place) -> Result<(), Gone> {
+    /// Gives on what the log holds, in turn with others who read it, until the client is among the live ones; gives
+    /// what it missed in that moment.
+    async fn catch_up(&mut self, mut to: Place) -> Result<Vec<Arc<Passed>>, Gone> {
         let parts = self.parts.clone();
-        while self.place.iter().zip(&to).any(|(at, to)| at < to) {
-            let Ok(_turn) = parts.catching_up.acquire().await else {
-                return Err(Gone);
-            };
+        loop {
+            self.live.leave(&self.client);
+            let turn = parts.catching_up.acquire().await.map_err(|_| Gone)?;
             let opened = History::open(&parts.log, &parts.decoder, &self.place, &to).await;
             let mut history = match opened {
                 Ok(history) => history,
                 Err(error) => {
                     tracing::debug!(%error, "a stream can't read the log; trying again");
+                    drop(turn);
                     tokio::time::sleep(TRY_AGAIN).await;
                     continue;
                 }
             };
-            loop {
+            let mut turn = Some(turn);
+            while turn.is_some() {
                 if history.is_done() {
-                    for (at, to) in self.place.iter_mut().zip(&to) {
-                        *at = (*at).max(*to);
+                    raise(&mut self.place, &to);
+                    match self.live.join(&self.client, &self.place) {
+                        Joined::Live(backlog) => return Ok(backlog),
+                        Joined::Behind(further) => to = further,
                     }
-                    break;
+                    history.extend(&to);
                 }
                 let mut place = self.place.clone();
                 let events = history.next(&self.client, &mut place).await;
                 let events = self.as_they_stand(events).await;
                 self.place = place;
-                let given = Given::Events(events.into_iter().map(Arc::new).collect(), self.place.clone());
+                let events = events.into_iter().map(Arc::new).collect();
+                let given = Given::Events(events, self.place.clone());
                 match tokio::time::timeout(PATIENCE, self.to.reserve()).await {
                     Ok(Ok(room)) => room.send(given),
                     Ok(Err(_)) => return Err(Gone),
                     // It takes its time, which it may; but not the turn of others.
                     Err(_) => {
-                        drop(history);
-                        drop(_turn);
+                        turn = None;
                         self.send(given).await?;
-                        break;
                     }
                 }
             }
         }
-        Ok(())
     }
 
     /// Without what says something else by now; as long as it takes to know.
@@ -214,6 +210,12 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         self.live.leave(&self.client);
+    }
+}
+
+fn raise(place: &mut Place, to: &Place) {
+    for (at, to) in place.iter_mut().zip(to) {
+        *at = (*at).max(*to);
     }
 }
 

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{BodyMax, too_large};
@@ -37,6 +38,7 @@ pub(super) fn around(routed: Router, state: &AppState) -> Router {
         })
         .layer(from_fn_with_state(state.clone(), budget::by_address))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(option_layer(state.config.cors.layer()))
         .layer(from_fn_with_state(
             Answers::of(&routes::table()),
             numbered_and_counted,

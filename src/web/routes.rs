@@ -4,12 +4,14 @@ mod cleanup;
 mod correlate;
 mod docs;
 mod export;
+mod exports;
 mod health;
 mod keys;
 mod login;
 mod logs;
 mod manage;
 mod revise;
+mod schemas;
 mod search;
 mod searches;
 mod stats;
@@ -113,11 +115,13 @@ pub fn table() -> Vec<Route> {
         stats::routes(),
         correlate::routes(),
         export::routes(),
+        exports::routes(),
         stream::routes(),
         tenants::routes(),
         users::routes(),
         keys::routes(),
         searches::routes(),
+        schemas::routes(),
         health::routes(),
         docs::routes(),
     ];
@@ -152,7 +156,7 @@ async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if matches!(access, Access::Needs(..) | Access::Known) {
+    if !matches!(access, Access::Open | Access::Loopback) {
         state.auth.prepare(credential(request.headers())).await;
     }
     match enter(&state, access, &mut request) {

@@ -13,6 +13,7 @@ use super::{ApiError, Config};
 use crate::auth::{Auth, AuthError, Principal};
 use crate::clock::Clock;
 use crate::control::Control;
+use crate::exports::Exports;
 use crate::ingest::Ingest;
 use crate::log::Log;
 use crate::query::Queries;
@@ -44,6 +45,8 @@ pub struct Services {
     pub ingest: Ingest,
     /// Questions about events.
     pub queries: Queries,
+    /// Exports that run by themselves.
+    pub exports: Exports,
     /// The record of what is done with this server.
     pub trail: Trail,
     /// Events as they come.

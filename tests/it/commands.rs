@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::support::app::PASSWORD;
+use crate::support::deeds::deeds;
 use crate::support::{App, Child};
 
 /// A server, and commands that know where it is and who asks.
@@ -90,7 +91,9 @@ async fn the_bench_measures_the_server_it_is_shown() {
             ran.out
         );
     }
-    let ran = app.run(&["bench", "queries", "--fill", "1200", "--json"]).await;
+    let ran = app
+        .run(&["bench", "queries", "--fill", "1200", "--times", "5", "--json"])
+        .await;
     assert!(ran.ok && figure(&ran.out, "events held") >= 1200.0, "{ran:?}");
     let report = std::fs::read_to_string(report).unwrap();
     let sections = report.lines().filter(|line| line.starts_with("## ")).count();
@@ -125,4 +128,88 @@ fn a_command_whose_reader_has_gone_ends_without_a_word() {
         .output()
         .unwrap();
     assert!(!ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_found_and_written_from_the_command_line() {
+    let app = known().await;
+    let operator = app.operator().await;
+    deeds(&operator, 30).await;
+    let found = app
+        .run(&[
+            "search",
+            "user_id=user3",
+            "fox",
+            "OR",
+            "nothing",
+            "details.amount[gte]=10",
+            "--oldest",
+            "--limit",
+            "3",
+        ])
+        .await;
+    assert!(found.ok, "{found:?}");
+    let events: Vec<Value> = found
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let amounts: Vec<_> = events
+        .iter()
+        .map(|event| event["details"]["amount"].clone())
+        .collect();
+    assert_eq!(amounts, [13, 18, 23]);
+    let chosen = app
+        .run(&[
+            "search",
+            "request_id=r7",
+            "--json",
+            "--fields",
+            "actor.id,details.amount",
+        ])
+        .await;
+    assert_eq!(
+        chosen.out.trim(),
+        r#"{"actor":{"id":"user2"},"details":{"amount":7}}"#
+    );
+    let refused = app.run(&["search", "usr_id=ada", "severity=BAD"]).await;
+    assert!(
+        !refused.ok && refused.err.contains("did you mean `user_id`") && refused.err.contains("severity: "),
+        "{refused:?}"
+    );
+
+    let path = app.home().join("events.csv.gz");
+    let file = path.to_str().unwrap();
+    let written = app
+        .run(&[
+            "export",
+            "severity!=INFO",
+            "--format",
+            "csv",
+            "--compression",
+            "gzip",
+            "--output",
+            file,
+        ])
+        .await;
+    assert!(written.ok && written.out.is_empty(), "{written:?}");
+    let packed = std::fs::read(&path).unwrap();
+    let table = csv::Reader::from_reader(flate2::read::GzDecoder::new(&*packed))
+        .records()
+        .count();
+    assert_eq!(table, 22);
+    let piped = app.run(&["export", "event_type=user.login"]).await;
+    assert_eq!(piped.out.lines().count(), 10);
+    let refused = app
+        .run(&["export", "--fields", "evnt_id", "--output", file])
+        .await;
+    assert!(
+        !refused.ok && refused.err.contains("did you mean `event_id`"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        packed,
+        "what was there is untouched"
+    );
 }

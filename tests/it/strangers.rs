@@ -37,6 +37,9 @@ fn expected(method: &Method, path: &str) -> Who {
         ("GET", "/api/v1/logs/stats" | "/api/v1/logs/correlate" | "/api/v1/logs/export") => {
             Roles(&["admin", "auditor", "user"])
         }
+        ("GET" | "POST", "/api/v1/exports")
+        | ("GET" | "DELETE", "/api/v1/exports/{id}")
+        | ("GET", "/api/v1/exports/{id}/file") => Roles(&["admin", "auditor", "user"]),
         ("GET", "/api/v1/tenants") => Roles(&["admin"]),
         ("POST", "/api/v1/tenants") => Roles(&[]),
         ("POST", "/api/v1/auth/logout" | "/api/v1/auth/password") | ("GET", "/api/v1/auth/me") => {
@@ -46,6 +49,8 @@ fn expected(method: &Method, path: &str) -> Who {
         ("PATCH", "/api/v1/tenants/{id}") => Roles(&[]),
         ("GET" | "POST", "/api/v1/users" | "/api/v1/keys") => Roles(&["admin"]),
         ("GET" | "PATCH" | "DELETE", "/api/v1/users/{id}" | "/api/v1/keys/{id}") => Roles(&["admin"]),
+        ("GET", "/api/v1/schemas") => Roles(&["admin"]),
+        ("GET" | "PUT" | "DELETE", "/api/v1/schemas/{event_type}") => Roles(&["admin"]),
         ("GET" | "POST", "/api/v1/searches") => Roles(&["admin", "auditor", "user"]),
         ("GET" | "PATCH" | "DELETE", "/api/v1/searches/{id}") => Roles(&["admin", "auditor", "user"]),
         _ => panic!(
@@ -61,16 +66,25 @@ async fn call(caller: &Caller, method: &Method, path: &str, id: &str) -> Answer 
         ("POST", "/api/v1/logs/bulk") => json!([{"action": "VIEW"}]).to_string(),
         // A wish that is refused, so that the caller's session goes on.
         ("POST", "/api/v1/auth/logout") => json!({"everywhere": "no"}).to_string(),
+        ("PUT", _) => "[]".to_owned(),
         ("POST" | "PATCH", _) => "{}".to_owned(),
         _ => String::new(),
     };
-    let headers: &[_] = if body.is_empty() {
+    // A stream would have no end: half a handshake is refused, once its sender may.
+    let headers: &[_] = if path == "/api/v1/logs/stream" {
+        &[("upgrade", "websocket")]
+    } else if body.is_empty() {
         &[]
     } else {
         &[("content-type", "application/json")]
     };
     caller
-        .send(method.clone(), &path.replace("{id}", id), headers, body)
+        .send(
+            method.clone(),
+            &path.replace("{id}", id).replace("{event_type}", "no.schema"),
+            headers,
+            body,
+        )
         .await
 }
 

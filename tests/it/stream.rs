@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::PASSWORD;
+use crate::support::shape::expect_shape;
 use crate::support::{App, Caller, Watcher, until};
 
 /// Posts events of these names, some of them twice.
@@ -39,21 +40,27 @@ fn once(seen: &[String], expected: &BTreeSet<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_goes_over_into_what_passes_now_without_a_gap_or_a_repetition() {
-    let app = App::shared().await;
+    hand_over(App::shared().await).await;
+}
+
+/// Nearly all of it is read from the log, and only the very end from memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_read_from_the_log_where_memory_ends() {
+    let settings = [
+        ("TRAILHOUSE_STREAM__KEPT_EVENTS", "7"),
+        ("TRAILHOUSE_STREAM__BUFFER_EVENTS", "60"),
+        ("TRAILHOUSE_LOG__PARTITIONS", "3"),
+    ];
+    hand_over(&App::start_with(&settings).await).await;
+}
+
+async fn hand_over(app: &App) {
     let acme = app.tenant("hand-over").await;
     let mut first = Watcher::ws(&acme, "").await.is_live().await;
     post(&acme, "a", 0..300).await;
-    acme.post("/api/v1/logs", &json!({"event_id": "end-a"}))
-        .await
-        .expect(201);
-    let (_, _) = first.until("a-150").await;
-    let (seen, _) = {
-        let mut whole = Watcher::sse(&acme, "?since=2026-01-01", &[]).await;
-        whole.until("end-a").await
-    };
-    let mut expected = names("a", 0..300);
-    expected.insert("end-a".into());
-    once(&seen, &expected);
+    let (mut seen, _) = first.next(150).await;
+    let (whole, _) = Watcher::sse(&acme, SINCE, &[]).await.next(300).await;
+    once(&whole, &names("a", 0..300));
 
     let writers: Vec<_> = (0..4)
         .map(|n| {
@@ -61,57 +68,51 @@ async fn history_goes_over_into_what_passes_now_without_a_gap_or_a_repetition() 
             tokio::spawn(async move { post(&acme, "b", 500 * n..500 * (n + 1)).await })
         })
         .collect();
-    // They begin while much is written, at different places, and one goes away on the way and comes back.
+    // They begin while much is written, and one goes away on the way and comes back, again and again.
     let watchers = [
-        tokio::spawn(watched(acme.clone(), "?since=2026-01-01".into(), true)),
-        tokio::spawn(watched(acme.clone(), "?since=2026-01-01".into(), false)),
+        tokio::spawn(watched(acme.clone(), true)),
+        tokio::spawn(watched(acme.clone(), false)),
         tokio::spawn(cut_short(acme.clone())),
     ];
     for writer in writers {
         writer.await.unwrap();
     }
-    acme.post("/api/v1/logs", &json!({"event_id": "end"}))
-        .await
-        .expect(201);
+    let mut expected = names("a", 0..300);
     expected.extend(names("b", 0..2_000));
-    expected.insert("end".into());
     for watcher in watchers {
         once(&watcher.await.unwrap(), &expected);
     }
-    let (seen, _) = first.until("end").await;
-    let seen: BTreeSet<_> = seen.into_iter().collect();
-    assert!(names("b", 0..2_000).is_subset(&seen));
+    seen.extend(first.next(ALL - 150).await.0);
+    once(&seen, &expected);
 }
 
-async fn watched(acme: Caller, query: String, ws: bool) -> Vec<String> {
+const SINCE: &str = "?since=2026-01-01";
+const ALL: usize = 2_300;
+
+async fn watched(acme: Caller, ws: bool) -> Vec<String> {
     let mut watcher = match ws {
-        true => Watcher::ws(&acme, &query).await,
-        false => Watcher::sse(&acme, &query, &[]).await,
+        true => Watcher::ws(&acme, SINCE).await,
+        false => Watcher::sse(&acme, SINCE, &[]).await,
     };
-    watcher.until("end").await.0
+    watcher.next(ALL).await.0
 }
 
 /// Connects again and again, each time with the cursor of the last frame it has seen.
 async fn cut_short(acme: Caller) -> Vec<String> {
     let mut seen = Vec::new();
     let mut cursor: Option<String> = None;
-    for round in 1.. {
+    while seen.len() < ALL {
         let mut watcher = match &cursor {
-            None => Watcher::sse(&acme, "?since=2026-01-01", &[]).await,
+            None => Watcher::sse(&acme, SINCE, &[]).await,
             // As a browser does it.
-            Some(cursor) if round % 2 == 0 => {
-                Watcher::sse(&acme, "?since=2026-01-01", &[("last-event-id", cursor)]).await
+            Some(cursor) if seen.len() % 700 == 0 => {
+                Watcher::sse(&acme, SINCE, &[("last-event-id", cursor)]).await
             }
             Some(cursor) => Watcher::ws(&acme, &format!("?cursor={cursor}")).await,
         };
-        for _ in 0..350 {
-            let (event, at) = watcher.event().await;
-            cursor = Some(at);
-            seen.push(event["source_event_id"].as_str().unwrap().to_owned());
-            if seen.last().unwrap() == "end" {
-                return seen;
-            }
-        }
+        let (some, at) = watcher.next((ALL - seen.len()).min(350)).await;
+        seen.extend(some);
+        cursor = Some(at);
     }
     seen
 }
@@ -135,11 +136,17 @@ async fn a_stream_shows_what_its_filter_says_and_its_watcher_may_see() {
         .await
         .expect(201);
     acme.get("/api/v1/logs?q=asked").await.expect(200);
-    for name in ["x-1", "x-4", "x-7"] {
+    let mut of_u1 = BTreeSet::new();
+    for _ in 0..3 {
         let (event, _) = of_one.event().await;
-        assert_eq!(event["source_event_id"], name);
-        assert_eq!(event["message"], "é \"quoted\"\nline");
+        assert_eq!(
+            event["message"],
+            "é \"quoted\"
+line"
+        );
+        of_u1.insert(event["source_event_id"].as_str().unwrap().to_owned());
     }
+    assert_eq!(of_u1, BTreeSet::from(["x-1", "x-4", "x-7"].map(str::to_owned)));
     assert_eq!(mine.event().await.0["source_event_id"], "mine");
     assert_eq!(theirs.event().await.0["source_event_id"], "theirs");
     loop {
@@ -209,6 +216,7 @@ async fn who_is_too_slow_is_told_and_still_sees_everything() {
         let frame = slow.told().await;
         match frame["type"].as_str().unwrap() {
             "lagged" => {
+                expect_shape(&frame, "stream-lagged");
                 assert!(
                     frame["waiting"].as_u64().unwrap() > 0 && frame["cursor"].is_string(),
                     "{frame}"
@@ -238,13 +246,8 @@ async fn several_hundred_watch_at_once_and_leave_nothing_behind() {
         live.push(watcher.is_live().await);
     }
     post(&acme, "c", 0..60).await;
-    acme.post("/api/v1/logs", &json!({"event_id": "end"}))
-        .await
-        .expect(201);
-    let mut expected = names("c", 0..60);
-    expected.insert("end".into());
     for watcher in &mut live {
-        once(&watcher.until("end").await.0, &expected);
+        once(&watcher.next(60).await.0, &names("c", 0..60));
     }
     let open = async || {
         let text = app.stranger().get("/metrics").await.text();
@@ -289,6 +292,7 @@ async fn a_stream_ends_with_the_credential_it_was_opened_with() {
             }
         };
         assert_eq!(last["problem"]["type"], format!("urn:trailhouse:problem:{kind}"));
+        expect_shape(&last, "stream-error");
         assert_eq!(last["problem"]["status"], 401);
         assert!(last["cursor"].is_string());
         assert_eq!(watcher.frame().await, None, "that was the last word");
@@ -304,16 +308,22 @@ async fn a_ticket_lets_a_browser_in_once() {
         .await;
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let given = answer.expect(201);
+    expect_shape(&given, "ticket");
     assert_eq!(given["expires_in"], 30);
     let query = format!("?ticket={}", given["ticket"].as_str().unwrap());
     let browser = app.stranger();
     // It is good for nothing else.
     browser.get(&format!("/api/v1/logs{query}")).await.problem(401);
-    let mut watcher = Watcher::ws(&browser, &query).await.is_live().await;
-    acme.post("/api/v1/logs", &json!({"event_id": "seen"}))
-        .await
-        .expect(201);
-    assert_eq!(watcher.event().await.0["source_event_id"], "seen");
+    let mut watcher = Watcher::ws(&browser, &query).await;
+    expect_shape(&watcher.frame().await.unwrap(), "stream-heartbeat");
+    let event = json!({
+        "event_id": "invoice-7-sent", "time": "2026-01-02T16:00:00Z", "event_type": "invoice.sent", "outcome": "success", "user_id": "ada",
+        "resource": {"type": "invoice", "id": "7"}, "message": "Invoice 7 was sent", "details": {"amount": 120}, "tags": ["billing"],
+    });
+    acme.post("/api/v1/logs", &event).await.expect(201);
+    let seen = watcher.told().await;
+    expect_shape(&seen, "stream-event");
+    assert_eq!(seen["event"]["source_event_id"], "invoice-7-sent");
     assert_eq!(Watcher::try_ws(&browser, &query).await.err().unwrap(), 401);
     assert_eq!(Watcher::try_ws(&browser, "?ticket=x").await.err().unwrap(), 401);
     let recorded = async || acme.found(&[("event_type", "trailhouse.stream")]).await;
@@ -339,18 +349,19 @@ async fn a_stream_goes_on_at_another_instance_and_after_a_restart() {
     let mut here = Watcher::ws(&acme, "").await.is_live().await;
     let mut beside = Watcher::ws(&there, "").await.is_live().await;
     post(&there, "i", 0..60).await;
-    let (seen, cursor) = here.until("i-30").await;
+    let (mut seen, cursor) = here.next(31).await;
     drop(here);
     let (rest, _) = Watcher::sse(&there, &format!("?cursor={cursor}"), &[])
         .await
-        .until("i-59")
+        .next(29)
         .await;
-    once(&[seen, rest].concat(), &names("i", 0..60));
-    once(&beside.until("i-59").await.0, &names("i", 0..60));
+    once(&[seen.clone(), rest].concat(), &names("i", 0..60));
+    once(&beside.next(60).await.0, &names("i", 0..60));
     drop(other);
 
     let mut here = Watcher::sse(&acme, &format!("?cursor={cursor}"), &[]).await;
-    let (_, cursor) = here.until("i-40").await;
+    let (more, cursor) = here.next(10).await;
+    seen.extend(more);
     let (ended, last) = tokio::join!(app.stop(), async {
         loop {
             let frame = here.told().await;
@@ -363,11 +374,70 @@ async fn a_stream_goes_on_at_another_instance_and_after_a_restart() {
     assert_eq!(last["problem"]["type"], "urn:trailhouse:problem:stopping");
     app.start().await;
     post(&acme, "j", 0..20).await;
-    let (seen, _) = Watcher::ws(&acme, &format!("?cursor={cursor}"))
+    let (rest, _) = Watcher::ws(&acme, &format!("?cursor={cursor}"))
         .await
-        .until("j-19")
+        .next(19 + 20)
         .await;
-    let mut expected = names("i", 41..60);
+    let mut expected = names("i", 0..60);
     expected.extend(names("j", 0..20));
-    once(&seen, &expected);
+    once(&[seen, rest].concat(), &expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_redacted_or_cleaned_up_is_shown_to_nobody_again() {
+    // One server keeps the events in memory, the other reads them from the log.
+    for kept in ["8192", "0"] {
+        let app = App::start_with(&[("TRAILHOUSE_STREAM__KEPT_EVENTS", kept)]).await;
+        let acme = app.tenant("redacted").await;
+        let mut live = Watcher::ws(&acme, "").await.is_live().await;
+        let old = json!({"event_id": "old", "time": "2020-01-01T00:00:00Z", "message": "long ago"});
+        acme.take(&old).await;
+        let id = acme
+            .take(&json!({"event_id": "told", "message": "a secret"}))
+            .await;
+        acme.take(&json!({"event_id": "kept"})).await;
+        let path = format!("/api/v1/logs/{id}?reason=requested");
+        let redacted = acme.send(Method::DELETE, &path, &[], "").await;
+        assert!(redacted.status.is_success(), "{}", redacted.text());
+        let mut passed = Vec::new();
+        for _ in 0..4 {
+            passed.push(live.event().await.0);
+        }
+        let revision = passed.iter().find(|event| event["revision"] == 1).unwrap();
+        assert_eq!(revision["event_id"], id.as_str());
+        assert!(!revision.to_string().contains("secret"), "{revision}");
+        let names: BTreeSet<_> = passed
+            .iter()
+            .filter_map(|event| event["source_event_id"].as_str())
+            .collect();
+        assert!(
+            names.is_superset(&BTreeSet::from(["old", "told", "kept"])),
+            "{passed:?}"
+        );
+
+        let path = "/api/v1/logs/cleanup?before=2021-01-01";
+        let cleaned = acme.send(Method::DELETE, path, &[], "").await;
+        assert!(cleaned.status.is_success(), "{}", cleaned.text());
+        until("the redaction is in the table", async || {
+            acme.get(&format!("/api/v1/logs/{id}")).await.json()["revision"] == 1
+        })
+        .await;
+        acme.post("/api/v1/logs", &json!({"event_id": "end"}))
+            .await
+            .expect(201);
+        let mut later = Watcher::sse(&acme, "?since=2026-01-01", &[]).await;
+        let mut shown = Vec::new();
+        while shown.len() < 3 {
+            let (event, _) = later.event().await;
+            assert!(!event.to_string().contains("secret"), "{event}");
+            shown.push((event["source_event_id"].clone(), event["revision"].clone()));
+        }
+        let ids: Vec<_> = shown.iter().filter_map(|(name, _)| name.as_str()).collect();
+        assert!(!ids.contains(&"old") && ids.contains(&"kept"), "{shown:?}");
+        assert_eq!(
+            shown.iter().filter(|(_, revision)| *revision == 1).count(),
+            1,
+            "{shown:?}"
+        );
+    }
 }

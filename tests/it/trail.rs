@@ -277,3 +277,59 @@ async fn what_can_not_be_recorded_is_not_answered() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_listed_origins_may_ask_and_no_others() {
+    let settings = [("TRAILHOUSE_WEB__CORS__ORIGINS", "[\"https://audit.example.com\"]")];
+    let app = App::start_with(&settings).await;
+    let operator = app.operator().await;
+    let asked = |origin: &'static str| {
+        [
+            ("origin", origin),
+            ("access-control-request-method", "GET"),
+            ("access-control-request-headers", "authorization,last-event-id"),
+        ]
+    };
+    for (origin, allowed) in [
+        ("https://audit.example.com", Some("https://audit.example.com")),
+        ("https://evil.example", None),
+    ] {
+        let stranger = app.stranger();
+        let preflight = stranger
+            .send(reqwest::Method::OPTIONS, "/api/v1/logs", &asked(origin), "")
+            .await;
+        assert_eq!(
+            preflight.header("access-control-allow-origin"),
+            allowed,
+            "{origin}"
+        );
+        let answer = operator
+            .send(reqwest::Method::GET, "/api/v1/logs", &[("origin", origin)], "")
+            .await;
+        answer.expect(200);
+        assert_eq!(answer.header("access-control-allow-origin"), allowed, "{origin}");
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        if allowed.is_some() {
+            let methods = preflight.header("access-control-allow-methods").unwrap();
+            assert!(methods.contains("PATCH"), "{methods}");
+            let headers = preflight.header("access-control-allow-headers").unwrap();
+            assert!(headers.contains("last-event-id"), "{headers}");
+            let shown = answer.header("access-control-expose-headers").unwrap();
+            assert!(
+                shown.contains("x-request-id") && shown.contains("ratelimit"),
+                "{shown}"
+            );
+        }
+    }
+    // Without a list, browsers are told nothing.
+    let shared = App::shared().await.stranger();
+    let answer = shared
+        .send(
+            reqwest::Method::GET,
+            "/healthz",
+            &[("origin", "https://a.example")],
+            "",
+        )
+        .await;
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+}

@@ -76,11 +76,11 @@ impl Bed {
         Ok(report)
     }
 
-    pub(super) async fn queries(&self, fill: u64) -> anyhow::Result<Report> {
+    pub(super) async fn queries(&self, fill: u64, times: u32) -> anyhow::Result<Report> {
         self.fill(fill).await?;
         let watch = Watch::start(&machine::processes(&self.data_dir));
         let started = Instant::now();
-        let timed = queries::ask_all(&self.server, self.seed).await?;
+        let timed = queries::ask_all(&self.server, times, self.seed).await?;
         let (seconds, used) = (started.elapsed().as_secs_f64(), watch.end().await);
         let mut report = Report::new("Searches".to_owned());
         report

@@ -11,9 +11,6 @@ use super::load::histogram;
 use super::mix::{DEPARTMENTS, Random};
 use super::wire::{Server, Wire};
 
-/// Each kind of question is asked so often.
-const TIMES: usize = 200;
-
 /// A question, and how long its answers took in microseconds.
 pub(super) struct Timed {
     pub(super) what: &'static str,
@@ -29,14 +26,14 @@ pub(super) async fn count(server: &Server) -> anyhow::Result<u64> {
     answer["count"].as_u64().context("the answer has no count")
 }
 
-/// Asks everything.
-pub(super) async fn ask_all(server: &Server, seed: u64) -> anyhow::Result<Vec<Timed>> {
+/// Asks everything, each kind so often.
+pub(super) async fn ask_all(server: &Server, times: u32, seed: u64) -> anyhow::Result<Vec<Timed>> {
     let mut wire = Wire::new(server);
     let (mut random, sample) = (Random::new(seed), sample(server).await?);
     let mut timed = Vec::new();
     for question in &QUESTIONS {
         let (mut latency, mut empty) = (histogram()?, 0);
-        for _ in 0..TIMES {
+        for _ in 0..times {
             let path = question.about(&sample, &mut random);
             let asked = Instant::now();
             let answer = ask(&mut wire, server, &path).await?;
@@ -84,7 +81,7 @@ pub(super) fn any(sample: &[Value], random: &mut Random) -> (usize, String) {
 }
 
 /// All kinds.
-pub(super) const QUESTIONS: [Question; 11] = [
+pub(super) const QUESTIONS: [Question; 13] = [
     Question {
         what: "newest page",
         share: 20,
@@ -163,8 +160,18 @@ pub(super) const QUESTIONS: [Question; 11] = [
     },
     Question {
         what: "statistics by type",
-        share: 4,
+        share: 2,
         path: |_, _| "/api/v1/logs/stats?group_by=event_type&top=10".into(),
+    },
+    Question {
+        what: "statistics by actor",
+        share: 1,
+        path: |_, _| "/api/v1/logs/stats?group_by=actor.id".into(),
+    },
+    Question {
+        what: "different actors",
+        share: 1,
+        path: |_, _| "/api/v1/logs/stats?distinct=actor.id".into(),
     },
     Question {
         what: "statistics of a user, by type",

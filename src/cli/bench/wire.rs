@@ -29,6 +29,11 @@ impl Server {
         })
     }
 
+    /// Where it is, as host and port.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The head of a POST to a path, up to its length.
     pub(super) fn post(&self, path: &str) -> Vec<u8> {
         let (address, token) = (&self.address, &self.token);

@@ -15,6 +15,7 @@ use crate::ingest::{Ingest, Item, Origin, Parts};
 use crate::limit::Limits;
 use crate::log::registry::Registry;
 use crate::log::rejected::Rejected;
+use crate::schemas::Schemas;
 use crate::store::progress::Progress;
 
 /// The door, and the control state that it asks.
@@ -31,6 +32,7 @@ impl Door {
             log: connections.log.clone(),
             store: connections.store.clone(),
             limits: Arc::new(Limits::new(&config.limits)),
+            schemas: Schemas::default(),
             control: following.control.clone(),
             clock: Arc::new(SystemClock),
             framing: app::framing(connections.registry.as_deref()).await?,

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn live(partitions: usize) -> Arc<Live> {
-    let live = Arc::new(Live::new(partitions));
+    let live = Arc::new(Live::new(partitions, 1_000));
     live.begin(vec![0; partitions], vec![0; partitions]);
     live
 }

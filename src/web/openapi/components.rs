@@ -13,13 +13,13 @@ macro_rules! files {
 }
 
 /// Shapes.
-const SCHEMAS: &[(&str, &str)] = files!["api": "Amendment", "BulkReceipt", "CleanUp", "CloudEvent", "CloudEvents", "Event", "EventId", "EventPatch", "EventToWrite", "EventsToWrite", "GrantLimit", "Health", "Key", "KeyPage", "KeyPatch", "KeyRoles", "KeyToMake", "Login", "Logout", "Me", "Moment", "Ndjson", "NewPassword", "NotYet", "Page", "Problem", "Rate", "Readiness", "Receipt", "Refresh", "Roles", "SavedSearch", "SavedSearchPage", "SavedSearchPatch", "SearchQuery", "SearchToSave", "Share", "Stats", "Story", "Tenant", "TenantId", "TenantPage", "TenantPatch", "TenantToMake", "Ticket", "Tokens", "User", "UserPage", "UserPatch", "UserToMake", "Version"];
+const SCHEMAS: &[(&str, &str)] = files!["api": "Amendment", "BulkReceipt", "CleanUp", "CloudEvent", "CloudEvents", "Event", "EventId", "EventPatch", "EventSchema", "EventSchemaPage", "EventToWrite", "EventsToWrite", "Export", "ExportPage", "ExportToMake", "GrantLimit", "Health", "JsonSchema", "Key", "KeyPage", "KeyPatch", "KeyRoles", "KeyToMake", "Login", "Logout", "Me", "Moment", "Ndjson", "NewPassword", "NotYet", "Page", "Problem", "Rate", "Readiness", "Receipt", "Refresh", "Roles", "SavedSearch", "SavedSearchPage", "SavedSearchPatch", "SearchQuery", "SearchToSave", "Share", "Stats", "Story", "Tenant", "TenantId", "TenantPage", "TenantPatch", "TenantToMake", "Ticket", "Tokens", "User", "UserPage", "UserPatch", "UserToMake", "Version"];
 
 /// Requests that are taken as they stand, by the name of their route.
-const REQUESTS: &[(&str, &str)] = files!["examples/requests": "amend", "changeKey", "changeSearch", "changeTenant", "changeUser", "login", "logout", "makeKey", "makeTenant", "makeUser", "password", "refresh", "saveSearch", "write", "writeMany"];
+const REQUESTS: &[(&str, &str)] = files!["examples/requests": "amend", "changeKey", "changeSearch", "changeTenant", "changeUser", "login", "logout", "makeExport", "makeKey", "makeTenant", "makeUser", "password", "putSchema", "refresh", "saveSearch", "write", "writeMany"];
 
 /// Answers that the server gave, by the name of their route.
-const ANSWERS: &[(&str, &str)] = files!["examples/answers": "amend", "changeKey", "changeSearch", "changeTenant", "changeUser", "cleanUp", "correlate", "event", "health", "key", "keys", "login", "makeKey", "makeTenant", "makeUser", "me", "password", "readiness", "redact", "refresh", "saveSearch", "savedSearch", "search", "searches", "stats", "tenant", "tenants", "ticket", "user", "users", "write", "writeMany"];
+const ANSWERS: &[(&str, &str)] = files!["examples/answers": "amend", "amended", "changeKey", "changeSearch", "changeTenant", "changeUser", "cleanUp", "correlate", "event", "export", "exports", "health", "incompatible-schema", "key", "keys", "login", "makeExport", "makeKey", "makeTenant", "makeUser", "me", "password", "precondition-failed", "putSchema", "readiness", "redact", "redacted", "refresh", "saveSearch", "savedSearch", "schema", "schemas", "search", "searches", "stats", "stream-error", "stream-event", "stream-heartbeat", "stream-lagged", "tenant", "tenants", "ticket", "user", "users", "write", "writeMany"];
 
 /// All shapes, by name.
 pub(super) fn schemas() -> Map<String, Value> {

@@ -62,7 +62,7 @@ pub(super) async fn clean_up(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::read(&params, state.clock.now())?;
-    let tenant = tenant_for(&principal, wanted.tenant, Manage)?;
+    let tenant = tenant_for(&principal, wanted.tenant)?;
     existing(&state, &principal, &tenant)?;
     let request = request_id(
         &headers,

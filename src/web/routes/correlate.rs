@@ -10,6 +10,8 @@ use super::search::{Body, link, with_saved, wrong};
 use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::query::correlate::{self, Summary};
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
 use crate::web::doc::{self, Doc};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState, Json};
@@ -41,17 +43,29 @@ struct Story<'a> {
 pub(super) async fn story(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let search = correlate::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
+    let asked = with_saved(&state, &principal, &params, &["sort", "count"])?;
+    let search = correlate::parse(&asked).map_err(wrong)?;
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
-    let (page, summary) = tokio::try_join!(
-        state.queries.page(&principal, &search),
-        state.queries.summary(&principal, &search)
-    )?;
+    let answer = async {
+        tokio::try_join!(
+            state.queries.page(&principal, &search),
+            state.queries.summary(&principal, &search)
+        )
+    };
+    let (page, summary) = match search.cursor {
+        // A story is recorded once, with its first page.
+        Some(_) => answer.await?,
+        None => {
+            let read = Reading::of(Kind::Correlate, search.tenant_id.as_ref(), &asked);
+            state.recorded(&principal, &occasion, read, answer).await?
+        }
+    };
     let story = Story {
         page: Body::of(&page, search.fields.as_ref())?,
         summary,

@@ -172,7 +172,7 @@ async fn create(
     wanted.limit.as_deref().map_or(Ok(()), check_limit)?;
     let new = NewKey {
         name: wanted.name,
-        tenant: tenant_for(&principal, wanted.tenant_id, Manage)?,
+        tenant: tenant_for(&principal, wanted.tenant_id)?,
         roles: wanted.roles,
         limit: wanted.limit,
         expires_at: wanted.expires_at,

@@ -86,7 +86,7 @@ pub(super) async fn list<R: Resource>(
 ) -> Result<Response, ApiError> {
     let Listing { tenant, paging } = Listing::of(&params)?;
     if let Some(named) = &tenant {
-        tenant_for(&principal, Some(named.clone()), R::SEEN_WITH)?;
+        tenant_allowing(R::SEEN_WITH, &principal, Some(named.clone()))?;
         existing(&state, &principal, named)?;
     }
     let control = state.control.state();
@@ -248,11 +248,16 @@ pub(super) fn existing(state: &AppState, principal: &Principal, tenant: &TenantI
     }
 }
 
-/// The tenant that is meant: the caller's own, or, for operators, the one they name.
-pub(super) fn tenant_for(
+/// The tenant that is meant: the caller's own, or, for operators, the one they name. The caller must manage it.
+pub(super) fn tenant_for(principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
+    tenant_allowing(Permission::Manage, principal, named)
+}
+
+/// The same for those who may do something else there.
+pub(super) fn tenant_allowing(
+    permission: Permission,
     principal: &Principal,
     named: Option<TenantId>,
-    permission: Permission,
 ) -> Result<TenantId, ApiError> {
     let tenant = named.unwrap_or_else(|| principal.tenant().clone());
     match principal.can_in(&tenant, permission) {

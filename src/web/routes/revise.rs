@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::manage::precondition::Expected;
-use super::manage::{existing, request_id, tenant_for};
+use super::manage::{etag, existing, request_id, tenant_for};
 use super::{Access::Needs, Budget, Route, delete, patch};
 use crate::auth::Principal;
 use crate::control::Permission::Manage;
@@ -211,7 +211,7 @@ impl<'a> Wish<'a> {
                     )),
                 };
             }
-            self.check(stands.event.revision)?;
+            self.expected.check(stands.event.revision.into())?;
             let Some(revised) = make(stands.standing(), self.deed.clone())? else {
                 return Ok(answer(&stands, note));
             };
@@ -239,19 +239,6 @@ impl<'a> Wish<'a> {
             "conflict",
             "Others revise this event all the time. Read it, and try again.",
         ))
-    }
-
-    fn check(&self, revision: u32) -> Result<(), ApiError> {
-        match self.expected.allows(revision.into()) {
-            true => Ok(()),
-            false => Err(ApiError::new(
-                StatusCode::PRECONDITION_FAILED,
-                "changed_meanwhile",
-                format!(
-                    "The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."
-                ),
-            )),
-        }
     }
 
     async fn stands(&self) -> Result<Option<Stands>, ApiError> {
@@ -307,15 +294,9 @@ impl Wanted {
     }
 }
 
-/// The `ETag` of an event: how often it was revised.
-pub(super) fn etag(revision: u32) -> (header::HeaderName, HeaderValue) {
-    let tag = HeaderValue::from_str(&format!("\"{revision}\""));
-    (header::ETAG, tag.unwrap_or(HeaderValue::from_static("\"\"")))
-}
-
 fn answer(stands: &Stands, note: Option<&'static str>) -> Response {
     let event = view::to_json_with_changes(&stands.event).with_history(stands.history.as_ref());
-    ([etag(stands.event.revision)], Json(Answer { event, note })).into_response()
+    ([etag(stands.event.revision.into())], Json(Answer { event, note })).into_response()
 }
 
 /// The log has it; who reads on will see.
@@ -345,7 +326,7 @@ fn refused(why: Refused, invalid: StatusCode) -> ApiError {
 }
 
 fn tenant_of(state: &AppState, principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
-    let tenant = tenant_for(principal, named, Manage)?;
+    let tenant = tenant_for(principal, named)?;
     existing(state, principal, &tenant)?;
     Ok(tenant)
 }

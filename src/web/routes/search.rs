@@ -7,8 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::manage::existing;
-use super::revise::etag;
+use super::manage::{etag, existing};
 use super::{Access::Needs, Budget, Route, get};
 use crate::auth::Principal;
 use crate::control::Permission::Read;
@@ -105,7 +104,8 @@ pub(super) async fn page(
     OriginalUri(uri): OriginalUri,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let search = query::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
+    let asked = with_saved(&state, &principal, &params, &[])?;
+    let search = query::parse(&asked).map_err(wrong)?;
     if let Some(tenant) = &search.tenant_id {
         existing(&state, &principal, tenant)?;
     }
@@ -114,7 +114,7 @@ pub(super) async fn page(
         // A search is recorded once, with its first page.
         Some(_) => answer.await?,
         None => {
-            let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &params);
+            let read = Reading::of(Kind::Search, search.tenant_id.as_ref(), &asked);
             state.recorded(&principal, &occasion, read, answer).await?
         }
     };
@@ -131,11 +131,13 @@ pub(super) fn wrong(problems: Vec<Problem>) -> ApiError {
 }
 
 /// The parameters, with those of the search that `saved` names. Filters of both would be hard to tell apart, so they may
-/// not clash; what steers the answer (`sort`, `limit`, `fields`, …) may be said anew.
+/// not clash; what steers the answer (`sort`, `limit`, `fields`, …) may be said anew, and where this question has none of
+/// it, is left `without`.
 pub(super) fn with_saved(
     state: &AppState,
     principal: &Principal,
     params: &[(String, String)],
+    without: &[&str],
 ) -> Result<Vec<(String, String)>, ApiError> {
     let problem = |name: &str, detail: String| wrong(vec![Problem::new(name, detail)]);
     let mut named = params.iter().filter(|(name, _)| name == "saved");
@@ -162,6 +164,10 @@ pub(super) fn with_saved(
             ),
         )
     })?;
+    let saved: Vec<_> = saved
+        .into_iter()
+        .filter(|(name, _)| !without.contains(&name.as_str()))
+        .collect();
     merged(&saved, params).map_err(|name| {
         problem(
             &name,
@@ -207,7 +213,7 @@ pub(super) async fn by_id(
     match state.recorded(&principal, &occasion, read, answer).await? {
         Some(Stands { event, history }) => {
             let shown = view::to_json_with_changes(&event).with_history(history.as_ref());
-            Ok(([etag(event.revision)], Json(shown)).into_response())
+            Ok(([etag(event.revision.into())], Json(shown)).into_response())
         }
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::manage::{
-    Changeable, Removable, Resource, existing, list, made, one, remove, request_id, tenant_for, update,
+    Changeable, Removable, Resource, existing, list, made, one, remove, request_id, tenant_allowing, update,
 };
 use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
 use crate::auth::Principal;
@@ -160,7 +160,7 @@ async fn create(
     headers: HeaderMap,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, ApiError> {
-    let tenant = tenant_for(&principal, wanted.tenant_id, Read)?;
+    let tenant = tenant_allowing(Read, &principal, wanted.tenant_id)?;
     existing(&state, &principal, &tenant)?;
     let request = request_id(&headers, &state, &principal, "POST /api/v1/searches", &tenant)?;
     let id = Uuid::new_v5(&request, b"search").to_string();

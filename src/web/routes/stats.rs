@@ -9,6 +9,8 @@ use super::search::{with_saved, wrong};
 use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::query::stats::Question;
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
 use crate::web::doc::{self, Doc, query};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState, Json};
@@ -35,11 +37,18 @@ fn said() -> Doc {
 pub(super) async fn stats(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    let question = Question::parse(&with_saved(&state, &principal, &params)?).map_err(wrong)?;
-    if let Some(tenant) = &question.search.tenant_id {
+    let steering = ["sort", "limit", "cursor", "count", "fields"];
+    let asked = with_saved(&state, &principal, &params, &steering)?;
+    let question = Question::parse(&asked).map_err(wrong)?;
+    let tenant = question.search.tenant_id.as_ref();
+    if let Some(tenant) = tenant {
         existing(&state, &principal, tenant)?;
     }
-    Ok(Json(state.queries.stats(&principal, &question).await?).into_response())
+    let answer = state.queries.stats(&principal, &question);
+    let read = Reading::of(Kind::Stats, tenant, &asked);
+    let stats = state.recorded(&principal, &occasion, read, answer).await?;
+    Ok(Json(stats).into_response())
 }

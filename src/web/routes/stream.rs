@@ -17,6 +17,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 
 use super::manage::existing;
+use super::search::with_saved;
 use super::{Access::Needs, Access::NeedsOrTicket, Budget, Route, get, post};
 use crate::control::Permission::Read;
 use crate::crypto::ExposeSecret;
@@ -69,7 +70,7 @@ fn said_of_ticket() -> Doc {
 
 /// Parameters of a stream's own, and those of a search that it has no use for.
 const OWN: [&str; 3] = ["cursor", "since", "ticket"];
-const REFUSED: [&str; 5] = ["sort", "limit", "count", "fields", "saved"];
+const REFUSED: [&str; 4] = ["sort", "limit", "count", "fields"];
 /// The largest message that a client may send: it has nothing to say.
 const SAID_MAX: usize = 4 * 1024;
 /// How long a WebSocket may take for what it was given.
@@ -110,6 +111,7 @@ pub(super) async fn stream(
     place: Option<Extension<Place>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
+    let params = with_saved(&state, &principal, &params, &REFUSED)?;
     let asked = question(&params, &OWN, &REFUSED);
     let (start, asked) = start(asked, &headers)?;
     let search = asked.search;

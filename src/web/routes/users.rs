@@ -145,7 +145,7 @@ async fn create(
     }
     let new = NewUser {
         name: wanted.name,
-        tenant: tenant_for(&principal, wanted.tenant_id, Manage)?,
+        tenant: tenant_for(&principal, wanted.tenant_id)?,
         roles: wanted.roles,
         limit: wanted.limit,
         password: wanted.password,

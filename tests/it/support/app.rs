@@ -218,6 +218,16 @@ impl App {
         }
     }
 
+    /// A command that goes on, its output to be read; dropped, it is killed.
+    pub fn goes_on(&self, arguments: &[&str]) -> tokio::process::Child {
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        command.spawn().unwrap()
+    }
+
     /// A setting for the next start, and for commands from now on.
     pub fn set(&self, name: &str, value: &str) {
         self.settings

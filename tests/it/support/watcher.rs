@@ -85,24 +85,25 @@ impl Watcher {
         (frame["event"].take(), cursor)
     }
 
-    /// What its sender calls each event, up to and with one.
-    pub async fn until(&mut self, last: &str) -> (Vec<String>, String) {
-        let mut names = Vec::new();
-        loop {
+    /// What their senders call the next events, and the cursor behind the last of them. They come in order within a
+    /// partition only.
+    pub async fn next(&mut self, count: usize) -> (Vec<String>, String) {
+        let (mut names, mut cursor) = (Vec::new(), String::new());
+        while names.len() < count {
             let frame = self.told().await;
             if frame["type"] == "lagged" {
                 continue;
             }
             assert_eq!(frame["type"], "event", "{frame}");
-            let name = frame["event"]["source_event_id"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
-            names.push(name);
-            if names.last().unwrap() == last {
-                return (names, frame["cursor"].as_str().unwrap().to_owned());
-            }
+            names.push(
+                frame["event"]["source_event_id"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+            cursor = frame["cursor"].as_str().unwrap().to_owned();
         }
+        (names, cursor)
     }
 
     /// Waits until the stream is there: it begins with a heartbeat.

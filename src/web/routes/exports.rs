@@ -1,0 +1,423 @@
+//! `GET, POST /api/v1/exports`, `GET, DELETE /api/v1/exports/{id}`, `GET /api/v1/exports/{id}/file`: background exports.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tower_http::services::ServeFile;
+use uuid::Uuid;
+
+use super::export::{file_name, file_types};
+use super::manage::page::{Listing, Paging};
+use super::manage::{
+    Removable, Resource, etag, existing, refuse_parameters, remove, request_id, tenant_allowing,
+};
+use super::search::with_saved;
+use super::{Access::Needs, Budget, Route, delete, get, post};
+use crate::auth::Principal;
+use crate::control::Permission::{self, Manage, Read};
+use crate::control::{self, Command, Export, ExportState};
+use crate::event::TenantId;
+use crate::event::draft::Problem;
+use crate::exports::order;
+use crate::query::params;
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
+use crate::web::doc::{self, Doc};
+use crate::web::extract::{Caller, Id, Params};
+use crate::web::object::{FromObject, JsonBody, Object, tenant, text};
+use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/exports", Needs(Read, Budget::Free), list).doc(
+            said("exports", "List exports")
+                .text("The newest first.")
+                .lists("ExportPage"),
+        ),
+        post("/api/v1/exports", Needs(Read, Budget::Searching), create).doc(said_of_making()),
+        get("/api/v1/exports/{id}", Needs(Read, Budget::Free), one).doc(
+            said("export", "Get an export")
+                .param(doc::id())
+                .answers(200, "How far it is.", "Export")
+                .header("ETag", "Its version."),
+        ),
+        get("/api/v1/exports/{id}/file", Needs(Read, Budget::Free), file).doc(said_of_file()),
+        delete("/api/v1/exports/{id}", Needs(Read, Budget::Free), cancel).doc(
+            said("removeExport", "Cancel an export")
+                .text("One that is done is removed with its file. One's own; an admin removes any.")
+                .removes(),
+        ),
+    ]
+}
+
+fn said(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, "Exports", summary)
+}
+
+fn said_of_making() -> Doc {
+    said("makeExport", "Begin an export")
+        .text("Everything that is found, written to a file in the background; the file is kept for a while.")
+        .param(doc::idempotency_key())
+        .takes("ExportToMake")
+        .answers(202, "It is begun.", "Export")
+        .header("ETag", "Its version.")
+        .header("Location", "Where to ask how far it is.")
+        .problem(404, "There is no such tenant.")
+        .problem(
+            409,
+            "There are too many, or the `Idempotency-Key` belongs to another request.",
+        )
+}
+
+fn said_of_file() -> Doc {
+    let of = |doc: Doc, status, text| {
+        file_types().fold(doc, |doc, media| {
+            doc.answers_as(status, text, media, json!({"type": "string", "format": "binary"}))
+        })
+    };
+    let range = json!({"type": "string", "example": "bytes=0-1023"});
+    let doc = said("exportFile", "Get the file of an export")
+        .text("Whole, or in ranges.")
+        .param(doc::id())
+        .param(doc::header("Range", "Only this part of it (RFC 9110).", range))
+        .param(doc::if_none_match());
+    let doc = of(doc, 200, "The file.")
+        .header("Content-Disposition", "A name for the file.")
+        .header("ETag", "The digest of the file.");
+    of(doc, 206, "A part of the file.")
+        .header("Content-Range", "Which part.")
+        .answers_nothing(304, "The caller has it.")
+        .problem(
+            409,
+            "It is not finished, it failed, or the file lies on another instance.",
+        )
+        .problem(410, "The file is gone, or events in it were cleaned up since.")
+        .problem(416, "The file has no such range.")
+}
+
+struct Exports;
+
+impl Resource for Exports {
+    type Entity = Export;
+    const NOUN: &'static str = "export";
+    const SEEN_WITH: Permission = Read;
+
+    fn found<'a>(state: &'a control::State, id: &str) -> Option<&'a Arc<Export>> {
+        state.export(id)
+    }
+
+    fn of_tenant<'a>(state: &'a control::State, tenant: &TenantId) -> Vec<&'a Arc<Export>> {
+        state.exports_of(tenant).collect()
+    }
+
+    fn tenant(export: &Export) -> &TenantId {
+        &export.tenant
+    }
+
+    fn version(export: &Export) -> u64 {
+        export.version
+    }
+
+    fn place(export: &Export) -> String {
+        // The newest first.
+        format!("{:020}\0{}", i64::MAX - export.created_at.micros(), export.id)
+    }
+
+    fn shown(export: &Export) -> Value {
+        shown(export, None)
+    }
+
+    fn may_change(by: &Principal, export: &Export) -> Result<(), ApiError> {
+        match *export.created_by == *by.who() || by.can_in(&export.tenant, Manage) {
+            true => Ok(()),
+            false => Err(ApiError::forbidden(
+                "Somebody else asked for this export: ask an admin.",
+            )),
+        }
+    }
+}
+
+impl Removable for Exports {
+    fn removal() -> Command {
+        Command::DeleteExport
+    }
+}
+
+/// Who sees less than is in the file does not see that there is one.
+fn may_have(state: &AppState, by: &Principal, export: &Export) -> bool {
+    let scope = state.queries.scope(by, Some(&export.tenant));
+    scope.is_ok_and(|scope| order::may_have(&scope, export))
+}
+
+fn no_such() -> ApiError {
+    ApiError::not_found("There is no such export.")
+}
+
+fn find(state: &AppState, principal: &Principal, id: &str) -> Result<Arc<Export>, ApiError> {
+    let control = state.control.state();
+    let found = control
+        .export(id)
+        .filter(|export| may_have(state, principal, export));
+    found.cloned().ok_or_else(no_such)
+}
+
+fn shown(export: &Export, state: Option<&AppState>) -> Value {
+    let running = state.and_then(|state| state.exports.progress(&export.id));
+    let (name, done, reason) = match &export.state {
+        ExportState::Queued => ("queued", None, None),
+        ExportState::Running => ("running", None, None),
+        ExportState::Done {
+            events,
+            bytes,
+            sha256,
+        } => ("done", Some((*events, *bytes, sha256)), None),
+        ExportState::Failed { reason } => ("failed", None, Some(reason)),
+        ExportState::Expired => ("expired", None, None),
+    };
+    let progress = match (&done, &running) {
+        (Some(_), _) => Some(1.0),
+        (None, Some(running)) => running.share(),
+        (None, None) => None,
+    };
+    let so_far = running.map(|running| (running.events(), running.bytes()));
+    let counted = done.map(|(events, bytes, _)| (events, bytes)).or(so_far);
+    json!({
+        "id": &*export.id,
+        "tenant_id": export.tenant,
+        "query": order::asked(export),
+        "format": &*export.format,
+        "compression": export.compression.as_deref().unwrap_or("none"),
+        "state": name,
+        "progress": progress,
+        "events": counted.map(|(events, _)| events),
+        "bytes": counted.map(|(_, bytes)| bytes),
+        "sha256": done.map(|(_, _, sha256)| &**sha256),
+        "reason": reason.map(|reason| &**reason),
+        "file": done.map(|_| format!("/api/v1/exports/{}/file", export.id)),
+        "instance": &*export.instance,
+        "created_by": &*export.created_by,
+        "version": export.version,
+        "created_at": export.created_at,
+        "expires_at": export.expires_at,
+    })
+}
+
+async fn list(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    let Listing { tenant, paging } = Listing::of(&params)?;
+    let tenant = tenant_allowing(Read, &principal, tenant)?;
+    existing(&state, &principal, &tenant)?;
+    let control = state.control.state();
+    let seen = control
+        .exports_of(&tenant)
+        .filter(|export| may_have(&state, &principal, export));
+    let placed = seen.map(|export| (Exports::place(export), export)).collect();
+    Ok(Paging::answer(&paging, placed, |export| {
+        shown(export, Some(&state))
+    }))
+}
+
+async fn one(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(id): Id,
+    Params(params): Params,
+) -> Result<Response, ApiError> {
+    refuse_parameters(&params)?;
+    let export = find(&state, &principal, &id)?;
+    Ok(([etag(export.version)], Json(shown(&export, Some(&state)))).into_response())
+}
+
+async fn cancel(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(id): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    find(&state, &principal, &id)?;
+    remove::<Exports>(State(state), Caller(principal), Id(id), Params(params), headers).await
+}
+
+struct Wanted {
+    query: Option<String>,
+    format: Option<String>,
+    compression: Option<String>,
+    tenant_id: Option<TenantId>,
+}
+
+impl FromObject for Wanted {
+    fn of(object: &mut Object<'_>) -> Option<Self> {
+        Some(Self {
+            query: object.optional("query", text),
+            format: object.optional("format", text),
+            compression: object.optional("compression", text),
+            tenant_id: object.optional("tenant_id", tenant),
+        })
+    }
+}
+
+async fn create(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    headers: HeaderMap,
+    JsonBody(wanted): JsonBody<Wanted>,
+) -> Result<Response, ApiError> {
+    let tenant = tenant_allowing(Read, &principal, wanted.tenant_id)?;
+    existing(&state, &principal, &tenant)?;
+    let scope = state.queries.scope(&principal, Some(&tenant))?;
+    let query = wanted.query.unwrap_or_default();
+    let query = query.strip_prefix('?').unwrap_or(&query);
+    let query = params::pairs(query).map_err(|problem| invalid(vec![problem]))?;
+    let query = with_saved(&state, &principal, &query, &PAGES)?;
+    let export = order::parse(&query, wanted.format.as_deref(), wanted.compression.as_deref());
+    let export = export.map_err(invalid)?;
+    if let Some(problem) = state.exports.disk_problem() {
+        return Err(ApiError::unavailable(
+            "disk_full",
+            problem,
+            std::time::Duration::from_secs(60),
+        ));
+    }
+    let request = request_id(&headers, &state, &principal, "POST /api/v1/exports", &tenant)?;
+    let id = Uuid::new_v5(&request, b"export").to_string();
+    let keep = std::time::Duration::from_secs(u64::from(state.exports.keep_hours()) * 3_600);
+    let command = Command::CreateExport {
+        tenant,
+        query: order::text(&query, &scope),
+        format: export.format.as_str().to_owned(),
+        compression: export.compression.as_str().map(str::to_owned),
+        instance: state.exports.instance().to_owned(),
+        expires_at: state.clock.now().plus(keep),
+    };
+    let text = order::text(&query, &scope);
+    let made = state.auth.change(&principal, request, 0, &id, command).await;
+    if let Err(error) = made {
+        // A request that comes again would expire later than the first one did, and is the same request.
+        let control = state.control.state();
+        let is_same = |first: &Arc<Export>| *first.query == text && *first.format == *export.format.as_str();
+        if !control.export(&id).is_some_and(is_same) {
+            return Err(error.into());
+        }
+    }
+    let export = find(&state, &principal, &id)?;
+    let place = format!("/api/v1/exports/{id}");
+    let headers = [etag(export.version), (header::LOCATION, value(&place))];
+    Ok((StatusCode::ACCEPTED, headers, Json(shown(&export, Some(&state)))).into_response())
+}
+
+/// What a saved search says of its pages is no matter of a file.
+const PAGES: [&str; 4] = ["sort", "limit", "cursor", "count"];
+
+/// In a body, parameters are members of the query.
+fn invalid(problems: Vec<Problem>) -> ApiError {
+    let within = |problem: Problem| match problem.field.as_str() {
+        "format" | "compression" => Problem::new(format!("/{}", problem.field), problem.detail),
+        name => Problem::new("/query", format!("{name}: {}", problem.detail)),
+    };
+    let problems = problems.into_iter().map(within).collect();
+    ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems)
+}
+
+/// The file, whole or in ranges.
+async fn file(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    occasion: Occasion,
+    Id(id): Id,
+    mut request: Request,
+) -> Result<Response, ApiError> {
+    let export = find(&state, &principal, &id)?;
+    let refused = |status, kind, detail: String| Err(ApiError::new(status, kind, detail));
+    let sha256 = match &export.state {
+        ExportState::Done { sha256, .. } => sha256,
+        ExportState::Queued | ExportState::Running => {
+            let detail = "The export is not finished: ask again when its state is `done`.";
+            return refused(StatusCode::CONFLICT, "not_ready", detail.to_owned());
+        }
+        ExportState::Failed { reason } => {
+            let detail = format!("The export failed: {reason}. Ask for another one.");
+            return refused(StatusCode::CONFLICT, "export_failed", detail);
+        }
+        ExportState::Expired => return refused(StatusCode::GONE, "expired", EXPIRED.to_owned()),
+    };
+    if *export.instance != *state.exports.instance() {
+        let detail = format!("The file lies on the instance {}: ask that one.", export.instance);
+        return refused(StatusCode::CONFLICT, "elsewhere", detail);
+    }
+    let scope = state.queries.scope(&principal, Some(&export.tenant))?;
+    if order::is_outdated(&scope, &export) {
+        let detail = "Events in the file have been cleaned up since. Ask for another export.";
+        return refused(StatusCode::GONE, "outdated", detail.to_owned());
+    }
+    let range = request.headers().get(header::RANGE);
+    // A download that goes on is the same read.
+    if range.is_none_or(|range| range.as_bytes().starts_with(b"bytes=0-")) {
+        let read = Reading::with(Kind::Export, Some(&export.tenant), json!({"export": id}));
+        state.trail.note(&principal, &occasion, read).await?;
+    }
+    let tag = value(&format!("\"{sha256}\""));
+    let headers = request.headers_mut();
+    if headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|known| known == tag || known == "*")
+    {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    // A part of another file would not fit to what the caller has.
+    if headers.remove(header::IF_RANGE).is_some_and(|known| known != tag) {
+        headers.remove(header::RANGE);
+    }
+    // By its digest alone, not by a date to the second.
+    headers.remove(header::IF_MODIFIED_SINCE);
+    headers.remove(header::IF_UNMODIFIED_SINCE);
+    let mut served = ServeFile::new(state.exports.file(&id));
+    let answer = served.try_call(request).await;
+    let answer = answer.map_err(|error| {
+        tracing::error!(%error, id, "the file of an export can't be read");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The file can't be read.",
+        )
+    })?;
+    let mut answer = answer.map(axum::body::Body::new);
+    match answer.status() {
+        StatusCode::NOT_FOUND => return refused(StatusCode::GONE, "expired", EXPIRED.to_owned()),
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            let detail = "The file has no such range; Content-Range says how long it is.";
+            let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range", detail);
+            let mut refused = error.into_response();
+            if let Some(range) = answer.headers_mut().remove(header::CONTENT_RANGE) {
+                refused.headers_mut().insert(header::CONTENT_RANGE, range);
+            }
+            return Ok(refused);
+        }
+        _ => {}
+    }
+    let (_, order) = order::read(&export, &state.control.state())?;
+    let name = file_name(&export.tenant, &order, export.created_at);
+    let headers = answer.headers_mut();
+    headers.insert(header::ETAG, tag);
+    headers.remove(header::LAST_MODIFIED);
+    headers.insert(header::CONTENT_TYPE, value(order.media_type()));
+    headers.insert(
+        header::CONTENT_DISPOSITION,
+        value(&format!("attachment; filename=\"{name}\"")),
+    );
+    headers.insert(header::CACHE_CONTROL, value("private, no-transform"));
+    Ok(answer)
+}
+
+const EXPIRED: &str = "The file has expired and is gone. Ask for another export.";
+
+/// Of what this program writes itself: digests, ids, names of tenants.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

@@ -1,0 +1,315 @@
+//! `GET /api/v1/schemas`, `GET, PUT, DELETE /api/v1/schemas/{event_type}`: what events of a type must satisfy.
+//!
+//! A `PUT` adds a version, which holds from then on. It must take all that the version before it took, so that no sender
+//! breaks unseen; `?force=true` says that this is meant.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::manage::precondition::{Expected, is_known};
+use super::manage::{Removable, Resource, answer, etag, existing, find, list, shown, submit, tenant_for};
+use super::{Access::Needs, Budget::Free, Route, delete, get, put};
+use crate::auth::Principal;
+use crate::auth::manage::ManageError;
+use crate::control::Permission::{self, Manage};
+use crate::control::{self, Command, EventSchema, Refusal, schema_id};
+use crate::event::TenantId;
+use crate::event::draft::Problem;
+use crate::schemas::{check, compatible};
+use crate::web::body::Body;
+use crate::web::doc::{self, Doc, Param, query};
+use crate::web::extract::{Caller, Id, Params, unknown_parameter};
+use crate::web::{ApiError, AppState, Json};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/schemas", Needs(Manage, Free), list::<Schemas>).doc(
+            said("schemas", "List schemas")
+                .text("Without the schemas themselves.")
+                .lists("EventSchemaPage"),
+        ),
+        get("/api/v1/schemas/{event_type}", Needs(Manage, Free), one).doc(said_of_one()),
+        put("/api/v1/schemas/{event_type}", Needs(Manage, Free), add).doc(said_of_adding()),
+        delete("/api/v1/schemas/{event_type}", Needs(Manage, Free), remove).doc(said_of_removing()),
+    ]
+}
+
+fn said(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, "Schemas", summary)
+}
+
+fn event_type() -> Param {
+    let schema = json!({"type": "string", "minLength": 1, "maxLength": 256, "example": "invoice.sent"});
+    doc::path("event_type", "The event type.", schema)
+}
+
+fn said_of_one() -> Doc {
+    said("schema", "Get a schema")
+        .param(event_type())
+        .param(doc::tenant_id())
+        .param(query(
+            "version",
+            "As it was then. Nothing said: the newest one.",
+            json!({"type": "integer", "minimum": 1}),
+        ))
+        .param(doc::if_none_match())
+        .answers(200, "The schema.", "EventSchema")
+        .header("ETag", "Its version.")
+        .answers_nothing(304, "It stands as the caller has it.")
+}
+
+fn said_of_adding() -> Doc {
+    said("putSchema", "Set a schema")
+        .text("What events of this type must satisfy from now on, in JSON Schema (2020-12). A later version must take all that the one before it took.")
+        .param(event_type())
+        .param(doc::tenant_id())
+        .param(query("force", "Set it although it may refuse what the version before it took.", json!({"type": "boolean", "default": false})))
+        .param(doc::if_match())
+        .param(doc::if_none_match())
+        .takes("JsonSchema")
+        .answers(200, "It has this version by now, or had it already.", "EventSchema")
+        .header("ETag", "Its version.")
+        .answers(201, "The first version.", "EventSchema")
+        .header("ETag", "Its version.")
+        .problem(409, "Others change it all the time, or there are too many schemas.")
+        .problem(412, "It was changed since the version that `If-Match` names, or there is one, which `If-None-Match: *` rules out.")
+}
+
+fn said_of_removing() -> Doc {
+    said("removeSchema", "Remove a schema")
+        .param(event_type())
+        .param(doc::tenant_id())
+        .param(doc::if_match())
+        .answers_nothing(204, "Events of this type are held to nothing from now on.")
+        .problem(409, "Others change it all the time.")
+        .problem(412, "It was changed since the version that `If-Match` names.")
+}
+
+/// How often a version is added anew when somebody else was faster, where the caller does not mind.
+const TRIES: usize = 5;
+/// The server's own events are not held to anybody's schema.
+const OWN: &str = "trailhouse.";
+
+struct Schemas;
+
+impl Resource for Schemas {
+    type Entity = EventSchema;
+    const NOUN: &'static str = "schema";
+    const SEEN_WITH: Permission = Manage;
+
+    fn found<'a>(state: &'a control::State, id: &str) -> Option<&'a Arc<EventSchema>> {
+        let (tenant, event_type) = control::parse_schema_id(id)?;
+        state.schema(&tenant, event_type)
+    }
+
+    fn of_tenant<'a>(state: &'a control::State, tenant: &TenantId) -> Vec<&'a Arc<EventSchema>> {
+        state.schemas_of(tenant).collect()
+    }
+
+    fn tenant(schema: &EventSchema) -> &TenantId {
+        &schema.tenant
+    }
+
+    fn version(schema: &EventSchema) -> u64 {
+        schema.version
+    }
+
+    fn place(schema: &EventSchema) -> String {
+        format!("{}\0{}", schema.event_type, schema.tenant)
+    }
+
+    fn shown(schema: &EventSchema) -> Value {
+        with_text(schema, schema.version).unwrap_or_default()
+    }
+
+    /// Without the schemas themselves, which are large.
+    fn listed(schema: &EventSchema) -> Value {
+        json!({
+            "event_type": &*schema.event_type,
+            "tenant_id": schema.tenant,
+            "version": schema.version,
+            "created_by": &*schema.created_by,
+            "created_at": schema.created_at,
+        })
+    }
+}
+
+impl Removable for Schemas {
+    fn removal() -> Command {
+        Command::DeleteSchema
+    }
+}
+
+/// The schema as it was in a version that is still kept.
+fn with_text(schema: &EventSchema, version: u64) -> Option<Value> {
+    let back = usize::try_from(schema.version.checked_sub(version)?).ok()?;
+    let text = schema.versions.iter().rev().nth(back)?;
+    let mut body = Schemas::listed(schema);
+    body["version"] = version.into();
+    body["newest_version"] = schema.version.into();
+    body["schema"] = serde_json::from_str(text).unwrap_or_default();
+    Some(body)
+}
+
+/// What the parameters say.
+#[derive(Default)]
+struct Options {
+    tenant: Option<TenantId>,
+    version: Option<u64>,
+    force: bool,
+}
+
+fn options(params: &[(String, String)], allowed: &[&str]) -> Result<Options, ApiError> {
+    let (mut options, mut problems) = (Options::default(), Vec::new());
+    for (name, value) in params {
+        let read = match name.as_str() {
+            name if !allowed.contains(&name) => Err(unknown_parameter(name)),
+            "tenant_id" => TenantId::parse(value)
+                .map(|tenant| options.tenant = Some(tenant))
+                .ok_or_else(|| Problem::new(name, "not the name of a tenant")),
+            "version" => (value.parse().map(|version| options.version = Some(version)))
+                .map_err(|_| Problem::new(name, "a whole number")),
+            _ => (value.parse().map(|force| options.force = force))
+                .map_err(|_| Problem::new(name, "true or false")),
+        };
+        problems.extend(read.err());
+    }
+    match problems.is_empty() {
+        true => Ok(options),
+        false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
+    }
+}
+
+/// The tenant that is meant, which the caller manages.
+fn tenant_of(state: &AppState, principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
+    let tenant = tenant_for(principal, named)?;
+    existing(state, principal, &tenant)?;
+    Ok(tenant)
+}
+
+async fn one(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(event_type): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let options = options(&params, &["tenant_id", "version"])?;
+    let tenant = tenant_of(&state, &principal, options.tenant)?;
+    let schema = find::<Schemas>(&state, &principal, &schema_id(&tenant, &event_type))?;
+    let Some(version) = options.version else {
+        return Ok(shown::<Schemas>(&schema, &headers));
+    };
+    if is_known(&headers, version) {
+        return Ok((StatusCode::NOT_MODIFIED, [etag(version)]).into_response());
+    }
+    let body = with_text(&schema, version)
+        .ok_or_else(|| ApiError::not_found("There is no such version, or it is no longer kept."))?;
+    Ok(([etag(version)], Json(body)).into_response())
+}
+
+async fn remove(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(event_type): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let tenant = tenant_of(&state, &principal, options(&params, &["tenant_id"])?.tenant)?;
+    let id = schema_id(&tenant, &event_type);
+    submit::<Schemas>(&state, &principal, &id, &headers, &Schemas::removal()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// 201 with the first version, 200 with a later one, or with the present one where it is the same.
+async fn add(
+    State(state): State<AppState>,
+    Caller(principal): Caller,
+    Id(event_type): Id,
+    Params(params): Params,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let options = options(&params, &["tenant_id", "force"])?;
+    let tenant = tenant_of(&state, &principal, options.tenant.clone())?;
+    let invalid = |problems| ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems);
+    if event_type.starts_with(OWN) {
+        let detail = format!("types that begin with {OWN} are the server's own");
+        return Err(invalid(vec![Problem::new("event_type", detail)]));
+    }
+    let text = std::str::from_utf8(&body).map_err(|_| invalid(vec![Problem::new("", "it is not UTF-8")]))?;
+    let schema = check::read(text).map_err(invalid)?;
+    check::compile(&schema).map_err(invalid)?;
+    let id = schema_id(&tenant, &event_type);
+    for n in 0..TRIES {
+        let control = state.control.state();
+        let present = control.schema(&tenant, &event_type);
+        let version = expected(&headers, present.map(|present| &**present))?;
+        if let Some(present) = present {
+            let text = present.versions.last().map_or("", |text| text);
+            let before: Value = serde_json::from_str(text).unwrap_or_default();
+            if before == schema {
+                return Ok(answer::<Schemas>(StatusCode::OK, present));
+            }
+            let narrowed = compatible::narrowings(&before, &schema);
+            if !options.force && !narrowed.is_empty() {
+                return Err(incompatible(narrowed));
+            }
+        }
+        let request = state.clock.fresh_id();
+        let command = Command::PutSchema {
+            schema: text.to_owned(),
+        };
+        match state
+            .auth
+            .change(&principal, request, version, &id, command)
+            .await
+        {
+            Err(ManageError::Refused(Refusal::Conflict { .. })) if n + 1 < TRIES => {}
+            Err(error) => return Err(error.into()),
+            Ok(version) => {
+                let status = if version == 1 {
+                    StatusCode::CREATED
+                } else {
+                    StatusCode::OK
+                };
+                let made = find::<Schemas>(&state, &principal, &id)?;
+                return Ok(answer::<Schemas>(status, &made));
+            }
+        }
+    }
+    Err(ApiError::conflict("", "others change it all the time: try again"))
+}
+
+/// The version that the caller means to follow.
+fn expected(headers: &HeaderMap, present: Option<&EventSchema>) -> Result<u64, ApiError> {
+    let version = present.map_or(0, |present| present.version);
+    Expected::of(headers)?.check(version)?;
+    match present {
+        Some(_) if is_known(headers, version) => Err(ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition_failed",
+            "There is a schema for this event type already, which If-None-Match rules out.",
+        )),
+        _ => Ok(version),
+    }
+}
+
+fn incompatible(narrowed: Vec<Problem>) -> ApiError {
+    let detail = format!(
+        "{} of the schema may refuse what the version before it took. Widen it, or say ?force=true where events of before need not fit it.",
+        match narrowed.len() {
+            1 => "One place".to_owned(),
+            many => format!("{many} places"),
+        }
+    );
+    ApiError {
+        detail,
+        kind: "incompatible_schema",
+        ..ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, narrowed)
+    }
+}
