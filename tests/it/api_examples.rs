@@ -23,13 +23,8 @@ const CALLS: &[(&str, &str)] = &[
     ("writeMany", "?wait=indexed"),
     ("search", "?event_type=document.update&count=true&limit=1"),
     ("event", ""),
-    (
-        "stats",
-        "?interval=day&from=2026-01-01&to=2026-01-03&group_by=event_type,user_id&top=2&distinct=user_id&shares=true&new_types_since=2026-01-01",
-    ),
-    ("correlate", "?trace_id=t1&limit=1"),
     ("amend", "?reason=A+slip+of+the+pen"),
-    ("redact", "?reason=Asked+for+by+the+person&field=/details/project"),
+    ("redact", "?reason=Asked+for+by+the+person&field=/actor/ip"),
     ("cleanUp", "?before=2025-01-01"),
     ("ticket", ""),
     ("makeTenant", ""),
@@ -53,14 +48,20 @@ const CALLS: &[(&str, &str)] = &[
     ("schema", ""),
     ("makeExport", ""),
     ("exports", ""),
-    ("export", ""),
     ("health", ""),
     ("readiness", ""),
     ("password", ""),
 ];
 
-/// Documents, of which an example would say nothing.
-const DOCUMENTS: [&str; 3] = ["openapi", "openapi-3.0", "postman"];
+/// Documents, of which an example would say nothing; and what stories of their own hold against its example.
+const NOT_HERE: [&str; 6] = [
+    "openapi",
+    "openapi-3.0",
+    "postman",
+    "stats",
+    "correlate",
+    "export",
+];
 
 /// What is not shown of an answer.
 const SECRETS: [&str; 4] = ["token", "refresh_token", "key", "ticket"];
@@ -71,7 +72,7 @@ async fn every_answer_in_the_document_is_one_that_the_server_gives() {
     let operations = operations(&document);
     let mut expected: Vec<&str> = operations
         .iter()
-        .filter(|(id, operation)| !DOCUMENTS.contains(id) && operation.answers_json)
+        .filter(|(id, operation)| !NOT_HERE.contains(id) && operation.answers_json)
         .map(|(id, _)| *id)
         .collect();
     let mut called: Vec<&str> = CALLS.iter().map(|(id, _)| *id).collect();
@@ -84,9 +85,6 @@ async fn every_answer_in_the_document_is_one_that_the_server_gives() {
 
     let app = App::start_with(&[]).await;
     let operator = app.operator().await;
-    for event in story() {
-        operator.take(&event).await;
-    }
     let mut run = Run {
         operator,
         made: HashMap::new(),
@@ -99,26 +97,6 @@ async fn every_answer_in_the_document_is_one_that_the_server_gives() {
             None => expect_shape(&answer, id),
         }
     }
-}
-
-/// What happened before: it gives statistics something to count, and a trace something to tell.
-fn story() -> Vec<Value> {
-    let deed = |n: usize| {
-        json!({
-            "event_type": if n % 2 == 0 { "document.view" } else { "document.update" },
-            "action": if n % 2 == 0 { "VIEW" } else { "UPDATE" },
-            "time": format!("2026-01-0{}T09:0{n}:00Z", 1 + n / 3),
-            "actor": {"id": if n < 3 { "ada" } else { "bob" }, "session_id": "s-1", "ip": "203.0.113.7"},
-            "resource": {"type": "Document", "id": "42"},
-            "message": "Somebody had a look",
-            "details": {"amount": n},
-            "request_id": format!("req-{n}"),
-            "trace_id": "t1",
-            "tags": ["billing"],
-            "outcome": "success",
-        })
-    };
-    (0..6).map(deed).collect()
 }
 
 struct Operation {
@@ -164,6 +142,8 @@ impl Run {
     async fn call(&mut self, id: &str, operation: &Operation, parameters: &str) -> Value {
         let path = match operation.path.split_once("/{") {
             Some((parent, "event_type}")) => format!("{parent}/invoice.sent"),
+            // Not the one that was amended: one history has one kind of entry.
+            Some((parent, _)) if id == "redact" => format!("{parent}/login-1"),
             Some((parent, _)) => format!("{parent}/{}", self.made[parent]),
             None => operation.path.clone(),
         };
