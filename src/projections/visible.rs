@@ -7,9 +7,12 @@ use crate::control::{Control, State};
 use crate::event::{Event, TenantId};
 use crate::store::{Store, StoreError};
 
+/// From when on a tenant's events are shown.
+type Moments = dyn Fn(&TenantId) -> Option<Timestamp> + Send + Sync;
+
 /// Tells which events are to be seen, as of now. Cheap to clone.
 #[derive(Clone)]
-pub struct Visible(Arc<dyn Fn(&TenantId) -> Option<Timestamp> + Send + Sync>);
+pub struct Visible(Arc<Moments>);
 
 impl Visible {
     /// As control state has it.

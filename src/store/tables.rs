@@ -25,6 +25,11 @@ const SETTLED_AFTER: i64 = 300;
 /// Bytes of rows that are gathered before they are sent.
 const BLOCK_BYTES: usize = 4 << 20;
 
+#[derive(Row, Deserialize)]
+struct Count {
+    rows: u64,
+}
+
 /// An insert under way. It takes place when [`end`](Self::end) says so, and never in part.
 pub struct EventInsert {
     into: InsertFormatted,
@@ -141,7 +146,9 @@ impl Store {
             .bind("UUID", Value::text(log_id.to_string()));
         // A key lies in one month.
         statement.set("do_not_merge_across_partitions_select_final", 1);
-        self.count_of(&statement).await
+        let counted = self.unbounded(&statement).fetch_one::<Count>();
+        let counted = tokio::time::timeout(SLOW, counted).await;
+        Ok(counted.map_err(|_| StoreError::no_answer())??.rows)
     }
 
     /// Rows of all other logs in a table.
@@ -165,10 +172,6 @@ impl Store {
     }
 
     pub(super) async fn count_of(&self, statement: &Statement) -> Result<u64, StoreError> {
-        #[derive(Row, Deserialize)]
-        struct Count {
-            rows: u64,
-        }
         let counted = self.rows::<Count>(statement).await?;
         Ok(counted.first().map_or(0, |count| count.rows))
     }

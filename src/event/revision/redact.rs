@@ -78,10 +78,10 @@ pub fn without(event: &Event, history: Option<&History>, fields: &[String]) -> R
 pub(super) fn blank(edits: &mut [Edit], fields: Option<&[String]>) {
     for edit in edits {
         let cut = match fields {
-            None => edit.path.find('/').and_then(|_| {
-                let end = edit.path[1..].find('/').map_or(edit.path.len(), |end| end + 1);
-                Some(end)
-            }),
+            None => {
+                let second = edit.path.match_indices('/').nth(1);
+                Some(second.map_or(edit.path.len(), |(at, _)| at))
+            }
             Some(fields) => {
                 let touching = fields.iter().map(|field| whole_lists(field));
                 let touching = touching.filter(|field| meet(&edit.path, field));
