@@ -15,7 +15,7 @@ use super::report::Report;
 use super::wire::{Server, Wire};
 
 /// Each kind of question is asked so often.
-const TIMES: usize = 200;
+const TIMES: usize = 100;
 
 /// A question, and how long its answers took in microseconds.
 pub(super) struct Timed {
