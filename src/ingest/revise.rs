@@ -4,8 +4,8 @@ use super::{Ingest, ItemError};
 use crate::auth::Principal;
 use crate::control::Permission;
 use crate::event::draft::Refusal;
-use crate::event::revision::{HEADER, Revised};
-use crate::event::schema;
+use crate::event::revision::{HEADER, Kind, Revised};
+use crate::event::{Event, schema};
 use crate::log::{LogError, NewRecord, Position, partitioner, topics};
 
 impl Ingest {
@@ -16,6 +16,13 @@ impl Ingest {
         if !principal.can_in(&event.tenant_id, Permission::Manage) {
             let field = "/tenant_id".to_owned();
             return Err(ItemError::Refused(Refusal::OtherTenant { field }));
+        }
+        let amends = revised
+            .history
+            .last()
+            .is_some_and(|entry| entry.kind == Kind::Amendment);
+        if amends {
+            self.satisfies_its_schema(event)?;
         }
         let mut payload = Vec::with_capacity(1024);
         self.inner.parts.framing.begin(&mut payload);
@@ -32,5 +39,19 @@ impl Ingest {
         let position = batch.finish().await.pop().unwrap_or(Err(LogError::Full))?;
         self.note(position);
         Ok(position)
+    }
+
+    /// What is amended must be what its type's schema allows, as what is posted. What is redacted may lack what that asks for.
+    fn satisfies_its_schema(&self, event: &Event) -> Result<(), ItemError> {
+        let parts = &self.inner.parts;
+        let as_posted = Event {
+            revision: 0,
+            ..event.clone()
+        };
+        let violations = parts.schemas.violations(&parts.control.state(), &as_posted);
+        match violations.is_empty() {
+            true => Ok(()),
+            false => Err(ItemError::Refused(Refusal::Invalid(violations))),
+        }
     }
 }

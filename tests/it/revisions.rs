@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::shape::expect_shape;
 use crate::support::{Answer, App, Caller, unique, until};
 
 const PATCH: [(&str, &str); 1] = [("content-type", "application/merge-patch+json")];
@@ -82,6 +83,7 @@ async fn an_amended_event_is_found_by_what_it_says_now() {
         (&shown["revision"], &shown["actor"]["id"]),
         (&json!(1), &json!("grace"))
     );
+    expect_shape(&shown, "amended");
     let history = &shown["amendments"][0];
     for (name, value) in [
         ("number", json!(1)),
@@ -224,6 +226,7 @@ async fn what_is_redacted_is_nowhere() {
         .expect(200);
     assert!(before["raw"]["text"].as_str().unwrap().contains(&agent));
     let bare = redact(&acme, &from_outside, "reason=gone").await.expect(200);
+    expect_shape(&bare, "redacted");
     assert_eq!(
         (&bare["event_type"], &bare["raw"]["sha256"]),
         (&before["event_type"], &before["raw"]["sha256"])
@@ -323,7 +326,7 @@ async fn of_two_who_amend_at_once_none_is_lost() {
     assert_eq!(statuses, [200, 412, 412, 412]);
     amend(&acme, &id, &json!({"message": "x"}), &[("if-match", "W/\"7\"")])
         .await
-        .problem(400);
+        .problem(412);
     amend(&acme, &id, &json!({"message": "x"}), &[("if-match", "\"other\"")])
         .await
         .problem(412);
@@ -363,6 +366,23 @@ async fn what_can_not_be_revised_so_is_named() {
         ["/event_type"]
     );
     amend(&acme, &id, &json!([]), &[]).await.problem(422);
+    // An amended event is what its type's schema allows; a redacted one may lack what that asks for.
+    let schema = json!({"properties": {"details": {"required": ["a"]}}, "required": ["details"]});
+    let put = acme
+        .send(
+            Method::PUT,
+            "/api/v1/schemas/kept",
+            &[("content-type", "application/json")],
+            schema.to_string(),
+        )
+        .await;
+    assert!(put.status.is_success(), "{}", put.text());
+    assert_eq!(
+        amend(&acme, &id, &json!({"details": {"a": null, "b": 1}}), &[])
+            .await
+            .fields(422),
+        ["/details"]
+    );
     let path = format!("/api/v1/logs/{id}");
     acme.send(Method::PATCH, &path, &[("content-type", "text/plain")], "{}")
         .await
@@ -420,6 +440,8 @@ async fn what_can_not_be_revised_so_is_named() {
         1
     );
     assert_eq!(acme.get(&path).await.expect(200)["revision"], 1);
+    let redacted = redact(&acme, &id, "reason=x&field=/details/a").await.expect(200);
+    assert_eq!(redacted["details"], json!({}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

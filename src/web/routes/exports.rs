@@ -23,6 +23,8 @@ use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::exports::order;
 use crate::query::params;
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::object::{FromObject, JsonBody, Object, tenant, text};
 use crate::web::{ApiError, AppState, Json};
@@ -268,6 +270,7 @@ fn invalid(problems: Vec<Problem>) -> ApiError {
 async fn file(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Id(id): Id,
     mut request: Request,
 ) -> Result<Response, ApiError> {
@@ -293,6 +296,12 @@ async fn file(
     if order::is_outdated(&scope, &export) {
         let detail = "Events in the file have been cleaned up since. Ask for another export.";
         return refused(StatusCode::GONE, "outdated", detail.to_owned());
+    }
+    let range = request.headers().get(header::RANGE);
+    // A download that goes on is the same read.
+    if range.is_none_or(|range| range.as_bytes().starts_with(b"bytes=0-")) {
+        let read = Reading::with(Kind::Export, Some(&export.tenant), json!({"export": id}));
+        state.trail.note(&principal, &occasion, read).await?;
     }
     let tag = value(&format!("\"{sha256}\""));
     let headers = request.headers_mut();

@@ -9,13 +9,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::manage::{existing, request_id, tenant_for};
+use super::manage::precondition::Expected;
+use super::manage::{etag, existing, request_id, tenant_for};
 use super::{Access::Needs, Budget, Route, delete, patch};
 use crate::auth::Principal;
 use crate::control::Permission::Manage;
@@ -58,7 +59,7 @@ struct Wish<'a> {
     tenant: &'a TenantId,
     id: &'a str,
     deed: Deed,
-    if_match: Option<IfMatch>,
+    expected: Expected,
 }
 
 /// An event as answers show it, and what is to be known about it.
@@ -149,7 +150,7 @@ impl<'a> Wish<'a> {
             tenant,
             id,
             deed,
-            if_match: IfMatch::of(headers)?,
+            expected: Expected::of(headers),
         })
     }
 
@@ -175,9 +176,7 @@ impl<'a> Wish<'a> {
                     )),
                 };
             }
-            if let Some(if_match) = &self.if_match {
-                if_match.check(stands.event.revision)?;
-            }
+            self.expected.check(stands.event.revision.into())?;
             let Some(revised) = make(stands.standing(), self.deed.clone())? else {
                 return Ok(answer(&stands, note));
             };
@@ -259,59 +258,9 @@ impl Wanted {
     }
 }
 
-/// What `If-Match` asks for: that the event stands as one of these revisions, or stands at all.
-enum IfMatch {
-    Any,
-    Revisions(Vec<u32>),
-}
-
-impl IfMatch {
-    fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
-        let Some(value) = headers.get(header::IF_MATCH) else {
-            return Ok(None);
-        };
-        let unreadable = || {
-            let detail = "expected the ETag of the event, as \"0\", or *";
-            ApiError::invalid(StatusCode::BAD_REQUEST, vec![Problem::new("If-Match", detail)])
-        };
-        let text = value.to_str().map_err(|_| unreadable())?.trim();
-        if text == "*" {
-            return Ok(Some(Self::Any));
-        }
-        let tag = |tag: &str| {
-            let number = tag.trim().strip_prefix('"')?.strip_suffix('"')?;
-            // A tag that is none of ours matches nothing, but is one.
-            Some(number.parse().unwrap_or(u32::MAX))
-        };
-        let revisions: Option<Vec<u32>> = text.split(',').map(tag).collect();
-        revisions
-            .map(|all| Some(Self::Revisions(all)))
-            .ok_or_else(unreadable)
-    }
-
-    fn check(&self, revision: u32) -> Result<(), ApiError> {
-        match self {
-            Self::Revisions(all) if !all.contains(&revision) => Err(ApiError::new(
-                StatusCode::PRECONDITION_FAILED,
-                "changed_meanwhile",
-                format!(
-                    "The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."
-                ),
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The `ETag` of an event: how often it was revised.
-pub(super) fn etag(revision: u32) -> (header::HeaderName, HeaderValue) {
-    let tag = HeaderValue::from_str(&format!("\"{revision}\""));
-    (header::ETAG, tag.unwrap_or(HeaderValue::from_static("\"\"")))
-}
-
 fn answer(stands: &Stands, note: Option<&'static str>) -> Response {
     let event = view::to_json_with_changes(&stands.event).with_history(stands.history.as_ref());
-    ([etag(stands.event.revision)], Json(Answer { event, note })).into_response()
+    ([etag(stands.event.revision.into())], Json(Answer { event, note })).into_response()
 }
 
 /// The log has it; who reads on will see.
