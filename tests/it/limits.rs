@@ -1,8 +1,9 @@
 //! Who writes too much is told when to come back; and a data directory has one server.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{App, unique, until};
+use crate::support::{App, unique, until, until_some};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_events_are_answered_with_a_time_to_come_back() {
@@ -50,4 +51,93 @@ async fn a_second_server_on_the_same_data_directory_refuses() {
         second.err
     );
     app.stranger().get("/readyz").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_have_a_budget_by_tenant_and_by_key_and_answers_say_what_is_left() {
+    let app = App::shared().await;
+    let operator = app.operator().await;
+    let acme = app.tenant("searching").await;
+    let first = acme.search(&[]).await;
+    first.expect(200);
+    assert_eq!(
+        first.header("ratelimit-policy"),
+        Some("\"searching\";q=100000;w=1")
+    );
+    let wanted = json!({"name": "slow", "roles": ["auditor"], "searches_per_second": 1});
+    let made = acme.post("/api/v1/keys", &wanted).await.expect(201);
+    let key = acme.with(made["key"].as_str());
+    let refused = until_some("a search too many", async || {
+        let answer = key.search(&[]).await;
+        (answer.status == 429).then_some(answer)
+    })
+    .await;
+    let problem = refused.problem(429);
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("the key may search no more"),
+        "{problem}"
+    );
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"searching\";q=1;w=1"));
+    assert_eq!(refused.header("ratelimit"), Some("\"searching\";r=0;t=1"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    acme.search(&[]).await.expect(200);
+    key.get("/api/v1/searches").await.expect(200);
+
+    // The tenant's own, which an operator sets, and which writing does not spend.
+    let path = format!("/api/v1/tenants/{}", acme.tenant);
+    let headers = [("content-type", "application/json")];
+    let slower = json!({"searches_per_second": 1}).to_string();
+    operator
+        .send(Method::PATCH, &path, &headers, slower)
+        .await
+        .expect(200);
+    until("the tenant may search no more", async || {
+        acme.search(&[]).await.status == 429
+    })
+    .await;
+    let written = acme.post("/api/v1/logs", &json!({"action": "VIEW"})).await;
+    written.expect(201);
+    assert!(
+        written
+            .header("ratelimit-policy")
+            .unwrap()
+            .starts_with("\"writing\";q=")
+    );
+    app.tenant("others").await.search(&[]).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_a_budget_before_anybody_is_known_and_this_machine_has_none() {
+    let app = App::start_with(&[
+        ("TRAILHOUSE_LIMITS__REQUESTS_PER_SECOND_BY_ADDRESS", "5"),
+        ("TRAILHOUSE_WEB__TRUSTED_PROXIES", "[\"127.0.0.1\"]"),
+    ])
+    .await;
+    let from = async |address: &str| {
+        let passed_on = [("x-forwarded-for", address)];
+        app.stranger().send(Method::GET, "/healthz", &passed_on, "").await
+    };
+    let refused = until_some("a request too many", async || {
+        let answers = futures_util::future::join_all((0..10).map(|_| from("203.0.113.9"))).await;
+        answers.into_iter().find(|answer| answer.status == 429)
+    })
+    .await;
+    let problem = refused.problem(429);
+    assert!(
+        problem["type"].as_str().unwrap().ends_with("rate_limited"),
+        "{problem}"
+    );
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(
+        from("203.0.113.10").await.status,
+        200,
+        "another address is not held up"
+    );
+    let here = app.stranger();
+    for answer in futures_util::future::join_all((0..50).map(|_| here.get("/healthz"))).await {
+        answer.expect(200);
+    }
 }

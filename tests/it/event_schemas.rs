@@ -1,0 +1,218 @@
+//! Schemas of event types: registered, enforced at every door, changed only to be wider.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::shape::expect_shape;
+use crate::support::{Answer, App, Caller, unique, until, until_some};
+
+async fn put(caller: &Caller, path: &str, headers: &[(&str, &str)], schema: &Value) -> Answer {
+    let headers = [&[("content-type", "application/schema+json")], headers].concat();
+    caller.send(Method::PUT, path, &headers, schema.to_string()).await
+}
+
+fn needs_an_amount() -> Value {
+    json!({"properties": {"details": {
+        "required": ["amount"],
+        "properties": {"amount": {"type": "integer"}, "note": {"type": "string", "maxLength": 10}}
+    }}, "required": ["details"]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_a_type_satisfy_its_schema_from_then_on() {
+    let app = App::shared().await;
+    let (acme, other) = (app.tenant("schemas").await, app.tenant("no-schemas").await);
+    let bad =
+        json!({"event_type": "invoice.sent", "details": {"amount": "much", "note": "secret-and-too-long"}});
+    acme.take(&bad).await;
+    let path = "/api/v1/schemas/invoice.sent";
+    let made = put(&acme, path, &[], &needs_an_amount()).await;
+    assert_eq!(made.header("etag"), Some("\"1\""));
+    let mut shown = made.expect(201);
+    assert_eq!(shown["schema"], needs_an_amount());
+    shown["schema"] = Value::Null;
+    expect_shape(&shown, "schema");
+
+    let refused = acme.post("/api/v1/logs", &bad).await;
+    let mut fields = refused.fields(422);
+    fields.sort();
+    assert_eq!(fields, ["/details/amount", "/details/note"]);
+    assert!(
+        !refused.text().contains("secret-and"),
+        "values are not repeated: {}",
+        refused.text()
+    );
+    assert_eq!(
+        acme.post("/api/v1/logs", &json!({"event_type": "invoice.sent"}))
+            .await
+            .fields(422),
+        [""]
+    );
+    acme.take(&json!({"event_type": "invoice.sent", "details": {"amount": 7}}))
+        .await;
+    // The same by the form in which it comes: flat fields, CloudEvents, bulk.
+    let flat = json!({"event_type": "invoice.sent", "user_id": "u", "metadata": {"amount": "x"}});
+    assert_eq!(
+        acme.post("/api/v1/logs", &flat).await.fields(422),
+        ["/details/amount"]
+    );
+    let batch = json!([{"event_type": "invoice.sent", "details": {"amount": 1}}, bad, {"event_type": "invoice.paid"}]);
+    let bulk = acme.post("/api/v1/logs/bulk", &batch).await.expect(207);
+    let statuses: Vec<_> = bulk["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item["status"])
+        .collect();
+    assert_eq!(statuses, [201, 422, 201]);
+    // Another type, and another tenant, are as free as before.
+    acme.take(&json!({"event_type": "invoice.paid", "details": {"amount": "x"}}))
+        .await;
+    other.take(&bad).await;
+
+    let parameters = acme.get(&format!("{path}?tenant_id={}", other.tenant)).await;
+    parameters.problem(403);
+    let theirs = other.get(path).await.problem(404);
+    assert_eq!(theirs, other.get("/api/v1/schemas/nothing").await.problem(404));
+    assert_eq!(other.send(Method::DELETE, path, &[], "").await.status, 404);
+    assert_eq!(acme.send(Method::DELETE, path, &[], "").await.status, 204);
+    acme.take(&bad).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_producers_write_is_held_to_it_as_well() {
+    let app = App::shared().await;
+    let inbox = app.named_tenant("inbox-b").await;
+    let kind = unique("inbox.deed");
+    let schema = json!({"properties": {"details": {"required": ["n"]}}, "required": ["details"]});
+    put(&inbox, &format!("/api/v1/schemas/{kind}"), &[], &schema)
+        .await
+        .expect(201);
+    let (good, bad) = (unique("good"), unique("bad"));
+    for (id, details) in [(&bad, json!({"m": 1})), (&good, json!({"n": 1}))] {
+        let record = json!({"event_id": id, "event_type": kind, "details": details}).to_string();
+        app.produce(
+            "audit.inbox",
+            id.as_bytes(),
+            record.as_bytes(),
+            &[("tenant", "inbox-b")],
+        )
+        .await;
+    }
+    inbox.arrives(&good).await;
+    let rejected = until_some("the other is kept with the reason", async || {
+        let all = app.rejected("inbox-b").await;
+        all.into_iter().find(|record| record.to_string().contains(&bad))
+    })
+    .await;
+    assert_eq!(rejected["reason"], "invalid", "{rejected}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_next_version_takes_what_the_last_one_took_unless_it_is_forced() {
+    let app = App::shared().await;
+    let acme = app.tenant("versions").await;
+    let path = "/api/v1/schemas/order.made";
+    put(&acme, path, &[], &needs_an_amount()).await.expect(201);
+    let same = put(&acme, path, &[], &needs_an_amount()).await.expect(200);
+    assert_eq!(same["version"], 1, "nothing new is no version");
+
+    let mut wider = needs_an_amount();
+    wider["properties"]["details"]["properties"]["amount"]["type"] = json!(["integer", "null"]);
+    let wider_made = put(&acme, path, &[("if-match", "\"1\"")], &wider)
+        .await
+        .expect(200);
+    assert_eq!(wider_made["version"], 2);
+    let mut narrower = wider.clone();
+    narrower["properties"]["details"]["required"] = json!(["amount", "currency"]);
+    narrower["properties"]["details"]["additionalProperties"] = json!(false);
+    let refused = put(&acme, path, &[], &narrower).await;
+    assert_eq!(
+        refused.fields(422),
+        [
+            "/properties/details/required",
+            "/properties/details/additionalProperties"
+        ]
+    );
+    let problem = refused.problem(422);
+    assert!(problem["type"].as_str().unwrap().ends_with("incompatible_schema"));
+    expect_shape(&problem, "incompatible-schema");
+    // Who has seen an older version is told so first.
+    put(&acme, path, &[("if-match", "\"1\"")], &narrower)
+        .await
+        .problem(412);
+    put(&acme, path, &[("if-none-match", "*")], &wider)
+        .await
+        .problem(412);
+    let forced = put(&acme, &format!("{path}?force=true"), &[], &narrower)
+        .await
+        .expect(200);
+    assert_eq!(forced["version"], 3);
+    let older = acme.get(&format!("{path}?version=1")).await.expect(200);
+    assert_eq!(
+        (&older["schema"], &older["newest_version"]),
+        (&needs_an_amount(), &json!(3))
+    );
+    acme.get(&format!("{path}?version=9")).await.problem(404);
+    until("the newest holds", async || {
+        let event = json!({"event_type": "order.made", "details": {"amount": 1}});
+        acme.post("/api/v1/logs", &event).await.status == 422
+    })
+    .await;
+    let listed = acme.get("/api/v1/schemas").await.expect(200);
+    expect_shape(&listed, "schemas");
+    assert_eq!(listed["data"][0]["version"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_reaches_out_of_a_schema_or_goes_in_circles_is_refused_by_its_place() {
+    let app = App::shared().await;
+    let acme = app.tenant("bad-schemas").await;
+    let path = "/api/v1/schemas/x";
+    for (schema, field) in [
+        (
+            json!({"properties": {"a": {"$ref": "http://127.0.0.1:1/s.json"}}}),
+            "/properties/a/$ref",
+        ),
+        (json!({"$ref": "file:///etc/passwd"}), "/$ref"),
+        (json!({"properties": {"a": {"$ref": "#"}}}), ""),
+        (json!({"type": "strin"}), "/type"),
+        (
+            json!({"properties": {"a": {"pattern": "(a+)+\\1$"}}}),
+            "/properties/a/pattern",
+        ),
+        (json!([1]), ""),
+        (json!({"$schema": "https://evil.example/meta"}), "/$schema"),
+    ] {
+        assert_eq!(
+            put(&acme, path, &[], &schema).await.fields(422),
+            [field],
+            "{schema}"
+        );
+    }
+    let long = json!({"description": "x".repeat(70_000)});
+    assert_eq!(put(&acme, path, &[], &long).await.fields(422), ["/schema"]);
+    let deep = (0..100).fold(json!(true), |inner, _| json!({"not": inner}));
+    assert_eq!(put(&acme, path, &[], &deep).await.fields(422).len(), 1);
+    let own = put(&acme, "/api/v1/schemas/trailhouse.search", &[], &json!({})).await;
+    assert_eq!(own.fields(422), ["event_type"]);
+    assert_eq!(
+        put(&acme, "/api/v1/schemas/x?forse=true", &[], &json!({}))
+            .await
+            .fields(400),
+        ["forse"]
+    );
+    acme.get(path).await.problem(404);
+    // A name with everything in it that a URL must escape.
+    let odd = "/api/v1/schemas/a%2Fb%20%3F%C3%A4";
+    put(&acme, odd, &[], &json!({"required": ["message"]}))
+        .await
+        .expect(201);
+    assert_eq!(acme.get(odd).await.expect(200)["event_type"], "a/b ?ä");
+    assert_eq!(
+        acme.post("/api/v1/logs", &json!({"event_type": "a/b ?ä"}))
+            .await
+            .fields(422),
+        [""]
+    );
+}
