@@ -2,6 +2,7 @@
 
 mod connections;
 mod door;
+mod exports;
 mod gauges;
 mod inbox;
 mod keys;
@@ -23,7 +24,6 @@ use crate::control::first::FirstUser;
 use crate::crypto::password;
 use crate::engines::{self, DataDir, Engine};
 use crate::event::schema;
-use crate::exports::{self, Exports};
 use crate::gate::Gate;
 use crate::ingest::{Ingest, Parts};
 use crate::keyring::{self, Keyring};
@@ -308,15 +308,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     });
 
     let queries = Queries::new(store.clone(), cursor_key, clock.clone(), control.clone());
-    let exports = Exports::new(exports::Parts {
-        control: control.clone(),
-        queries: queries.clone(),
-        clock: clock.clone(),
-        dir: data.path().join("exports"),
-        instance: connections::member(data.path()),
-        free_percent: engines::disk::free_percent,
-        config: config.exports.clone(),
-    });
+    let exports = exports::of(&config.exports, &data, &control, &queries, &clock);
     let working = exports.clone();
     readers.spawn("exports", |stop| async move {
         working.run(stop.soft_token()).await;

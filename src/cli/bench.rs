@@ -3,6 +3,7 @@
 //! Runs beside a server, as a process of its own: [`load`] sends events of a [`mix`] over [`wire`], [`machine`] looks
 //! at what the server's processes use meanwhile, and [`report`] writes it down beside what it should be.
 
+mod export;
 mod load;
 mod machine;
 mod mix;
@@ -107,6 +108,12 @@ enum Mode {
         #[arg(long, default_value_t = 0)]
         fill: u64,
     },
+    /// How fast everything is exported
+    Export {
+        /// In which form, with its parameters: `format=csv&compression=zstd`
+        #[arg(long, default_value = "format=ndjson")]
+        query: String,
+    },
     /// What the server's processes use when nothing happens
     Idle {
         /// How long
@@ -190,6 +197,7 @@ impl Bench {
                     .await?
             }
             Mode::Queries { fill } => bed.queries(fill).await?,
+            Mode::Export { query } => bed.export(remote, &query).await?,
             Mode::Idle { seconds } => bed.idle(seconds).await,
         };
         if self.shared.json {
@@ -282,35 +290,6 @@ impl Bed {
         failures(&mut report, &load);
         if probes.failed() > 0 {
             failures(&mut report, &probes);
-        }
-        report.processes(&used, seconds);
-        Ok(report)
-    }
-
-    async fn queries(&self, fill: u64) -> anyhow::Result<Report> {
-        let there = self.held().await?;
-        if fill > there {
-            let plan = self.plan(Mix::App, None, 8, Body::Many(1_000), Until::Events(fill - there));
-            eprintln!("{there} events are there; sending {} more", fill - there);
-            self.measure(plan).await?;
-        }
-        let watch = Watch::start(&machine::processes(&self.data_dir));
-        let started = Instant::now();
-        let timed = queries::ask_all(&self.server, self.seed).await?;
-        let (seconds, used) = (started.elapsed().as_secs_f64(), watch.end().await);
-        let mut report = Report::new("Searches".to_owned());
-        report
-            .add("events held", self.held().await? as f64, "events")
-            .target("5,000,000");
-        for question in &timed {
-            report.latencies(question.what, &question.latency, Some((0.95, "under 100 ms")));
-            if question.empty > 0 {
-                report.add(
-                    format!("{}, nothing found", question.what),
-                    question.empty as f64,
-                    "times",
-                );
-            }
         }
         report.processes(&used, seconds);
         Ok(report)

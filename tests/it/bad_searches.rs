@@ -148,6 +148,92 @@ async fn searches_take_values_as_values_and_name_what_they_do_not_know() {
     operator.search(&[("tenant_id", &acme.tenant)]).await.expect(200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_asked_of_any_route_has_an_answer() {
+    let acme = App::shared().await.tenant("any-route").await;
+    acme.take(&json!({"user_id": "ada", "message": "a (b) [c] 100%", "time": "2026-01-01T00:00:00Z"}))
+        .await;
+    let routes = [
+        "logs?",
+        "logs/stats?",
+        "logs/export?",
+        "logs/correlate?trace_id=x&",
+    ];
+    let encoded = |text: &str| {
+        text.bytes()
+            .map(|byte| format!("%{byte:02X}"))
+            .collect::<String>()
+    };
+    for route in routes {
+        let ask = async |query: &str| acme.get(&format!("/api/v1/{route}{query}")).await;
+        let many = ask(&"tag=1&".repeat(10_000)).await;
+        let detail = many.problem(400)["detail"].to_string();
+        assert!(
+            detail.contains("10000 parameters are too many") || detail.contains("10001"),
+            "{detail}"
+        );
+        for query in [
+            "from=10000-01-01",
+            "from=99999999999999999999",
+            "to=-1",
+            "from=2026-02-30",
+            "received_to=tomorrow",
+        ] {
+            assert_eq!(
+                ask(query).await.fields(400),
+                [query.split('=').next().unwrap()],
+                "{route}{query}"
+            );
+        }
+        for query in [
+            "from=0001-01-01&to=9999-12-31",
+            "from=1700-01-01T00:00:00Z",
+            "received_from=2299-12-31",
+        ] {
+            assert_eq!(ask(query).await.status, 200, "{route}{query}");
+        }
+        for q in [
+            ".*",
+            "(a+)+$",
+            "[",
+            "^ada$",
+            "\\",
+            "'; DROP TABLE events; --",
+            "\"open",
+            "\"\"",
+            "-",
+            "OR",
+            "a OR",
+            "- -",
+            "%",
+            "*",
+            "\u{202e}x",
+        ] {
+            let answer = ask(&format!("q={}", encoded(q))).await;
+            match answer.status.as_u16() {
+                200 => {}
+                _ => assert_eq!(answer.fields(400), ["q"], "{route}{q}"),
+            }
+        }
+    }
+    assert_eq!(
+        acme.found(&[("q", "(b) [c]")]).await.len(),
+        1,
+        "words, and no pattern"
+    );
+    assert_eq!(acme.found(&[("q", "b.*c")]).await.len(), 1, "the phrase b c");
+    let long = acme.get(&format!("/api/v1/logs?q={}", "x".repeat(70_000))).await;
+    assert_eq!(long.status, 414);
+    for route in ["logs?limit=2&", "logs/correlate?trace_id=x&"] {
+        for cursor in ["AAAA", "%00", "x".repeat(5_000).as_str(), "../../etc/passwd"] {
+            let answer = acme
+                .get(&format!("/api/v1/{route}cursor={}", encoded(cursor)))
+                .await;
+            assert_eq!(answer.fields(400), ["cursor"], "{cursor}");
+        }
+    }
+}
+
 /// Under a bound on memory, since what takes long on one machine takes no time on another: three requests of 8 MB each
 /// make what a comparison has to read larger than what one question may use.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The five questions people ask most, each many times with other values, one at a time.
+//! The questions people ask most, each many times with other values, one at a time.
 
 use std::time::Duration;
 
@@ -7,12 +7,15 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::load::histogram;
-use super::mix::{DEPARTMENTS, Random};
+use super::Bed;
+use super::load::{Body, Until, histogram};
+use super::machine::{self, Watch};
+use super::mix::{DEPARTMENTS, Mix, Random};
+use super::report::Report;
 use super::wire::{Server, Wire};
 
 /// Each kind of question is asked so often.
-const TIMES: usize = 200;
+const TIMES: usize = 100;
 
 /// A question, and how long its answers took in microseconds.
 pub(super) struct Timed {
@@ -20,6 +23,38 @@ pub(super) struct Timed {
     pub(super) latency: Histogram<u64>,
     /// Answers without a single event, of all.
     pub(super) empty: usize,
+}
+
+impl Bed {
+    /// Fills the server up to so many events, and asks.
+    pub(super) async fn queries(&self, fill: u64) -> anyhow::Result<Report> {
+        let there = self.held().await?;
+        if fill > there {
+            let plan = self.plan(Mix::App, None, 8, Body::Many(1_000), Until::Events(fill - there));
+            eprintln!("{there} events are there; sending {} more", fill - there);
+            self.measure(plan).await?;
+        }
+        let watch = Watch::start(&machine::processes(&self.data_dir));
+        let started = Instant::now();
+        let timed = ask_all(&self.server, self.seed).await?;
+        let (seconds, used) = (started.elapsed().as_secs_f64(), watch.end().await);
+        let mut report = Report::new("Searches".to_owned());
+        report
+            .add("events held", self.held().await? as f64, "events")
+            .target("5,000,000");
+        for question in &timed {
+            report.latencies(question.what, &question.latency, Some((0.95, "under 100 ms")));
+            if question.empty > 0 {
+                report.add(
+                    format!("{}, nothing found", question.what),
+                    question.empty as f64,
+                    "times",
+                );
+            }
+        }
+        report.processes(&used, seconds);
+        Ok(report)
+    }
 }
 
 /// How many events can be searched.
@@ -53,7 +88,7 @@ pub(super) async fn ask_all(server: &Server, seed: u64) -> anyhow::Result<Vec<Ti
 
 type Question = (&'static str, fn(&Value, &mut Random) -> String);
 
-const QUESTIONS: [Question; 6] = [
+const QUESTIONS: [Question; 12] = [
     ("newest page", |_, _| "/api/v1/logs?limit=100".into()),
     ("page of a minute", |event, _| {
         let minute = text(event, "/time").chars().take(16).collect::<String>();
@@ -81,6 +116,26 @@ const QUESTIONS: [Question; 6] = [
             words.first().unwrap_or(&"x"),
             words.get(4).unwrap_or(&"x")
         )
+    }),
+    ("one story (session_id)", |event, _| {
+        let session = text(event, "/actor/session_id");
+        format!("/api/v1/logs/correlate?session_id={session}&limit=100")
+    }),
+    ("numbers by hour", |_, _| {
+        "/api/v1/logs/stats?interval=hour".into()
+    }),
+    ("numbers by event type", |_, _| {
+        "/api/v1/logs/stats?group_by=event_type".into()
+    }),
+    ("numbers by actor", |_, _| {
+        "/api/v1/logs/stats?group_by=actor.id".into()
+    }),
+    ("different actors", |_, _| {
+        "/api/v1/logs/stats?distinct=actor.id".into()
+    }),
+    ("numbers of one actor by day", |event, _| {
+        let actor = text(event, "/actor/id");
+        format!("/api/v1/logs/stats?interval=day&user_id={actor}")
     }),
     ("by id", |event, _| {
         format!("/api/v1/logs/{}", text(event, "/event_id"))
