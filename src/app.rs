@@ -7,6 +7,7 @@ mod gauges;
 mod inbox;
 mod keys;
 mod partitions;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,9 +43,6 @@ use crate::projections::writer::Writer;
 use crate::query::Queries;
 use crate::schemas::Schemas;
 use crate::store::progress::Progress;
-use crate::stream::Streams;
-use crate::trail::Trail;
-use crate::trail::commands::Commands;
 use crate::web::tls::Certificates;
 use crate::web::{self, AppState, Health, Pulse, Services};
 
@@ -240,44 +238,14 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let first_user = control.first_start(start.admin_password).await?;
     inbox::warn_of_unknown_tenants(&config.gate, &control.state());
 
-    let trail = Trail::open(
-        ingest.clone(),
-        clock.clone(),
-        data.path(),
-        config.web.reads_spool_bytes,
-        config.web.record_reads,
-    )
-    .context("the spool of reads can't be opened")?;
-    let draining = trail.clone();
-    readers.spawn("trail", |stop| async move {
-        draining.run(stop.soft_token()).await;
-        Ok(())
-    });
-    if config.web.record_reads {
-        let commands = Commands::new(log.clone(), control.clone(), ingest.clone(), clock.clone());
-        readers.spawn("control events", |stop| async move {
-            Ok(commands.run(stop.soft_token()).await?)
-        });
-    }
-
-    let ending = CancellationToken::new();
-    let streams = Streams::new(
+    let parts = (&log, &ingest, &control, &clock);
+    let trail = watch::trail(&config.web, data.path(), parts, &readers)?;
+    let streams = watch::streams(
         (log.clone(), Decoder::new(registry.clone()), store.clone()),
         (auth.clone(), control.clone()),
-        cursor_key.clone(),
-        &config.stream,
-        ending.clone(),
+        (&cursor_key, &config.stream),
+        (&http, &readers),
     );
-    let followed = streams.clone();
-    readers.spawn("stream", |stop| async move {
-        followed.run(stop.soft_token()).await;
-        Ok(())
-    });
-    // Else the connections of those who watch would never end.
-    http.at_stop("streams", move |_| async move {
-        ending.cancel();
-        Ok(())
-    });
 
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry), progress.clone());
