@@ -215,7 +215,6 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     .await?;
     partitions::compare(&control, partitions)?;
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
-
     let limits = Arc::new(Limits::new(&config.limits));
     let progress = Progress::default();
     let ingest = Ingest::new(Parts {
