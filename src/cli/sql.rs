@@ -20,7 +20,6 @@ use crate::config::Config;
 use crate::event::TenantId;
 use crate::ingest::{Ingest, Parts};
 use crate::limit::Limits;
-use crate::schemas::Schemas;
 use crate::store::progress::Progress;
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
@@ -126,7 +125,6 @@ async fn record(config: &Config, statement: &str) -> anyhow::Result<()> {
         limits: Arc::new(Limits::new(&config.limits)),
         control: following.control.clone(),
         progress: Progress::default(),
-        schemas: Schemas::default(),
         clock,
         log,
         store,

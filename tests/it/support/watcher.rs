@@ -112,7 +112,7 @@ impl Watcher {
     }
 
     /// Waits until the stream is there: it begins with a heartbeat.
-    pub async fn is_live(mut self) -> Self {
+    pub async fn once_live(mut self) -> Self {
         let first = self.frame().await.unwrap();
         assert_eq!(first["type"], "heartbeat", "{first}");
         self
