@@ -26,7 +26,7 @@ pub struct LoginTokens {
     pub refresh_token: SecretString,
 }
 
-/// The longest user name, in bytes.
+/// The longest user name, in characters.
 const NAME_MAX: usize = 128;
 impl Auth {
     /// Checks a user name and a password that come from an address, and gives tokens.
@@ -49,7 +49,7 @@ impl Auth {
     ) -> Result<Arc<User>, AuthError> {
         self.admit_read()?;
         // No user has a longer name: it is unknown, and need not be kept in the table of attempts.
-        let name = if name.len() <= NAME_MAX {
+        let name = if name.chars().count() <= NAME_MAX {
             name.to_lowercase()
         } else {
             String::new()

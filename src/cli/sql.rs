@@ -123,6 +123,7 @@ async fn record(config: &Config, statement: &str) -> anyhow::Result<()> {
     let ingest = Ingest::new(Parts {
         framing: app::framing(registry.as_deref()).await?,
         limits: Arc::new(Limits::new(&config.limits)),
+        schemas: crate::schemas::Schemas::default(),
         control: following.control.clone(),
         progress: Progress::default(),
         clock,

@@ -33,6 +33,9 @@ pub enum BatchError {
         /// From 1.
         column: usize,
     },
+    /// There is nothing in it, not even an empty list.
+    #[error("the body is empty: send a JSON array, {{\"logs\": […]}}, or one event a line")]
+    Empty,
     /// More events than one body may hold.
     #[error("more than {ITEMS_MAX} events in one body")]
     TooMany,
@@ -43,7 +46,11 @@ pub enum BatchError {
 
 /// The items of a body, in order. Blank lines are no items.
 pub fn split(body: &[u8], form: BatchForm) -> Result<Vec<&[u8]>, BatchError> {
-    take_apart(body, form).map(|(items, _)| items)
+    let (items, _) = take_apart(body, form)?;
+    match items.is_empty() && !body.contains(&b'[') {
+        true => Err(BatchError::Empty),
+        false => Ok(items),
+    }
 }
 
 /// The items of a file, as [`BatchForm::File`] says, and the key of the list that they stood in, where there was one.

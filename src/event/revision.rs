@@ -29,7 +29,7 @@ pub use history::{Edit, Entry, History, Kind, Op, Shown};
 /// The header of a record that revises an event; its value is a [`History`] as JSON.
 pub const HEADER: &str = "revision";
 
-/// The longest reason, in bytes.
+/// The longest reason, in characters.
 pub const REASON_MAX: usize = 1_000;
 
 /// The highest number of a revision: what a row's version has room for.

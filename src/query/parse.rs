@@ -193,7 +193,8 @@ impl Reader {
                 negated: false,
             }),
             Control::Text => search.filter.words = Words::parse(value)?,
-            Control::Cursor => search.cursor = Some(value.to_owned()),
+            // Whoever goes through pages begins with an empty one.
+            Control::Cursor => search.cursor = Some(value.to_owned()).filter(|cursor| !cursor.is_empty()),
             Control::Tenant => {
                 search.tenant_id = Some(TenantId::parse(value).ok_or("not the name of a tenant")?);
             }

@@ -4,10 +4,12 @@
 //! credential, and the problems that come with it, with a body, or with an id in the path ([`super::openapi`]).
 
 mod filters;
+mod params;
 
 use serde_json::{Value, json};
 
 pub use filters::filters;
+pub use params::*;
 
 /// What is said of a route.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Doc {
     pub body_optional: bool,
     /// What it answers when all is well, and problems that are its own.
     pub answers: Vec<Answer>,
+    /// Whether its answer does not end by itself.
+    pub is_stream: bool,
 }
 
 /// One parameter.
@@ -79,6 +83,7 @@ impl Doc {
             bodies: Vec::new(),
             body_optional: false,
             answers: Vec::new(),
+            is_stream: false,
         }
     }
 
@@ -151,9 +156,61 @@ impl Doc {
         self
     }
 
+    /// Its answer does not end by itself.
+    pub fn is_stream(mut self) -> Self {
+        self.is_stream = true;
+        self
+    }
+
     /// It answers with a problem that does not follow from what it asks.
     pub fn problem(self, status: u16, text: &'static str) -> Self {
         self.answers_as(status, text, PROBLEM, component_ref("Problem"))
+    }
+
+    /// It lists, page by page.
+    pub fn lists(self, component: &'static str) -> Self {
+        self.params(listing()).answers(200, "A page of them.", component)
+    }
+
+    /// It makes something of this component.
+    pub fn makes(self, component: &'static str) -> Self {
+        self.param(idempotency_key())
+            .answers(201, "It is made.", component)
+            .header("ETag", VERSION)
+            .problem(404, "There is no such tenant, or what this request made was deleted since.")
+            .problem(409, "The name is taken, there are too many of them, or the `Idempotency-Key` belongs to another request.")
+    }
+
+    /// It shows one thing of this component, unless the caller has it.
+    pub fn shows(self, component: &'static str) -> Self {
+        self.param(id())
+            .param(if_none_match())
+            .answers(200, "This one.", component)
+            .header("ETag", VERSION)
+            .answers_nothing(304, "It stands as the caller has it.")
+            .header("ETag", VERSION)
+    }
+
+    /// It changes one thing of this component.
+    pub fn changes(self, component: &'static str) -> Self {
+        self.submits()
+            .answers(200, "As it stands from now on.", component)
+            .header("ETag", VERSION)
+    }
+
+    /// It takes one thing away.
+    pub fn removes(self) -> Self {
+        self.submits().answers_nothing(204, "It is gone.")
+    }
+
+    fn submits(self) -> Self {
+        self.param(id())
+            .param(if_match())
+            .problem(
+                409,
+                "What it asks for can't be, or others change it all the time.",
+            )
+            .problem(412, "It was changed since the version that `If-Match` names.")
     }
 
     /// The last answer has this header.
@@ -164,6 +221,8 @@ impl Doc {
         self
     }
 }
+
+const VERSION: &str = "Its version.";
 
 /// The media type of every problem.
 pub const PROBLEM: &str = "application/problem+json";
@@ -209,40 +268,4 @@ impl Param {
             ..self
         }
     }
-}
-
-/// `Idempotency-Key`, as all routes that make something have it.
-pub fn idempotency_key() -> Param {
-    header(
-        "Idempotency-Key",
-        "Names this request: sent again under the same key it makes nothing new, and gets the first answer.",
-        json!({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!#-~]+$", "example": "order-4711"}),
-    )
-}
-
-/// `If-Match`, for what is changed or removed.
-pub fn if_match() -> Param {
-    header(
-        "If-Match",
-        "The `ETag` that was seen: where another version stands by now, nothing is changed and the answer is 412.",
-        json!({"type": "string", "maxLength": 100, "example": "\"3\""}),
-    )
-}
-
-/// `If-None-Match`, for what is read.
-pub fn if_none_match() -> Param {
-    header(
-        "If-None-Match",
-        "The `ETag` that is held: where it still stands, the answer is 304, without a body.",
-        json!({"type": "string", "maxLength": 100, "example": "\"3\""}),
-    )
-}
-
-/// The tenant that an operator means.
-pub fn tenant_id() -> Param {
-    query(
-        "tenant_id",
-        "For operators: another tenant than their own.",
-        json!({"$ref": "#/components/schemas/TenantId"}),
-    )
 }

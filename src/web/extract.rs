@@ -61,11 +61,19 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> 
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };
-    let text = value.to_str().ok().map(|text| text.trim().trim_matches('"'));
-    match text {
-        Some(key) if !key.is_empty() && key.len() <= 200 => Ok(Some(key.to_owned())),
+    let text = value.to_str().ok().map(str::trim);
+    let bare = |text| {
+        let quoted = str::strip_prefix(text, '"').and_then(|text| text.strip_suffix('"'));
+        quoted.unwrap_or(text)
+    };
+    let fits = |c: char| (c == ' ' || c.is_ascii_graphic()) && c != '"';
+    match text.map(bare) {
+        Some(key) if (1..=200).contains(&key.len()) && key.chars().all(fits) => Ok(Some(key.to_owned())),
         _ => {
-            let problem = Problem::new("Idempotency-Key", "must be 1 to 200 printable ASCII characters");
+            let problem = Problem::new(
+                "Idempotency-Key",
+                "must be 1 to 200 printable ASCII characters, without quotes among them",
+            );
             Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]))
         }
     }

@@ -203,9 +203,20 @@ pub fn tenant(value: &Value<'_>) -> Result<TenantId, Vec<Problem>> {
 pub fn rate(value: &Value<'_>) -> Result<NonZeroU32, Vec<Problem>> {
     let rule = format!("a whole number from 1 to {}", u32::MAX);
     match value {
-        Value::Number(text) => text.parse().map_err(|_| wrong(format!("expected {rule}"))),
+        // 500.0 and 5e2 are whole as well, to whoever writes numbers so.
+        Value::Number(text) => text
+            .parse()
+            .ok()
+            .or_else(|| whole(text))
+            .ok_or_else(|| wrong(format!("expected {rule}"))),
         other => Err(expected(&rule, other)),
     }
+}
+
+fn whole(text: &str) -> Option<NonZeroU32> {
+    let number: f64 = text.parse().ok()?;
+    let fits = number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number);
+    NonZeroU32::new(if fits { number as u32 } else { 0 })
 }
 
 /// True or false.
@@ -354,7 +365,15 @@ mod tests {
 
     #[test]
     fn numbers_that_are_no_rates_and_dates_that_nobody_can_write_are_refused() {
-        for rate in ["-1", "1.5", "1e3", "4294967296"] {
+        for rate in ["1e3", "1000.0"] {
+            let body = format!(r#"{{"name": "a", "roles": [], "events_per_second": {rate}}}"#);
+            assert_eq!(
+                read::<Key>(body.as_bytes()).unwrap().rate,
+                NonZeroU32::new(1_000),
+                "{rate}"
+            );
+        }
+        for rate in ["-1", "1.5", "1e10", "1e400", "4294967296"] {
             let (_, said) = refused(&format!(
                 r#"{{"name": "a", "roles": [], "events_per_second": {rate}}}"#
             ));

@@ -92,6 +92,9 @@ fn operation(route: &Route, doc: &Doc) -> Value {
     });
     let text = [doc.text, &permission(route.access)].join("\n\n");
     operation["description"] = text.trim().into();
+    if doc.is_stream {
+        operation["x-stream"] = true.into();
+    }
     if !doc.params.is_empty() {
         operation["parameters"] = doc.params.iter().map(parameter).collect();
     }
@@ -157,8 +160,11 @@ fn contents(contents: &[Content], example: Option<&Value>) -> Value {
 
 fn responses(route: &Route, doc: &Doc) -> Value {
     let mut responses = Map::new();
-    for answer in &doc.answers {
-        responses.insert(answer.status.to_string(), response(answer, doc.id));
+    let example = components::answer(doc.id);
+    for (place, answer) in doc.answers.iter().enumerate() {
+        // The first one is the usual one, and the one that the example is of.
+        let example = example.as_ref().filter(|_| place == 0);
+        responses.insert(answer.status.to_string(), response(answer, example));
     }
     for (status, text) in implied(route, doc) {
         responses
@@ -168,15 +174,14 @@ fn responses(route: &Route, doc: &Doc) -> Value {
     Value::Object(responses)
 }
 
-fn response(answer: &Answer, id: &str) -> Value {
+fn response(answer: &Answer, example: Option<&Value>) -> Value {
     let mut headers = request_id_header();
     for (name, text) in &answer.headers {
         headers[*name] = json!({"description": text, "schema": {"type": "string"}});
     }
     let mut said = json!({"description": answer.text, "headers": headers});
     if !answer.content.is_empty() {
-        let example = components::answer(id, answer.status);
-        said["content"] = contents(&answer.content, example.as_ref());
+        said["content"] = contents(&answer.content, example);
     }
     said
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::type_complexity)] // tables of cases are read, not named
 
 mod api_document;
+mod api_examples;
+mod api_fuzz;
 mod arrows;
 mod bad_input;
 mod bad_searches;

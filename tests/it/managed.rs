@@ -34,8 +34,8 @@ async fn one_of_each(acme: &Caller) -> [String; 3] {
     let search = json!({"name": "failures", "query": "outcome=failure&sort=time"});
     [
         made(acme, "users", user, "user").await,
-        made(acme, "keys", key, "key-made").await,
-        made(acme, "searches", search, "search").await,
+        made(acme, "keys", key, "makeKey").await,
+        made(acme, "searches", search, "saveSearch").await,
     ]
 }
 
@@ -64,7 +64,7 @@ async fn of_two_writers_the_second_is_told_and_without_a_version_the_last_one_wi
         (
             &acme,
             &search,
-            "search",
+            "savedSearch",
             json!({"name": "one"}),
             json!({"query": "?tag=b"}),
         ),

@@ -74,8 +74,8 @@ fn tenant_id(id: &str) -> Option<Problem> {
 
 /// A user name: visible characters, so that two names that look alike in a log are the same bytes more often.
 fn user_name(name: &str) -> Option<Problem> {
-    let fits =
-        !name.is_empty() && name.len() <= 128 && !name.chars().any(|c| c.is_whitespace() || c.is_control());
+    let fits = (1..=128).contains(&name.chars().count())
+        && !name.chars().any(|c| c.is_whitespace() || c.is_control());
     (!fits).then(|| {
         Problem::new(
             "/name",
@@ -85,8 +85,13 @@ fn user_name(name: &str) -> Option<Problem> {
 }
 
 fn label(name: &str) -> Option<Problem> {
-    let fits = !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control);
-    (!fits).then(|| Problem::new("/name", "1 to 200 bytes without control characters"))
+    let fits = !name.trim().is_empty() && name.chars().count() <= 200 && !name.chars().any(char::is_control);
+    (!fits).then(|| {
+        Problem::new(
+            "/name",
+            "1 to 200 characters without control characters, and not only blanks",
+        )
+    })
 }
 
 fn some_role(roles: Roles) -> Option<Problem> {

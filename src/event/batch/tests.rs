@@ -45,6 +45,18 @@ fn an_array_a_wrapper_and_lines_give_the_same_items() {
 }
 
 #[test]
+fn an_empty_list_is_a_batch_and_nothing_at_all_is_none() {
+    for body in ["[]", "{\"logs\": []}"] {
+        assert!(items(body, BatchForm::Posted).is_empty(), "{body}");
+    }
+    for body in ["", " \r\n", "\u{feff}"] {
+        for form in [BatchForm::Posted, BatchForm::Lines] {
+            assert_eq!(split(body.as_bytes(), form), Err(BatchError::Empty), "{body:?}");
+        }
+    }
+}
+
+#[test]
 fn one_bad_line_or_item_is_not_its_neighbours() {
     assert_eq!(
         items("{\"a\":\n{\"b\":1}\nnonsense\n", BatchForm::Posted),

@@ -13,20 +13,39 @@ macro_rules! files {
 }
 
 /// Shapes.
-const SCHEMAS: &[(&str, &str)] = files!["api": "Amendment", "BulkReceipt", "CloudEvent", "CloudEvents", "Event", "EventId", "EventPatch", "EventToWrite", "EventsToWrite", "Health", "Login", "Moment", "Ndjson", "Page", "Problem", "Readiness", "Receipt", "Refresh", "TenantId", "Tokens"];
+const SCHEMAS: &[(&str, &str)] = files!["api": "Amendment", "BulkReceipt", "CleanUp", "CloudEvent", "CloudEvents", "Event", "EventId", "EventPatch", "EventToWrite", "EventsToWrite", "GrantLimit", "Health", "Key", "KeyPage", "KeyPatch", "KeyRoles", "KeyToMake", "Login", "Logout", "Me", "Moment", "Ndjson", "NewPassword", "NotYet", "Page", "Problem", "Rate", "Readiness", "Receipt", "Refresh", "Roles", "SavedSearch", "SavedSearchPage", "SavedSearchPatch", "SearchQuery", "SearchToSave", "Share", "Stats", "Story", "Tenant", "TenantId", "TenantPage", "TenantPatch", "TenantToMake", "Ticket", "Tokens", "User", "UserPage", "UserPatch", "UserToMake", "Version"];
 
 /// Requests that are taken as they stand, by the name of their route.
-const REQUESTS: &[(&str, &str)] = files!["examples/requests": "amend", "login", "write", "writeMany"];
+const REQUESTS: &[(&str, &str)] = files!["examples/requests": "amend", "changeKey", "changeSearch", "changeTenant", "changeUser", "login", "logout", "makeKey", "makeTenant", "makeUser", "password", "refresh", "saveSearch", "write", "writeMany"];
 
-/// Answers that the server gave, by the name of their route; where a route answers in several ways, with the status.
-const ANSWERS: &[(&str, &str)] = files!["examples/answers":];
+/// Answers that the server gave, by the name of their route; beside them frames of the stream, and problems.
+const ANSWERS: &[(&str, &str)] = files!["examples/answers": "amend", "changeKey", "changeSearch", "changeTenant", "changeUser", "cleanUp", "correlate", "event", "export", "health", "incompatible-schema", "key", "keys", "login", "makeKey", "makeTenant", "makeUser", "me", "password", "precondition-failed", "readiness", "redact", "refresh", "saveSearch", "savedSearch", "schema", "schemas", "search", "searches", "stats", "stream-error", "stream-event", "stream-heartbeat", "stream-lagged", "tenant", "tenants", "ticket", "user", "users", "write", "writeMany"];
 
 /// All shapes, by name.
 pub(super) fn schemas() -> Map<String, Value> {
-    SCHEMAS
+    let written = SCHEMAS
         .iter()
-        .filter_map(|(name, text)| Some(((*name).to_owned(), read(text)?)))
-        .collect()
+        .filter_map(|(name, text)| Some(((*name).to_owned(), read(text)?)));
+    let mut schemas: Map<String, Value> = written.collect();
+    let chosen = schemas.get("Event").map(chosen);
+    schemas.extend(chosen.map(|chosen| ("ChosenEvent".to_owned(), chosen)));
+    schemas
+}
+
+/// An event of which `fields` has chosen: nothing of it needs to be there, at any depth.
+fn chosen(event: &Value) -> Value {
+    let mut chosen = event.clone();
+    chosen["description"] = "What `fields` has chosen of an event.".into();
+    for of in [None, Some("actor"), Some("resource"), Some("source")] {
+        let part = match of {
+            None => Some(&mut chosen),
+            Some(name) => chosen["properties"].get_mut(name),
+        };
+        if let Some(Value::Object(part)) = part {
+            part.remove("required");
+        }
+    }
+    chosen
 }
 
 /// The example of a route's request.
@@ -34,10 +53,9 @@ pub(super) fn request(id: &str) -> Option<Value> {
     of(REQUESTS, id)
 }
 
-/// The example of a route's answer. That of the usual status has the route's name alone.
-pub(super) fn answer(id: &str, status: u16) -> Option<Value> {
-    let usual = || of(ANSWERS, id).filter(|_| (200..300).contains(&status));
-    of(ANSWERS, &format!("{id}-{status}")).or_else(usual)
+/// The example of a route's usual answer.
+pub(super) fn answer(id: &str) -> Option<Value> {
+    of(ANSWERS, id)
 }
 
 fn of(files: &[(&str, &str)], name: &str) -> Option<Value> {

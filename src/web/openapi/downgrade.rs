@@ -71,6 +71,7 @@ fn schema(members: &Map<String, Value>) -> Value {
             "properties" => {
                 older.insert(name.clone(), each(value));
             }
+            "anyOf" => choice(value, &mut older),
             "exclusiveMinimum" => {
                 older.insert("minimum".into(), value.clone());
                 older.insert("exclusiveMinimum".into(), true.into());
@@ -81,6 +82,17 @@ fn schema(members: &Map<String, Value>) -> Value {
         }
     }
     Value::Object(older)
+}
+
+/// One of several; null among them says that the rest is nullable.
+fn choice(value: &Value, older: &mut Map<String, Value>) {
+    let all: Vec<Value> = value.as_array().into_iter().flatten().cloned().collect();
+    let (null, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one["type"] == "null");
+    if !null.is_empty() {
+        older.insert("nullable".into(), true.into());
+    }
+    let word = if rest.len() == 1 { "allOf" } else { "anyOf" };
+    older.insert(word.into(), rest.iter().map(|one| walked(one, true)).collect());
 }
 
 /// `["string", "null"]` is a string that is nullable. Of several types, any.

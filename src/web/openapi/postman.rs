@@ -97,18 +97,42 @@ impl Operation<'_> {
             .and_then(|all| all.iter().next())
         {
             request["header"] = json!([{"key": "Content-Type", "value": media}]);
-            let body = match self.id() {
-                "login" => r#"{"username": "{{username}}", "password": "{{password}}"}"#.to_owned(),
-                "refresh" => r#"{"refresh_token": "{{refresh_token}}"}"#.to_owned(),
-                _ => serde_json::to_string_pretty(&content["example"]).unwrap_or_default(),
-            };
-            request["body"] = json!({"mode": "raw", "raw": body});
+            request["body"] = json!({"mode": "raw", "raw": format!("{:#}", self.body(&content["example"]))});
         }
         json!({
             "name": self.said["summary"],
             "request": request,
             "event": [{"listen": "test", "script": {"type": "text/javascript", "exec": self.checks()}}],
         })
+    }
+
+    /// The example, with what is this run's own: whose session it is, and names that can be given once only.
+    fn body(&self, example: &Value) -> Value {
+        let mut body = example.clone();
+        let own: &[(&str, &str)] = match self.id() {
+            "login" => &[("username", "{{username}}"), ("password", "{{password}}")],
+            "refresh" => &[("refresh_token", "{{refresh_token}}")],
+            "password" => &[("old_password", "{{password}}"), ("password", "{{password}}")],
+            "makeTenant" => &[("id", "tenant-{{$timestamp}}")],
+            "makeUser" => &[("name", "user-{{$timestamp}}")],
+            _ => &[],
+        };
+        for (name, value) in own {
+            body[*name] = (*value).into();
+        }
+        body
+    }
+
+    /// Whether a parameter that may be left out is sent all the same.
+    fn sends(&self, parameter: &str) -> bool {
+        match parameter {
+            // What was written is read by the requests that follow.
+            "wait" => true,
+            // Nobody's events are deleted to show how.
+            "dry_run" => true,
+            "request_id" => self.id() == "correlate",
+            _ => false,
+        }
     }
 
     /// The address, with what is needed in it; what may be left out is there and switched off.
@@ -125,8 +149,8 @@ impl Operation<'_> {
                 "key": parameter["name"],
                 "value": example,
                 "description": parameter["description"],
-                // What was written is read by the requests that follow.
-                "disabled": parameter["required"] != true && parameter["name"] != "wait",
+                "disabled": parameter["required"] != true
+                    && !self.sends(parameter["name"].as_str().unwrap_or_default()),
             })
         });
         json!({"host": ["{{url}}"], "path": segments, "query": query.collect::<Vec<_>>()})
@@ -174,7 +198,7 @@ impl Operation<'_> {
             lines.push(keep.to_owned());
         } else if self.method == "post" && !self.path.contains('{') {
             let keep = format!(
-                "if (pm.response.code < 300) {{ const made = pm.response.json(); pm.collectionVariables.set('{}', made.id ?? made.event_id); }}",
+                "if (pm.response.code < 300 && pm.response.text()) {{ const made = pm.response.json(); pm.collectionVariables.set('{}', made.id ?? made.event_id); }}",
                 variable(self.path)
             );
             lines.push(keep);
@@ -198,6 +222,7 @@ fn example(document: &Value, parameter: &Value) -> String {
         &schema["example"],
         &schema["default"],
         &schema["enum"][0],
+        &schema["items"]["example"],
     ];
     let said = said.into_iter().find(|value| !value.is_null());
     match said.or_else(|| referred.map(|schema| &schema["example"])) {

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 
 use super::manage::{existing, request_id, tenant_for};
 use super::{Access::Needs, Budget, Route, delete};
@@ -14,15 +15,24 @@ use crate::control::{Command, Refusal};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::event::moment;
+use crate::web::doc::{self, Doc, query};
 use crate::web::extract::{Caller, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![delete(
-        "/api/v1/logs/cleanup",
-        Needs(Manage, Budget::Searching),
-        clean_up,
-    )]
+    vec![delete("/api/v1/logs/cleanup", Needs(Manage, Budget::Searching), clean_up).doc(said())]
+}
+
+fn said() -> Doc {
+    let moment = json!({"type": "string", "format": "date-time", "example": "2025-01-01T00:00:00Z"});
+    Doc::new("cleanUp", "Events", "Clean up")
+        .text("What happened before a moment is shown no more, and its rows are deleted. The records stay in the log until its retention removes them.")
+        .param(query("before", "The moment: in the past, 1970 or later.", moment).required())
+        .param(query("dry_run", "Only say how many events that would be.", json!({"type": "boolean", "default": false, "example": true})))
+        .param(doc::tenant_id())
+        .param(doc::idempotency_key())
+        .answers(200, "Done, or what would be.", "CleanUp")
+        .problem(409, "Others change the tenant all the time, or the `Idempotency-Key` belongs to another request.")
 }
 
 /// How often it is tried anew where the tenant was changed meanwhile.
@@ -54,6 +64,13 @@ pub(super) async fn clean_up(
     let wanted = Wanted::read(&params, state.clock.now())?;
     let tenant = tenant_for(&principal, wanted.tenant)?;
     existing(&state, &principal, &tenant)?;
+    let request = request_id(
+        &headers,
+        &state,
+        &principal,
+        "DELETE /api/v1/logs/cleanup",
+        &tenant,
+    )?;
     let before = wanted.before;
     let visible_from = || state.control.state().visible_from(&tenant);
     let events = state.queries.count_before(&principal, &tenant, before).await?;
@@ -74,13 +91,6 @@ pub(super) async fn clean_up(
             "Nothing was done. Without dry_run these events are shown no more.",
         );
     }
-    let request = request_id(
-        &headers,
-        &state,
-        &principal,
-        "DELETE /api/v1/logs/cleanup",
-        &tenant,
-    )?;
     for attempt in 1.. {
         let control = state.control.state();
         let found = control

@@ -12,15 +12,24 @@ use crate::control::Permission::Read;
 use crate::query::correlate::{self, Summary};
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
+use crate::web::doc::{self, Doc};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![get(
-        "/api/v1/logs/correlate",
-        Needs(Read, Budget::Searching),
-        story,
-    )]
+    vec![get("/api/v1/logs/correlate", Needs(Read, Budget::Searching), story).doc(said())]
+}
+
+fn said() -> Doc {
+    Doc::new("correlate", "Events", "Tell a story")
+        .text("Everything that shares a request, a trace or a session, oldest first: at least one of `request_id`, `trace_id` and `session_id` is named, and one of them is enough to belong to it. Other filters narrow it.")
+        .params(doc::filters())
+        .param(doc::limit())
+        .param(doc::cursor())
+        .param(doc::fields())
+        .param(doc::saved())
+        .answers(200, "A page of it.", "Story")
+        .header("Link", "The next page and the one before (RFC 8288).")
 }
 
 /// A page of a story, and what all of it is.

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::unfold;
+use serde_json::json;
 
 use super::manage::existing;
 use super::search::{with_saved, wrong};
@@ -19,6 +20,7 @@ use crate::query::QueryError;
 use crate::query::export::{Chunk, Chunks, Export};
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
+use crate::web::doc::{self, Doc, component_ref, query};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState};
 
@@ -27,7 +29,27 @@ use crate::web::{ApiError, AppState};
 const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![get("/api/v1/logs/export", Needs(Read, Budget::Exporting), export)]
+    vec![get("/api/v1/logs/export", Needs(Read, Budget::Exporting), export).doc(said())]
+}
+
+fn said() -> Doc {
+    let choice = |of: &[&str], default: &str| json!({"type": "string", "enum": of, "default": default});
+    let any = || json!({"type": "string", "format": "binary"});
+    let events = json!({"type": "array", "items": component_ref("Event")});
+    Doc::new("export", "Events", "Export events")
+        .text("Everything that is found, oldest first, as a file that is made while it is read. A connection that ends without the end of the body is a file that broke off.")
+        .params(doc::filters())
+        .param(query("format", "A JSON array, an event a line, or a table.", choice(&["json", "ndjson", "csv", "parquet"], "ndjson")))
+        .param(query("compression", "How the file is packed. Parquet is compressed inside, and takes none.", choice(&["none", "gzip", "zstd"], "none")))
+        .param(doc::fields())
+        .param(doc::saved())
+        .answers_as(200, "The file.", "application/x-ndjson", component_ref("Ndjson"))
+        .answers_as(200, "", "application/json", events)
+        .answers_as(200, "", "text/csv; charset=utf-8; header=present", json!({"type": "string"}))
+        .answers_as(200, "", "application/vnd.apache.parquet", any())
+        .answers_as(200, "", "application/gzip", any())
+        .answers_as(200, "", "application/zstd", any())
+        .header("Content-Disposition", "A name for the file.")
 }
 
 pub(super) async fn export(

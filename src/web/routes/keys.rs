@@ -19,18 +19,27 @@ use crate::control::Permission::{self, Manage};
 use crate::control::{self, ApiKey, Command, Limits, LimitsPatch, Patch, Roles};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
+use crate::web::doc::Doc;
 use crate::web::extract::Caller;
 use crate::web::object::{FromObject, JsonBody, Object, date, rates, rates_patch, roles, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/keys", Needs(Manage, Free), list::<Keys>),
-        post("/api/v1/keys", Needs(Manage, Free), create),
-        get("/api/v1/keys/{id}", Needs(Manage, Free), one::<Keys>),
-        patch("/api/v1/keys/{id}", Needs(Manage, Free), update::<Keys>),
-        delete("/api/v1/keys/{id}", Needs(Manage, Free), remove::<Keys>),
+        get("/api/v1/keys", Needs(Manage, Free), list::<Keys>)
+            .doc(said("keys", "List API keys").lists("KeyPage")),
+        post("/api/v1/keys", Needs(Manage, Free), create)
+            .doc(said("makeKey", "Make an API key").text("Its text is in `key`, this once: sent again under the same `Idempotency-Key`, the request is answered without it.").takes("KeyToMake").makes("Key")),
+        get("/api/v1/keys/{id}", Needs(Manage, Free), one::<Keys>).doc(said("key", "Get an API key").shows("Key")),
+        patch("/api/v1/keys/{id}", Needs(Manage, Free), update::<Keys>)
+            .doc(said("changeKey", "Change an API key").takes("KeyPatch").changes("Key")),
+        delete("/api/v1/keys/{id}", Needs(Manage, Free), remove::<Keys>)
+            .doc(said("revokeKey", "Revoke an API key").text("For good.").removes()),
     ]
+}
+
+fn said(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, "People", summary)
 }
 
 /// API keys, never their text: an operator sees all, an admin its tenant's.

@@ -15,7 +15,7 @@ use crate::auth::{AuthError, LoginTokens, PrincipalKind};
 use crate::event::TenantId;
 use crate::trail::{Occasion, read};
 use crate::web::client::Client;
-use crate::web::doc::Doc;
+use crate::web::doc::{self, Doc};
 use crate::web::extract::{Caller, Params};
 use crate::web::object::{FromObject, JsonBody, Object, flag, secret, text};
 use crate::web::{ApiError, AppState, Json};
@@ -36,9 +36,26 @@ pub(super) fn routes() -> Vec<Route> {
                 .answers(200, "The new pair.", "Tokens")
                 .problem(401, "The refresh token does not count, or no more."),
         ),
-        post("/api/v1/auth/logout", Known, logout),
-        post("/api/v1/auth/password", Known, password),
-        get("/api/v1/auth/me", Known, me),
+        post("/api/v1/auth/logout", Known, logout).doc(
+            Doc::new("logout", "Sessions", "Log out")
+                .text("Ends the session of the token, with all that it was refreshed to; with `everywhere`, all sessions of the user. A key has no session: 403.")
+                .param(doc::idempotency_key())
+                .takes("Logout")
+                .body_optional()
+                .answers_nothing(204, "You are out.")
+                .problem(409, "The `Idempotency-Key` belongs to another request."),
+        ),
+        post("/api/v1/auth/password", Known, password).doc(
+            Doc::new("password", "Sessions", "Change one's own password")
+                .text("All tokens that were before count no more.")
+                .param(doc::idempotency_key())
+                .takes("NewPassword")
+                .answers(200, "A new pair of tokens.", "Tokens")
+                .problem(409, "The `Idempotency-Key` belongs to another request."),
+        ),
+        get("/api/v1/auth/me", Known, me).doc(
+            Doc::new("me", "Sessions", "Who I am").answers(200, "As far as the server knows.", "Me"),
+        ),
     ]
 }
 

@@ -169,7 +169,7 @@ pub(super) async fn submit<R: Resource>(
     headers: &HeaderMap,
     command: &Command,
 ) -> Result<u64, ApiError> {
-    let expected = Expected::of(headers);
+    let expected = Expected::of(headers)?;
     for _ in 1..TRIES {
         match attempt::<R>(state, principal, id, &expected, command).await? {
             Err(ManageError::Refused(Refusal::Conflict { .. })) => {}

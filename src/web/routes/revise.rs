@@ -43,8 +43,8 @@ pub(super) fn routes() -> Vec<Route> {
 fn said_of_amend() -> Doc {
     Doc::new("amend", "Events", "Amend an event")
         .text("Nothing is rewritten: the amendment is appended to the log, and from then on the event is shown with it, and with its history. Two who amend at once both succeed, unless they say with `If-Match` what they mean to amend.")
-        .param(doc::path("id", "The event's id, or the sender's own.", json!({"type": "string", "minLength": 1, "maxLength": 256})))
-        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX})))
+        .param(doc::event_id())
+        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "pattern": "\\S"})))
         .param(doc::tenant_id())
         .param(doc::if_match())
         .param(doc::idempotency_key())
@@ -52,7 +52,7 @@ fn said_of_amend() -> Doc {
         .takes("EventPatch")
         .answers(200, "The event as it stands.", "Event")
         .header("ETag", "How often it was revised.")
-        .answers(202, "The log has it, and it was not searchable in time.", "Event")
+        .answers(202, "The log has it, and it was not searchable in time.", "NotYet")
         .problem(409, "The event is the server's own, or the `Idempotency-Key` belongs to another request.")
         .problem(412, "The event was revised meanwhile.")
 }
@@ -60,15 +60,15 @@ fn said_of_amend() -> Doc {
 fn said_of_redact() -> Doc {
     Doc::new("redact", "Events", "Redact an event")
         .text("Takes fields away, or, where none is named, everything but the bare fact. The redaction is appended to the log; the records that were written before stay there until its retention removes them, and are shown nowhere.")
-        .param(doc::path("id", "The event's id, or the sender's own.", json!({"type": "string", "minLength": 1, "maxLength": 256})))
-        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "example": "asked for by the person"})).required())
+        .param(doc::event_id())
+        .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "pattern": "\\S", "example": "asked for by the person"})).required())
         .param(query("field", "What is to be taken away, as a JSON pointer; repeated: all of them.", json!({"type": "array", "items": {"type": "string", "example": "/message"}})))
         .param(doc::tenant_id())
         .param(doc::if_match())
         .param(doc::idempotency_key())
         .answers(200, "The event as it stands.", "Event")
         .header("ETag", "How often it was revised.")
-        .answers(202, "The log has it, and it was not searchable in time.", "Event")
+        .answers(202, "The log has it, and it was not searchable in time.", "NotYet")
         .problem(409, "The event is the server's own, or the `Idempotency-Key` belongs to another request.")
         .problem(412, "The event was revised meanwhile.")
 }
@@ -185,7 +185,7 @@ impl<'a> Wish<'a> {
             tenant,
             id,
             deed,
-            expected: Expected::of(headers),
+            expected: Expected::of(headers)?,
         })
     }
 
@@ -241,6 +241,19 @@ impl<'a> Wish<'a> {
         ))
     }
 
+    fn check(&self, revision: u32) -> Result<(), ApiError> {
+        match self.expected.allows(revision.into()) {
+            true => Ok(()),
+            false => Err(ApiError::new(
+                StatusCode::PRECONDITION_FAILED,
+                "changed_meanwhile",
+                format!(
+                    "The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."
+                ),
+            )),
+        }
+    }
+
     async fn stands(&self) -> Result<Option<Stands>, ApiError> {
         let queries = &self.state.queries;
         let tenant = Some(self.tenant.as_str());
@@ -282,8 +295,9 @@ impl Wanted {
         }
         let is_missing = redacts && wanted.reason.is_none();
         let reason = wanted.reason.as_ref();
-        if is_missing || reason.is_some_and(|reason| reason.is_empty() || reason.len() > REASON_MAX) {
-            let detail = format!("say why, in 1 to {REASON_MAX} bytes: it is kept with the event");
+        if is_missing || reason.is_some_and(|reason| reason.is_empty() || reason.chars().count() > REASON_MAX)
+        {
+            let detail = format!("say why, in 1 to {REASON_MAX} characters: it is kept with the event");
             problems.push(Problem::new("reason", detail));
         }
         match problems.is_empty() {

@@ -232,7 +232,7 @@ async fn add(
 /// The version that the caller means to follow.
 fn expected(headers: &HeaderMap, present: Option<&EventSchema>) -> Result<u64, ApiError> {
     let version = present.map_or(0, |present| present.version);
-    Expected::of(headers).check(version)?;
+    Expected::of(headers)?.check(version)?;
     match present {
         Some(_) if is_known(headers, version) => Err(ApiError::new(
             StatusCode::PRECONDITION_FAILED,

@@ -36,9 +36,11 @@ fn said_of_page() -> Doc {
         .text("Also at `/events`. Different names must all hold; the same name again means \"or\". Pages are stable while events arrive: later pages leave out what was received after the first.")
         .params(doc::filters())
         .param(parameter("sort", "`-time`: newest first; `time`: oldest first.", json!({"type": "string", "enum": ["-time", "time"], "default": "-time"})))
-        .param(parameter("limit", "Events on a page.", json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})))
-        .param(parameter("cursor", "Goes on from a page, either way; good for this search only.", json!({"type": "string", "maxLength": 1000})))
+        .param(doc::limit())
+        .param(doc::cursor())
         .param(parameter("count", "Say how many there are altogether, up to a million.", json!({"type": "boolean", "default": false})))
+        .param(doc::fields())
+        .param(doc::saved())
         .answers(200, "A page of what was found.", "Page")
         .header("Link", "The next page and the one before (RFC 8288).")
 }
@@ -46,7 +48,7 @@ fn said_of_page() -> Doc {
 fn said_of_one() -> Doc {
     Doc::new("event", "Events", "Get an event")
         .text("By its id, or by the sender's own. With what it changed, and with its original where it came from an outside system.")
-        .param(doc::path("id", "The event's id, or the sender's own.", json!({"type": "string", "minLength": 1, "maxLength": 256})))
+        .param(doc::event_id())
         .param(doc::tenant_id())
         .answers(200, "The event.", "Event")
 }

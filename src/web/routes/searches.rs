@@ -21,18 +21,38 @@ use crate::control::{self, Command, SavedSearch};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::query::{self, params};
+use crate::web::doc::Doc;
 use crate::web::extract::Caller;
 use crate::web::object::{FromObject, JsonBody, Object, tenant, text};
 use crate::web::{ApiError, AppState};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/searches", Needs(Read, Free), list::<Searches>),
-        post("/api/v1/searches", Needs(Read, Free), create),
-        get("/api/v1/searches/{id}", Needs(Read, Free), one::<Searches>),
-        patch("/api/v1/searches/{id}", Needs(Read, Free), update::<Searches>),
-        delete("/api/v1/searches/{id}", Needs(Read, Free), remove::<Searches>),
+        get("/api/v1/searches", Needs(Read, Free), list::<Searches>)
+            .doc(said("searches", "List saved searches").lists("SavedSearchPage")),
+        post("/api/v1/searches", Needs(Read, Free), create).doc(
+            said("saveSearch", "Save a search")
+                .takes("SearchToSave")
+                .makes("SavedSearch"),
+        ),
+        get("/api/v1/searches/{id}", Needs(Read, Free), one::<Searches>)
+            .doc(said("savedSearch", "Get a saved search").shows("SavedSearch")),
+        patch("/api/v1/searches/{id}", Needs(Read, Free), update::<Searches>).doc(
+            said("changeSearch", "Change a saved search")
+                .text("One's own; an admin changes any.")
+                .takes("SavedSearchPatch")
+                .changes("SavedSearch"),
+        ),
+        delete("/api/v1/searches/{id}", Needs(Read, Free), remove::<Searches>).doc(
+            said("removeSearch", "Remove a saved search")
+                .text("One's own; an admin removes any.")
+                .removes(),
+        ),
     ]
+}
+
+fn said(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, "Searches", summary)
 }
 
 struct Searches;

@@ -27,6 +27,7 @@ use crate::query::{params, parse};
 use crate::stream::{End, Frame, Next, Session, Start, StreamError, ticket};
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
+use crate::web::doc::{self, Doc, query};
 use crate::web::extract::{Caller, Params};
 use crate::web::server::Place;
 use crate::web::{ApiError, AppState, Json};
@@ -37,13 +38,34 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/logs/stream",
             NeedsOrTicket(Read, Budget::Searching),
             stream,
-        ),
+        )
+        .doc(said_of_stream()),
         post(
             "/api/v1/logs/stream/ticket",
             Needs(Read, Budget::Searching),
             give_ticket,
-        ),
+        )
+        .doc(said_of_ticket()),
     ]
+}
+
+fn said_of_stream() -> Doc {
+    Doc::new("stream", "Events", "Follow events as they come in")
+        .text("A WebSocket where one is asked for, else server-sent events. Each frame has a `cursor`, with which a stream goes on where it was.")
+        .params(doc::filters())
+        .param(query("cursor", "Of the last frame that was taken: goes on behind it.", json!({"type": "string"})))
+        .param(query("since", "Begin with what was received then or later.", json!({"type": "string", "format": "date-time"})))
+        .param(query("ticket", "Instead of a credential, for browsers, once.", json!({"type": "string"})))
+        .param(doc::header("Last-Event-ID", "As browsers say it: a cursor.", json!({"type": "string"})))
+        .answers_as(200, "Events, as they come in.", "text/event-stream", json!({"type": "string"}))
+        .answers_nothing(101, "A WebSocket, where one was asked for.")
+        .is_stream()
+}
+
+fn said_of_ticket() -> Doc {
+    Doc::new("ticket", "Events", "Get a ticket for a stream")
+        .text("For browsers, which can't send a credential with a WebSocket. It is good for one connection, and stands for the caller.")
+        .answers(201, "The ticket.", "Ticket")
 }
 
 /// Parameters of a stream's own, and those of a search that it has no use for.

@@ -15,21 +15,40 @@ use crate::clock::Timestamp;
 use crate::control::Permission::{self, Manage, Tenants as ManageTenants};
 use crate::control::{self, Command, Limits, LimitsPatch, Refusal, Tenant};
 use crate::event::TenantId;
+use crate::web::doc::Doc;
 use crate::web::extract::Caller;
 use crate::web::object::{FromObject, JsonBody, Object, flag, rates, rates_patch, tenant, text};
 use crate::web::{ApiError, AppState};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/tenants", Needs(Manage, Free), list::<Tenants>),
-        post("/api/v1/tenants", Needs(ManageTenants, Free), create),
-        get("/api/v1/tenants/{id}", Needs(Manage, Free), one::<Tenants>),
+        get("/api/v1/tenants", Needs(Manage, Free), list::<Tenants>).doc(
+            said("tenants", "List tenants")
+                .text("An operator sees all of them, an admin its own.")
+                .lists("TenantPage"),
+        ),
+        post("/api/v1/tenants", Needs(ManageTenants, Free), create).doc(
+            said("makeTenant", "Make a tenant")
+                .takes("TenantToMake")
+                .makes("Tenant"),
+        ),
+        get("/api/v1/tenants/{id}", Needs(Manage, Free), one::<Tenants>)
+            .doc(said("tenant", "Get a tenant").shows("Tenant")),
         patch(
             "/api/v1/tenants/{id}",
             Needs(ManageTenants, Free),
             update::<Tenants>,
+        )
+        .doc(
+            said("changeTenant", "Change a tenant")
+                .takes("TenantPatch")
+                .changes("Tenant"),
         ),
     ]
+}
+
+fn said(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, "People", summary)
 }
 
 /// Tenants: an operator sees all, an admin its own.

@@ -21,18 +21,35 @@ use crate::control::Permission::{self, Manage};
 use crate::control::{self, Command, Patch, Roles, User};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
+use crate::web::doc::Doc;
 use crate::web::extract::{Caller, Id};
 use crate::web::object::{FromObject, JsonBody, Object, flag, roles, secret, tenant, text};
 use crate::web::{ApiError, AppState};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/users", Needs(Manage, Free), list::<Users>),
-        post("/api/v1/users", Needs(Manage, Free), create),
-        get("/api/v1/users/{id}", Needs(Manage, Free), one::<Users>),
-        patch("/api/v1/users/{id}", Needs(Manage, Free), change),
-        delete("/api/v1/users/{id}", Needs(Manage, Free), remove::<Users>),
+        get("/api/v1/users", Needs(Manage, Free), list::<Users>)
+            .doc(said("users", "List users").lists("UserPage")),
+        post("/api/v1/users", Needs(Manage, Free), create)
+            .doc(said("makeUser", "Make a user").takes("UserToMake").makes("User")),
+        get("/api/v1/users/{id}", Needs(Manage, Free), one::<Users>)
+            .doc(said("user", "Get a user").shows("User")),
+        patch("/api/v1/users/{id}", Needs(Manage, Free), change).doc(
+            said("changeUser", "Change a user")
+                .text("A new password ends all sessions of the user.")
+                .takes("UserPatch")
+                .changes("User"),
+        ),
+        delete("/api/v1/users/{id}", Needs(Manage, Free), remove::<Users>).doc(
+            said("removeUser", "Disable a user")
+                .text("Its name stays taken, so that a name in an old event means one person.")
+                .removes(),
+        ),
     ]
+}
+
+fn said(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, "People", summary)
 }
 
 /// Users: an operator sees all, an admin its tenant's.
@@ -207,7 +224,7 @@ async fn set_password(
     password: SecretString,
 ) -> Result<(), ApiError> {
     let user = find::<Users>(state, principal, id)?;
-    Expected::of(headers).check(user.version)?;
+    Expected::of(headers)?.check(user.version)?;
     let request = state.clock.fresh_id();
     state
         .auth

@@ -94,6 +94,9 @@ impl Listing {
 
 impl From {
     fn read(cursor: &str) -> Option<Self> {
+        if cursor.is_empty() {
+            return Some(Self::Beginning);
+        }
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
         let place = text.get(1..)?.to_owned();
         match text.as_bytes().first()? {
@@ -183,7 +186,7 @@ mod tests {
             ["limit", "cursor", "a"]
         );
         assert_eq!(fields(&[("limit", "1001")]), ["limit"]);
-        assert_eq!(fields(&[("cursor", "")]), ["cursor"]);
+        assert_eq!(From::read(""), Some(From::Beginning));
         assert_eq!(fields(&[("cursor", "w6Q")]), ["cursor"], "a letter of two bytes");
         assert_eq!(fields(&[("limit", "1"), ("limit", "1")]), ["limit"]);
     }

@@ -3,24 +3,37 @@
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::event::draft::Problem;
 use crate::web::ApiError;
 
-/// What `If-Match` asks for.
+/// What `If-Match` asks for: one of these tags, or anything at all (`*`); `None`: nothing.
 pub(crate) struct Expected(Option<Vec<String>>);
 
 impl Expected {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        Self(tags(headers, header::IF_MATCH))
+    /// 400 for what is no list of tags: `3` for `"3"` would be a condition that nobody meant.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let tags = tags(headers, header::IF_MATCH);
+        match tags.iter().flatten().all(|tag| is_strong(tag)) {
+            true => Ok(Self(tags)),
+            false => {
+                let detail =
+                    "expected an ETag in its quotes, as \"3\", several with commas between them, or *";
+                let problem = Problem::new("If-Match", detail);
+                Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]))
+            }
+        }
+    }
+
+    /// Whether it holds for this version.
+    pub(crate) fn allows(&self, version: u64) -> bool {
+        let present = format!("\"{version}\"");
+        let names = |tags: &Vec<String>| tags.iter().any(|tag| tag == "*" || *tag == present);
+        self.0.as_ref().is_none_or(names)
     }
 
     /// 412 when another version stands than the caller has seen.
     pub(crate) fn check(&self, version: u64) -> Result<(), ApiError> {
-        let Some(tags) = &self.0 else {
-            return Ok(());
-        };
-        // Ours are strong: a weak tag matches none of them here.
-        let present = format!("\"{version}\"");
-        if tags.iter().any(|tag| tag == "*" || *tag == present) {
+        if self.allows(version) {
             return Ok(());
         }
         let detail = format!(
@@ -31,6 +44,13 @@ impl Expected {
             ..ApiError::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
         })
     }
+}
+
+/// Ours are strong, and a weak one never matches here (RFC 9110, section 13.1.1).
+fn is_strong(tag: &str) -> bool {
+    let opaque = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    let fits = |c: char| c.is_ascii_graphic() && c != '"';
+    tag == "*" || opaque.is_some_and(|opaque| opaque.chars().all(fits))
 }
 
 /// Whether `If-None-Match` says that the caller has this version.
@@ -62,16 +82,17 @@ mod tests {
         let with = |name: HeaderName, value: &'static str| {
             HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
         };
-        let fits = |value| Expected::of(&with(header::IF_MATCH, value)).check(3).is_ok();
-        assert!(Expected::of(&HeaderMap::new()).check(3).is_ok());
+        let fits =
+            |value| Expected::of(&with(header::IF_MATCH, value)).is_ok_and(|expected| expected.allows(3));
+        assert!(Expected::of(&HeaderMap::new()).is_ok_and(|expected| expected.allows(3)));
+        for no_tag in ["3", "", "\"3", "W/\"3\"", "\"3\",", "\"\"\""] {
+            assert!(Expected::of(&with(header::IF_MATCH, no_tag)).is_err(), "{no_tag}");
+        }
         for (value, expected) in [
             ("\"3\"", true),
             ("*", true),
             ("\"2\", \"3\"", true),
             ("\"2\"", false),
-            ("W/\"3\"", false),
-            ("3", false),
-            ("", false),
         ] {
             assert_eq!(fits(value), expected, "{value}");
         }
