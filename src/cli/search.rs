@@ -141,8 +141,8 @@ fn cell(event: &Value, column: &str) -> String {
     };
     let direct = event.get(column);
     let nested = || {
-        let steps = column.split('.');
-        steps.fold(Some(event), |value, step| value.and_then(|value| value.get(step)))
+        let mut steps = column.split('.');
+        steps.try_fold(event, |value, step| value.get(step))
     };
     let flat = || {
         let (group, name) = column.split_once('_')?;

@@ -33,7 +33,7 @@ impl Limit {
 
     /// Reads a limit, or finds it among those that were read. `None` when it can't be read.
     pub fn of(text: &Arc<str>) -> Option<Self> {
-        static READ: LazyLock<Mutex<HashMap<Arc<str>, Option<Arc<Filter>>>>> = LazyLock::new(Mutex::default);
+        static READ: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
         let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
         if read.len() >= KEPT_MAX && !read.contains_key(text) {
             read.clear();
@@ -51,6 +51,9 @@ impl Limit {
         })
     }
 }
+
+/// What texts were read as; `None`: it can't be read.
+type Known = HashMap<Arc<str>, Option<Arc<Filter>>>;
 
 /// Reads the text of a limit: filters of a search, at least one, and nothing that steers the search.
 pub fn filter(text: &str) -> Result<Filter, Vec<Problem>> {

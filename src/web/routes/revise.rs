@@ -241,19 +241,6 @@ impl<'a> Wish<'a> {
         ))
     }
 
-    fn check(&self, revision: u32) -> Result<(), ApiError> {
-        match self.expected.allows(revision.into()) {
-            true => Ok(()),
-            false => Err(ApiError::new(
-                StatusCode::PRECONDITION_FAILED,
-                "changed_meanwhile",
-                format!(
-                    "The event was revised since: its ETag is \"{revision}\" now. Read it, and decide anew."
-                ),
-            )),
-        }
-    }
-
     async fn stands(&self) -> Result<Option<Stands>, ApiError> {
         let queries = &self.state.queries;
         let tenant = Some(self.tenant.as_str());
