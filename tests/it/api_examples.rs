@@ -99,8 +99,8 @@ async fn every_answer_in_the_document_is_one_that_the_server_gives() {
 fn story() -> Vec<Value> {
     let deed = |n: usize| {
         json!({
-            "event_type": if n % 2 == 0 { "document.view" } else { "document.update" },
-            "action": if n % 2 == 0 { "VIEW" } else { "UPDATE" },
+            "event_type": if n.is_multiple_of(2) { "document.view" } else { "document.update" },
+            "action": if n.is_multiple_of(2) { "VIEW" } else { "UPDATE" },
             "time": format!("2026-01-0{}T09:0{n}:00Z", 1 + n / 3),
             "actor": {"id": if n < 3 { "ada" } else { "bob" }, "session_id": "s-1", "ip": "203.0.113.7"},
             "resource": {"type": "Document", "id": "42"},
