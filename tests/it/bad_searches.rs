@@ -225,8 +225,6 @@ async fn whatever_is_asked_of_any_route_has_an_answer() {
         "words, and no pattern"
     );
     assert_eq!(acme.found(&[("q", "b.*c")]).await.len(), 1, "the phrase b c");
-    let long = acme.get(&format!("/api/v1/logs?q={}", "x".repeat(70_000))).await;
-    assert_eq!(long.status, 414);
     for route in ["logs?limit=2&", "logs/correlate?trace_id=x&"] {
         for cursor in ["AAAA", "%00", "x".repeat(5_000).as_str(), "../../etc/passwd"] {
             let answer = acme
