@@ -30,7 +30,7 @@ const CALLS: &[(&str, &str)] = &[
     ("correlate", "?trace_id=t1&limit=1"),
     ("amend", "?reason=A+slip+of+the+pen"),
     ("redact", "?reason=Asked+for+by+the+person&field=/details/project"),
-    ("cleanUp", "?before=2025-01-01&dry_run=true"),
+    ("cleanUp", "?before=2025-01-01"),
     ("ticket", ""),
     ("makeTenant", ""),
     ("tenants", ""),
@@ -48,6 +48,12 @@ const CALLS: &[(&str, &str)] = &[
     ("searches", ""),
     ("savedSearch", ""),
     ("changeSearch", ""),
+    ("putSchema", ""),
+    ("schemas", ""),
+    ("schema", ""),
+    ("makeExport", ""),
+    ("exports", ""),
+    ("export", ""),
     ("health", ""),
     ("readiness", ""),
     ("password", ""),
@@ -157,6 +163,7 @@ struct Run {
 impl Run {
     async fn call(&mut self, id: &str, operation: &Operation, parameters: &str) -> Value {
         let path = match operation.path.split_once("/{") {
+            Some((parent, "event_type}")) => format!("{parent}/invoice.sent"),
             Some((parent, _)) => format!("{parent}/{}", self.made[parent]),
             None => operation.path.clone(),
         };

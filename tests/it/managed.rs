@@ -303,7 +303,7 @@ async fn readers_keep_searches_of_their_own_and_admins_all() {
         &ann,
         "searches",
         json!({"name": "ann's", "query": "tag=a"}),
-        "search",
+        "savedSearch",
     )
     .await;
     assert_eq!(bob.get(&mine).await.expect(200)["name"], "ann's");

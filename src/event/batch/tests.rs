@@ -79,7 +79,6 @@ fn one_object_is_one_event_also_over_several_lines() {
     assert_eq!(items(r#"{"events":3}"#, BatchForm::Posted), [r#"{"events":3}"#]);
     assert_eq!(items("{}", BatchForm::Posted), ["{}"]);
     assert_eq!(items("[]", BatchForm::Posted), [""; 0]);
-    assert_eq!(items(" \n ", BatchForm::Posted), [""; 0]);
 }
 
 #[test]

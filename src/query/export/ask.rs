@@ -88,14 +88,19 @@ impl Export {
 
     /// The media type of the file.
     pub fn media_type(&self) -> &'static str {
-        match (self.compression, self.format) {
-            (Compression::Gzip, _) => "application/gzip",
-            (Compression::Zstd, _) => "application/zstd",
-            (Compression::None, Format::Json) => "application/json",
-            (Compression::None, Format::Ndjson) => "application/x-ndjson",
-            (Compression::None, Format::Csv) => "text/csv; charset=utf-8; header=present",
-            (Compression::None, Format::Parquet) => "application/vnd.apache.parquet",
-        }
+        media_type(self.format, self.compression)
+    }
+}
+
+/// The media type of a file in this form.
+pub fn media_type(format: Format, compression: Compression) -> &'static str {
+    match (compression, format) {
+        (Compression::Gzip, _) => "application/gzip",
+        (Compression::Zstd, _) => "application/zstd",
+        (Compression::None, Format::Json) => "application/json",
+        (Compression::None, Format::Ndjson) => "application/x-ndjson",
+        (Compression::None, Format::Csv) => "text/csv; charset=utf-8; header=present",
+        (Compression::None, Format::Parquet) => "application/vnd.apache.parquet",
     }
 }
 

@@ -6,8 +6,8 @@ use super::{Param, header, path, query};
 
 /// 1 to 200 printable ASCII characters, in quotes or bare.
 const KEY: &str = r#"^([!#-~]([ !#-~]{0,198}[!#-~])?|"[ !#-~]{1,200}")$"#;
-/// Strong tags in their quotes, or anything.
-const TAGS: &str = r#"^(\*|"[!#-+\--~]*"([ \t]*,[ \t]*"[!#-+\--~]*")*)$"#;
+/// Tags in their quotes, or anything.
+const TAGS: &str = r#"^(\*|(W/)?"[!#-+\--~]*"([ \t]*,[ \t]*(W/)?"[!#-+\--~]*")*)$"#;
 
 /// `Idempotency-Key`, as all routes that make something have it.
 pub fn idempotency_key() -> Param {

@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::manage::existing;
 use super::search::{with_saved, wrong};
@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::control::Permission::Read;
 use crate::event::TenantId;
 use crate::query::QueryError;
-use crate::query::export::{Chunk, Chunks, Export};
+use crate::query::export::{Chunk, Chunks, Compression, Export, Format, ask};
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
 use crate::web::doc::{self, Doc, component_ref, query};
@@ -34,22 +34,35 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn said() -> Doc {
     let choice = |of: &[&str], default: &str| json!({"type": "string", "enum": of, "default": default});
-    let any = || json!({"type": "string", "format": "binary"});
-    let events = json!({"type": "array", "items": component_ref("Event")});
-    Doc::new("export", "Events", "Export events")
+    let doc = Doc::new("exportEvents", "Events", "Export events")
         .text("Everything that is found, oldest first, as a file that is made while it is read. A connection that ends without the end of the body is a file that broke off.")
         .params(doc::filters())
         .param(query("format", "A JSON array, an event a line, or a table.", choice(&["json", "ndjson", "csv", "parquet"], "ndjson")))
         .param(query("compression", "How the file is packed. Parquet is compressed inside, and takes none.", choice(&["none", "gzip", "zstd"], "none")))
         .param(doc::fields())
-        .param(doc::saved())
-        .answers_as(200, "The file.", "application/x-ndjson", component_ref("Ndjson"))
-        .answers_as(200, "", "application/json", events)
-        .answers_as(200, "", "text/csv; charset=utf-8; header=present", json!({"type": "string"}))
-        .answers_as(200, "", "application/vnd.apache.parquet", any())
-        .answers_as(200, "", "application/gzip", any())
-        .answers_as(200, "", "application/zstd", any())
+        .param(doc::saved());
+    let as_file = |doc: Doc, media| doc.answers_as(200, "The file.", media, file_schema(media));
+    file_types()
+        .fold(doc, as_file)
         .header("Content-Disposition", "A name for the file.")
+}
+
+/// In which forms a file comes.
+pub(super) fn file_types() -> impl Iterator<Item = &'static str> {
+    let plain = [Format::Ndjson, Format::Json, Format::Csv, Format::Parquet];
+    let plain = plain.into_iter().map(|format| (format, Compression::None));
+    let packed = [Compression::Gzip, Compression::Zstd].map(|packed| (Format::Ndjson, packed));
+    plain
+        .chain(packed)
+        .map(|(format, compression)| ask::media_type(format, compression))
+}
+
+fn file_schema(media: &str) -> Value {
+    let events = || json!({"anyOf": [component_ref("Event"), component_ref("ChosenEvent")]});
+    match media {
+        "application/json" => json!({"type": "array", "items": events()}),
+        _ => json!({"type": "string", "format": "binary"}),
+    }
 }
 
 pub(super) async fn export(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower_http::services::ServeFile;
 use uuid::Uuid;
 
-use super::export::file_name;
+use super::export::{file_name, file_types};
 use super::manage::page::{Listing, Paging};
 use super::manage::{
     Removable, Resource, etag, existing, refuse_parameters, remove, request_id, tenant_allowing,
@@ -25,18 +25,77 @@ use crate::exports::order;
 use crate::query::params;
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
+use crate::web::doc::{self, Doc};
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::object::{FromObject, JsonBody, Object, tenant, text};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/exports", Needs(Read, Budget::Free), list),
-        post("/api/v1/exports", Needs(Read, Budget::Searching), create),
-        get("/api/v1/exports/{id}", Needs(Read, Budget::Free), one),
-        get("/api/v1/exports/{id}/file", Needs(Read, Budget::Free), file),
-        delete("/api/v1/exports/{id}", Needs(Read, Budget::Free), cancel),
+        get("/api/v1/exports", Needs(Read, Budget::Free), list).doc(
+            said("exports", "List exports")
+                .text("The newest first.")
+                .lists("ExportPage"),
+        ),
+        post("/api/v1/exports", Needs(Read, Budget::Searching), create).doc(said_of_making()),
+        get("/api/v1/exports/{id}", Needs(Read, Budget::Free), one).doc(
+            said("export", "Get an export")
+                .param(doc::id())
+                .answers(200, "How far it is.", "Export")
+                .header("ETag", "Its version."),
+        ),
+        get("/api/v1/exports/{id}/file", Needs(Read, Budget::Free), file).doc(said_of_file()),
+        delete("/api/v1/exports/{id}", Needs(Read, Budget::Free), cancel).doc(
+            said("removeExport", "Cancel an export")
+                .text("One that is done is removed with its file. One's own; an admin removes any.")
+                .removes(),
+        ),
     ]
+}
+
+fn said(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, "Exports", summary)
+}
+
+fn said_of_making() -> Doc {
+    said("makeExport", "Begin an export")
+        .text("Everything that is found, written to a file in the background; the file is kept for a while.")
+        .param(doc::idempotency_key())
+        .takes("ExportToMake")
+        .answers(202, "It is begun.", "Export")
+        .header("ETag", "Its version.")
+        .header("Location", "Where to ask how far it is.")
+        .problem(404, "There is no such tenant.")
+        .problem(
+            409,
+            "There are too many, or the `Idempotency-Key` belongs to another request.",
+        )
+}
+
+fn said_of_file() -> Doc {
+    let of = |doc: Doc, status, text| {
+        file_types().fold(doc, |doc, media| {
+            doc.answers_as(status, text, media, json!({"type": "string", "format": "binary"}))
+        })
+    };
+    let range = json!({"type": "string", "example": "bytes=0-1023"});
+    let doc = said("exportFile", "Get the file of an export")
+        .text("Whole, or in ranges.")
+        .param(doc::id())
+        .param(doc::header("Range", "Only this part of it (RFC 9110).", range))
+        .param(doc::if_none_match());
+    let doc = of(doc, 200, "The file.")
+        .header("Content-Disposition", "A name for the file.")
+        .header("ETag", "The digest of the file.");
+    of(doc, 206, "A part of the file.")
+        .header("Content-Range", "Which part.")
+        .answers_nothing(304, "The caller has it.")
+        .problem(
+            409,
+            "It is not finished, it failed, or the file lies on another instance.",
+        )
+        .problem(410, "The file is gone, or events in it were cleaned up since.")
+        .problem(416, "The file has no such range.")
 }
 
 struct Exports;

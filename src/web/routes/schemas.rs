@@ -21,16 +21,72 @@ use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::schemas::{check, compatible};
 use crate::web::body::Body;
+use crate::web::doc::{self, Doc, Param, query};
 use crate::web::extract::{Caller, Id, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/schemas", Needs(Manage, Free), list::<Schemas>),
-        get("/api/v1/schemas/{event_type}", Needs(Manage, Free), one),
-        put("/api/v1/schemas/{event_type}", Needs(Manage, Free), add),
-        delete("/api/v1/schemas/{event_type}", Needs(Manage, Free), remove),
+        get("/api/v1/schemas", Needs(Manage, Free), list::<Schemas>).doc(
+            said("schemas", "List schemas")
+                .text("Without the schemas themselves.")
+                .lists("EventSchemaPage"),
+        ),
+        get("/api/v1/schemas/{event_type}", Needs(Manage, Free), one).doc(said_of_one()),
+        put("/api/v1/schemas/{event_type}", Needs(Manage, Free), add).doc(said_of_adding()),
+        delete("/api/v1/schemas/{event_type}", Needs(Manage, Free), remove).doc(said_of_removing()),
     ]
+}
+
+fn said(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, "Schemas", summary)
+}
+
+fn event_type() -> Param {
+    let schema = json!({"type": "string", "minLength": 1, "maxLength": 256, "example": "invoice.sent"});
+    doc::path("event_type", "The event type.", schema)
+}
+
+fn said_of_one() -> Doc {
+    said("schema", "Get a schema")
+        .param(event_type())
+        .param(doc::tenant_id())
+        .param(query(
+            "version",
+            "As it was then. Nothing said: the newest one.",
+            json!({"type": "integer", "minimum": 1}),
+        ))
+        .param(doc::if_none_match())
+        .answers(200, "The schema.", "EventSchema")
+        .header("ETag", "Its version.")
+        .answers_nothing(304, "It stands as the caller has it.")
+}
+
+fn said_of_adding() -> Doc {
+    said("putSchema", "Set a schema")
+        .text("What events of this type must satisfy from now on, in JSON Schema (2020-12). A later version must take all that the one before it took.")
+        .param(event_type())
+        .param(doc::tenant_id())
+        .param(query("force", "Set it although it may refuse what the version before it took.", json!({"type": "boolean", "default": false})))
+        .param(doc::if_match())
+        .param(doc::if_none_match())
+        .takes("JsonSchema")
+        .answers(200, "It has this version by now, or had it already.", "EventSchema")
+        .header("ETag", "Its version.")
+        .answers(201, "The first version.", "EventSchema")
+        .header("ETag", "Its version.")
+        .problem(409, "Others change it all the time, or there are too many schemas.")
+        .problem(412, "It was changed since the version that `If-Match` names, or there is one, which `If-None-Match: *` rules out.")
+}
+
+fn said_of_removing() -> Doc {
+    said("removeSchema", "Remove a schema")
+        .param(event_type())
+        .param(doc::tenant_id())
+        .param(doc::if_match())
+        .answers_nothing(204, "Events of this type are held to nothing from now on.")
+        .problem(409, "Others change it all the time.")
+        .problem(412, "It was changed since the version that `If-Match` names.")
 }
 
 /// How often a version is added anew when somebody else was faster, where the caller does not mind.

@@ -13,7 +13,7 @@ impl Expected {
     /// 400 for what is no list of tags: `3` for `"3"` would be a condition that nobody meant.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let tags = tags(headers, header::IF_MATCH);
-        match tags.iter().flatten().all(|tag| is_strong(tag)) {
+        match tags.iter().flatten().all(|tag| is_tag(tag)) {
             true => Ok(Self(tags)),
             false => {
                 let detail =
@@ -46,9 +46,13 @@ impl Expected {
     }
 }
 
-/// Ours are strong, and a weak one never matches here (RFC 9110, section 13.1.1).
-fn is_strong(tag: &str) -> bool {
-    let opaque = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+/// A weak one is a tag as well, which matches none of ours (RFC 9110, section 13.1.1).
+fn is_tag(tag: &str) -> bool {
+    let opaque = tag
+        .strip_prefix("W/")
+        .unwrap_or(tag)
+        .strip_prefix('"')
+        .and_then(|tag| tag.strip_suffix('"'));
     let fits = |c: char| c.is_ascii_graphic() && c != '"';
     tag == "*" || opaque.is_some_and(|opaque| opaque.chars().all(fits))
 }
@@ -85,13 +89,14 @@ mod tests {
         let fits =
             |value| Expected::of(&with(header::IF_MATCH, value)).is_ok_and(|expected| expected.allows(3));
         assert!(Expected::of(&HeaderMap::new()).is_ok_and(|expected| expected.allows(3)));
-        for no_tag in ["3", "", "\"3", "W/\"3\"", "\"3\",", "\"\"\""] {
+        for no_tag in ["3", "", "\"3", "W/3", "\"3\",", "\"\"\""] {
             assert!(Expected::of(&with(header::IF_MATCH, no_tag)).is_err(), "{no_tag}");
         }
         for (value, expected) in [
             ("\"3\"", true),
             ("*", true),
             ("\"2\", \"3\"", true),
+            ("W/\"3\"", false),
             ("\"2\"", false),
         ] {
             assert_eq!(fits(value), expected, "{value}");
