@@ -2,10 +2,12 @@
 
 mod connections;
 mod door;
+mod exports;
 mod gauges;
 mod inbox;
 mod keys;
 mod partitions;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +25,6 @@ use crate::control::first::FirstUser;
 use crate::crypto::password;
 use crate::engines::{self, DataDir, Engine};
 use crate::event::schema;
-use crate::exports::{self, Exports};
 use crate::gate::Gate;
 use crate::ingest::{Ingest, Parts};
 use crate::keyring::{self, Keyring};
@@ -33,18 +34,14 @@ use crate::log::framing::Framing;
 use crate::log::registry::Registry;
 use crate::log::{Log, topics};
 use crate::projections::decode::Decoder;
-use crate::projections::maintenance;
-use crate::projections::migrate;
 use crate::projections::projector::Projector;
 use crate::projections::takeover::{self, TakeOver};
 use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
+use crate::projections::{maintenance, migrate};
 use crate::query::Queries;
 use crate::schemas::Schemas;
 use crate::store::progress::Progress;
-use crate::stream::Streams;
-use crate::trail::Trail;
-use crate::trail::commands::Commands;
 use crate::web::tls::Certificates;
 use crate::web::{self, AppState, Health, Pulse, Services};
 
@@ -218,7 +215,6 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     .await?;
     partitions::compare(&control, partitions)?;
     let auth = Auth::new(control.clone(), &keyring, clock.clone(), config.auth.clone());
-
     let limits = Arc::new(Limits::new(&config.limits));
     let progress = Progress::default();
     let ingest = Ingest::new(Parts {
@@ -241,44 +237,14 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     let first_user = control.first_start(start.admin_password).await?;
     inbox::warn_of_unknown_tenants(&config.gate, &control.state());
 
-    let trail = Trail::open(
-        ingest.clone(),
-        clock.clone(),
-        data.path(),
-        config.web.reads_spool_bytes,
-        config.web.record_reads,
-    )
-    .context("the spool of reads can't be opened")?;
-    let draining = trail.clone();
-    readers.spawn("trail", |stop| async move {
-        draining.run(stop.soft_token()).await;
-        Ok(())
-    });
-    if config.web.record_reads {
-        let commands = Commands::new(log.clone(), control.clone(), ingest.clone(), clock.clone());
-        readers.spawn("control events", |stop| async move {
-            Ok(commands.run(stop.soft_token()).await?)
-        });
-    }
-
-    let ending = CancellationToken::new();
-    let streams = Streams::new(
+    let parts = (&log, &ingest, &control, &clock);
+    let trail = watch::trail(&config.web, data.path(), parts, &readers)?;
+    let streams = watch::streams(
         (log.clone(), Decoder::new(registry.clone()), store.clone()),
         (auth.clone(), control.clone()),
-        cursor_key.clone(),
-        &config.stream,
-        ending.clone(),
+        (&cursor_key, &config.stream),
+        (&http, &readers),
     );
-    let followed = streams.clone();
-    readers.spawn("stream", |stop| async move {
-        followed.run(stop.soft_token()).await;
-        Ok(())
-    });
-    // Else the connections of those who watch would never end.
-    http.at_stop("streams", move |_| async move {
-        ending.cancel();
-        Ok(())
-    });
 
     let log_id = control.log_id();
     let (decoder, told) = (Decoder::new(registry), progress.clone());
@@ -309,15 +275,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
     });
 
     let queries = Queries::new(store.clone(), cursor_key, clock.clone(), control.clone());
-    let exports = Exports::new(exports::Parts {
-        control: control.clone(),
-        queries: queries.clone(),
-        clock: clock.clone(),
-        dir: data.path().join("exports"),
-        instance: connections::member(data.path()),
-        free_percent: engines::disk::free_percent,
-        config: config.exports.clone(),
-    });
+    let exports = exports::of(&config.exports, &data, &control, &queries, &clock);
     let working = exports.clone();
     readers.spawn("exports", |stop| async move {
         working.run(stop.soft_token()).await;

@@ -140,10 +140,7 @@ fn cell(event: &Value, column: &str) -> String {
         other => other,
     };
     let direct = event.get(column);
-    let nested = || {
-        let steps = column.split('.');
-        steps.fold(Some(event), |value, step| value.and_then(|value| value.get(step)))
-    };
+    let nested = || column.split('.').try_fold(event, |value, step| value.get(step));
     let flat = || {
         let (group, name) = column.split_once('_')?;
         event.get(group)?.get(name)

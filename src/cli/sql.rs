@@ -20,7 +20,6 @@ use crate::config::Config;
 use crate::event::TenantId;
 use crate::ingest::{Ingest, Parts};
 use crate::limit::Limits;
-use crate::schemas::Schemas;
 use crate::store::progress::Progress;
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
@@ -124,9 +123,9 @@ async fn record(config: &Config, statement: &str) -> anyhow::Result<()> {
     let ingest = Ingest::new(Parts {
         framing: app::framing(registry.as_deref()).await?,
         limits: Arc::new(Limits::new(&config.limits)),
+        schemas: crate::schemas::Schemas::default(),
         control: following.control.clone(),
         progress: Progress::default(),
-        schemas: Schemas::default(),
         clock,
         log,
         store,

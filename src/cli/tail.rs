@@ -99,7 +99,7 @@ async fn follow(
                     out.push('\n');
                 }
                 Some("lagged") => eprintln!("trailhouse: too slow; {} events were waiting", frame["waiting"]),
-                Some("error") => ended = Some(&frame["problem"]).map(judged),
+                Some("error") => ended = Some(judged(&frame["problem"])),
                 _ => {}
             }
             if let Some(at) = frame["cursor"].as_str().filter(|at| !at.is_empty()) {

@@ -135,7 +135,7 @@ impl Exports {
         Ok(ExportState::Done {
             events: written.events,
             bytes: written.bytes,
-            sha256: written.sha256.into(),
+            sha256: written.sha256,
         })
     }
 

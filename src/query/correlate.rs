@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parse::{self, Order, Search};
 use super::sql::push_where;
+use super::stats::sql::keep_unpacked;
 use super::{Queries, QueryError};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
@@ -87,6 +88,7 @@ impl Queries {
         sql.push(if is_dirty { " FINAL" } else { "" });
         push_where(&mut sql, &scope, &search.filter);
         sql.push(" GROUP BY actor_id ORDER BY events DESC, actor_id");
+        keep_unpacked(&mut sql);
         let ask = |sql| async move { self.store().rows::<ActorRow>(&sql).await };
         let rows: Result<Vec<ActorRow>, QueryError> = self.turns().ask(scope.tenant(), sql, ask).await;
         Ok(Summary::of(rows?))

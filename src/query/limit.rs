@@ -13,6 +13,9 @@ use crate::event::problem::Problem;
 /// How many are kept read. There are as many as there are different limits of users and keys.
 const KEPT_MAX: usize = 256;
 
+/// Limits by their text; `None` for one that can't be read.
+type Read = HashMap<Arc<str>, Option<Arc<Filter>>>;
+
 /// A limit that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
@@ -33,7 +36,7 @@ impl Limit {
 
     /// Reads a limit, or finds it among those that were read. `None` when it can't be read.
     pub fn of(text: &Arc<str>) -> Option<Self> {
-        static READ: LazyLock<Mutex<HashMap<Arc<str>, Option<Arc<Filter>>>>> = LazyLock::new(Mutex::default);
+        static READ: LazyLock<Mutex<Read>> = LazyLock::new(Mutex::default);
         let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
         if read.len() >= KEPT_MAX && !read.contains_key(text) {
             read.clear();

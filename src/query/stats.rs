@@ -7,7 +7,7 @@
 pub mod answer;
 pub mod ask;
 pub mod interval;
-mod sql;
+pub(in crate::query) mod sql;
 
 use std::collections::BTreeMap;
 

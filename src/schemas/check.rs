@@ -209,7 +209,7 @@ pub(super) fn inlined(root: &Value, schema: &Value) -> Value {
             let mut written: Map<String, Value> = members
                 .iter()
                 .filter(|(name, member)| {
-                    !is_definition(name) && !(name.as_str() == "$ref" && member.is_string())
+                    !(is_definition(name) || name.as_str() == "$ref" && member.is_string())
                 })
                 .map(|(name, member)| {
                     let is_data = DATA.contains(&name.as_str()) && !member.is_object();

@@ -38,10 +38,15 @@ impl Part {
         self.reader.next_offset().max(self.from)
     }
 
+    /// The next that is to be given out. What was read beyond the end is kept: the end may be moved on.
+    fn head(&self) -> Option<&Passed> {
+        self.heads.front().filter(|head| head.offset < self.to)
+    }
+
     /// Everything before was given out.
     fn at(&self) -> i64 {
         let read = self.read().min(self.to.max(self.from));
-        self.heads.front().map_or(read, |head| head.offset)
+        self.head().map_or(read, |head| head.offset)
     }
 }
 
@@ -74,34 +79,24 @@ impl History {
     pub fn is_done(&self) -> bool {
         self.parts
             .iter()
-            .all(|part| part.is_read() && part.heads.is_empty())
+            .all(|part| part.is_read() && part.head().is_none())
     }
 
     /// The next events that a client wants, perhaps none, and moves its place on.
     pub async fn next(&mut self, client: &Client, place: &mut Place) -> Vec<Passed> {
         for part in &mut self.parts {
             if part.heads.is_empty() && !part.is_read() {
-                let to = part.to;
                 let read = part.reader.read().await;
-                part.heads.extend(
-                    read.into_iter()
-                        .filter(|passed| passed.offset < to && client.wants(passed)),
-                );
+                let wanted = read.into_iter().filter(|passed| client.wants(passed));
+                part.heads.extend(wanted);
             }
         }
         let mut events = Vec::new();
         // A part that is not read to its end and has nothing to compare holds up the others.
-        while events.len() < AT_ONCE
-            && self
-                .parts
-                .iter()
-                .all(|part| part.is_read() || !part.heads.is_empty())
-        {
-            let earliest = self
-                .parts
-                .iter_mut()
-                .filter(|part| !part.heads.is_empty())
-                .min_by_key(|part| part.heads.front().map(|head| head.event.received_at));
+        let comparable = |part: &Part| part.is_read() || !part.heads.is_empty();
+        while events.len() < AT_ONCE && self.parts.iter().all(comparable) {
+            let waiting = self.parts.iter_mut().filter(|part| part.head().is_some());
+            let earliest = waiting.min_by_key(|part| part.head().map(|head| head.event.received_at));
             match earliest.and_then(|part| part.heads.pop_front()) {
                 Some(event) => events.push(event),
                 None => break,

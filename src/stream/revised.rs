@@ -34,7 +34,7 @@ pub(super) async fn standing(
     sql.push(" FROM events WHERE tenant_id = ")
         .bind("String", Value::text(tenant.as_str()));
     sql.push(" AND time IN ")
-        .bind("Array(DateTime64(6, 'UTC'))", Value::moments(times.into_iter()));
+        .bind("Array(DateTime64(6, 'UTC'))", Value::moments(times));
     sql.push(" AND event_id IN ").bind(
         "Array(UUID)",
         Value::texts(events.iter().map(|passed| passed.event.event_id.to_string())),

@@ -128,6 +128,16 @@ impl Object<'_> {
         }
     }
 
+    /// A member that must be there, and may say that there is nothing: null.
+    pub fn needed_or_null<T>(&mut self, name: &'static str, read: Read<T>) -> Option<T> {
+        let is_there = self.members.iter().any(|member| member.key.decode() == name);
+        if !is_there {
+            self.problems
+                .push(Problem::new(format!("/{name}"), "is missing, and needed"));
+        }
+        self.optional(name, read)
+    }
+
     /// A member that may be absent, or null.
     pub fn optional<T>(&mut self, name: &'static str, read: Read<T>) -> Option<T> {
         self.names.push(name);

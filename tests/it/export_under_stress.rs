@@ -34,6 +34,24 @@ async fn begun(app: &App, acme: &Caller, query: &str) -> TcpStream {
     stream
 }
 
+/// Reads an answer to its end, a kilobyte at a time until `hurry` says so.
+async fn slowly(mut stream: TcpStream, hurry: tokio::sync::watch::Receiver<bool>) -> Vec<u8> {
+    let (mut text, mut piece) = (Vec::new(), vec![0; 1 << 20]);
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(100));
+    while !text.ends_with(b"\r\n0\r\n\r\n") {
+        let is_hurried = *hurry.borrow();
+        let at_once = if is_hurried { piece.len() } else { 1 << 10 };
+        if !is_hurried {
+            pace.tick().await;
+        }
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut piece[..at_once])).await;
+        let read = read.expect("more comes").unwrap();
+        assert!(read > 0, "it broke off after {} bytes", text.len());
+        text.extend_from_slice(&piece[..read]);
+    }
+    text
+}
+
 /// Stretches that ClickHouse reads for a tenant.
 async fn running(app: &App, acme: &Caller) -> usize {
     let count = format!(
@@ -50,9 +68,12 @@ async fn slow_readers_hold_up_nobody_and_take_no_more_than_their_room() {
     filled(&app, &acme, 200_000).await;
     let before = app.resident_bytes();
     let mut slow = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..3 {
         slow.push(begun(&app, &acme, "format=ndjson").await);
     }
+    // One that takes nothing at all is cut one day; this one takes a little now and then, until it is told to hurry.
+    let (hurry, told) = tokio::sync::watch::channel(false);
+    let patient = tokio::spawn(slowly(begun(&app, &acme, "format=ndjson").await, told));
     // As many as a tenant may have; of another tenant, and searches, nobody is held up.
     acme.get("/api/v1/logs/export").await.problem(429);
     assert_eq!(acme.found(&[("user_id", "7")]).await.len(), 1);
@@ -67,21 +88,11 @@ async fn slow_readers_hold_up_nobody_and_take_no_more_than_their_room() {
         running(&app, &acme).await == 0
     })
     .await;
-    // One that is read after all is whole.
-    let mut text = Vec::new();
-    let mut patient = slow.pop().unwrap();
     drop(slow);
-    let mut piece = vec![0; 1 << 20];
-    while !text.ends_with(b"\r\n0\r\n\r\n") {
-        let read = tokio::time::timeout(PATIENCE, patient.read(&mut piece))
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(read > 0, "it broke off after {} bytes", text.len());
-        text.extend_from_slice(&piece[..read]);
-    }
+    hurry.send(true).unwrap();
+    let text = patient.await.unwrap();
     let events = text.windows(11).filter(|at| at == b"\"event_id\":").count();
-    assert_eq!(events, 200_000);
+    assert_eq!(events, 200_000, "one that is read slowly is whole");
     // Those that vanished gave back what they held.
     until("an export may begin again", async || {
         let answer = acme.get("/api/v1/logs/export?from=2027-01-01").await;
@@ -156,18 +167,10 @@ async fn a_clickhouse_that_dies_meanwhile_is_waited_for() {
     let app = App::start_with(&[]).await;
     let acme = app.tenant("dying").await;
     filled(&app, &acme, 120_000).await;
-    let mut stream = begun(&app, &acme, "format=ndjson&fields=event_id,message").await;
+    let stream = begun(&app, &acme, "format=ndjson&fields=event_id,message").await;
     app.kill9_child(crate::support::Child::ClickHouse).await;
-    let mut text = Vec::new();
-    let mut piece = vec![0; 1 << 20];
-    while !text.ends_with(b"\r\n0\r\n\r\n") {
-        let read = tokio::time::timeout(PATIENCE, stream.read(&mut piece))
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(read > 0, "it broke off after {} bytes", text.len());
-        text.extend_from_slice(&piece[..read]);
-    }
+    let (_hurry, told) = tokio::sync::watch::channel(true);
+    let text = slowly(stream, told).await;
     let events = text.windows(11).filter(|at| at == b"\"event_id\":").count();
     assert_eq!(events, 120_000, "each once, in spite of what was read again");
 }

@@ -35,7 +35,7 @@ async fn one_of_each(acme: &Caller) -> [String; 3] {
     [
         made(acme, "users", user, "user").await,
         made(acme, "keys", key, "makeKey").await,
-        made(acme, "searches", search, "savedSearch").await,
+        made(acme, "searches", search, "saveSearch").await,
     ]
 }
 

@@ -169,7 +169,7 @@ impl Story {
         .await;
         let acme = app.tenant("oidc").await;
         let name = format!("{}@example.org", unique("grace"));
-        let user = json!({"name": name, "roles": ["auditor"]});
+        let user = json!({"name": name, "roles": ["auditor"], "password": null});
         let made = acme.post("/api/v1/users", &user).await.expect(201);
         assert_eq!(made["has_password"], false);
         Self {

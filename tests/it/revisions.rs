@@ -53,7 +53,7 @@ async fn merge(app: &App) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_amended_event_is_found_by_what_it_says_now() {
     let app = App::shared().await;
-    let acme = app.tenant("amended").await;
+    let acme = app.tenant("amend").await;
     let (old, new) = (unique("zebra").replace('-', ""), unique("okapi").replace('-', ""));
     let original = json!({
         "event_id": "deed-1", "event_type": "file.moved", "time": "2026-03-04T05:06:07Z", "user_id": "ada",
@@ -83,7 +83,7 @@ async fn an_amended_event_is_found_by_what_it_says_now() {
         (&shown["revision"], &shown["actor"]["id"]),
         (&json!(1), &json!("grace"))
     );
-    expect_shape(&shown, "amended");
+    expect_shape(&shown, "amend");
     let history = &shown["amendments"][0];
     for (name, value) in [
         ("number", json!(1)),
@@ -170,7 +170,7 @@ async fn an_amended_event_is_found_by_what_it_says_now() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_redacted_is_nowhere() {
     let app = App::shared().await;
-    let acme = app.tenant("redacted").await;
+    let acme = app.tenant("redact").await;
     let word = || unique("secret").replace('-', "");
     let (email, agent, stays) = (word(), word(), word());
     let id = acme
@@ -226,7 +226,7 @@ async fn what_is_redacted_is_nowhere() {
         .expect(200);
     assert!(before["raw"]["text"].as_str().unwrap().contains(&agent));
     let bare = redact(&acme, &from_outside, "reason=gone").await.expect(200);
-    expect_shape(&bare, "redacted");
+    expect_shape(&bare, "redact");
     assert_eq!(
         (&bare["event_type"], &bare["raw"]["sha256"]),
         (&before["event_type"], &before["raw"]["sha256"])

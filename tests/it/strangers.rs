@@ -221,6 +221,56 @@ async fn another_tenants_admin_sees_and_changes_nothing() {
         .expect(201);
     let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
     eve.send(Method::DELETE, &path, &[], "").await.problem(404);
+    let search = json!({"name": secret, "query": "tag=x"});
+    let search = acme.post("/api/v1/searches", &search).await.expect(201);
+    let user = json!({"name": unique("ours"), "roles": ["auditor"], "password": "long-enough-password"});
+    let user = acme.post("/api/v1/users", &user).await.expect(201);
+    acme.send(
+        Method::PUT,
+        "/api/v1/schemas/ours",
+        &[],
+        json!({"title": secret}).to_string(),
+    )
+    .await
+    .expect(201);
+    let of = |kind: &str, made: &Value| format!("/api/v1/{kind}/{}", made["id"].as_str().unwrap());
+    for path in [
+        of("keys", &made),
+        of("searches", &search),
+        of("users", &user),
+        format!("/api/v1/tenants/{}", acme.tenant),
+        "/api/v1/schemas/ours".to_owned(),
+    ] {
+        let nothing = eve.get(&path).await.problem(404);
+        let (parent, _) = path.rsplit_once('/').unwrap();
+        assert_eq!(
+            nothing,
+            eve.get(&format!("{parent}/nobodys")).await.problem(404),
+            "{path}"
+        );
+        for method in [Method::PATCH, Method::DELETE] {
+            let body = if method == Method::PATCH { "{}" } else { "" };
+            let refused = eve.send(method.clone(), &path, &[], body).await;
+            let status = refused.status.as_u16();
+            // Tenants are operators' to change; a schema is put.
+            assert!(matches!(status, 403..=405), "{method} {path}: {}", refused.text());
+        }
+        acme.get(&path).await.expect(200);
+    }
+    assert!(!eve.get("/api/v1/searches").await.text().contains(&secret));
+    assert!(!eve.get("/api/v1/schemas").await.text().contains("ours"));
+    for (path, body) in [
+        (
+            "/api/v1/searches",
+            json!({"name": "x", "query": "", "tenant_id": acme.tenant}),
+        ),
+        (
+            "/api/v1/keys",
+            json!({"name": "x", "roles": ["ingest"], "tenant_id": acme.tenant}),
+        ),
+    ] {
+        eve.post(path, &body).await.problem(403);
+    }
     for path in ["/api/v1/keys", "/api/v1/users", "/api/v1/tenants"] {
         let listed = eve.get(path).await.expect(200);
         let all: &Vec<Value> = listed["data"].as_array().unwrap();

@@ -56,7 +56,7 @@ async fn history_is_read_from_the_log_where_memory_ends() {
 
 async fn hand_over(app: &App) {
     let acme = app.tenant("hand-over").await;
-    let mut first = Watcher::ws(&acme, "").await.is_live().await;
+    let mut first = Watcher::ws(&acme, "").await.once_live().await;
     post(&acme, "a", 0..300).await;
     let (mut seen, _) = first.next(150).await;
     let (whole, _) = Watcher::sse(&acme, SINCE, &[]).await.next(300).await;
@@ -122,12 +122,12 @@ async fn a_stream_shows_what_its_filter_says_and_its_watcher_may_see() {
     let app = App::shared().await;
     let (acme, eve) = (app.tenant("filtered").await, app.tenant("walled").await);
     let own = app.user(&acme.tenant, &["user"]).await;
-    let mut of_one = Watcher::ws(&acme, "?user_id=u1&q=quoted").await.is_live().await;
-    let mut theirs = Watcher::ws(&eve, "").await.is_live().await;
-    let mut mine = Watcher::sse(&own, "", &[]).await.is_live().await;
+    let mut of_one = Watcher::ws(&acme, "?user_id=u1&q=quoted").await.once_live().await;
+    let mut theirs = Watcher::ws(&eve, "").await.once_live().await;
+    let mut mine = Watcher::sse(&own, "", &[]).await.once_live().await;
     let operator = app.operator().await;
     let query = format!("?tenant_id={}&event_type[prefix]=trailhouse.", acme.tenant);
-    let mut system = Watcher::ws(&operator, &query).await.is_live().await;
+    let mut system = Watcher::ws(&operator, &query).await.once_live().await;
     post(&acme, "x", 0..9).await;
     own.post("/api/v1/logs", &json!({"event_id": "mine"}))
         .await
@@ -208,7 +208,7 @@ line"
 async fn who_is_too_slow_is_told_and_still_sees_everything() {
     let app = App::start_with(&[("TRAILHOUSE_STREAM__BUFFER_EVENTS", "5")]).await;
     let acme = app.tenant("slow").await;
-    let mut slow = Watcher::ws(&acme, "").await.is_live().await;
+    let mut slow = Watcher::ws(&acme, "").await.once_live().await;
     let events: Vec<Value> = (0..400).map(|n| json!({"event_id": format!("s-{n}")})).collect();
     acme.post("/api/v1/logs/bulk", &json!(events)).await.expect(200);
     let (mut seen, mut lagged) = (Vec::new(), 0);
@@ -243,7 +243,7 @@ async fn several_hundred_watch_at_once_and_leave_nothing_behind() {
     }
     let mut live = Vec::new();
     for watcher in crowd {
-        live.push(watcher.is_live().await);
+        live.push(watcher.once_live().await);
     }
     post(&acme, "c", 0..60).await;
     for watcher in &mut live {
@@ -280,8 +280,8 @@ async fn a_stream_ends_with_the_credential_it_was_opened_with() {
         .await
         .expect(201);
     let key = stranger.with(made["key"].as_str());
-    let mut of_key = Watcher::ws(&key, "").await.is_live().await;
-    let mut of_token = Watcher::ws(&operator, "").await.is_live().await;
+    let mut of_key = Watcher::ws(&key, "").await.once_live().await;
+    let mut of_token = Watcher::ws(&operator, "").await.once_live().await;
     let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
     assert_eq!(operator.send(Method::DELETE, &path, &[], "").await.status, 204);
     for (watcher, kind) in [(&mut of_key, "unauthorized"), (&mut of_token, "token_expired")] {
@@ -346,8 +346,8 @@ async fn a_stream_goes_on_at_another_instance_and_after_a_restart() {
         &acme.tenant,
         acme.credential.clone(),
     );
-    let mut here = Watcher::ws(&acme, "").await.is_live().await;
-    let mut beside = Watcher::ws(&there, "").await.is_live().await;
+    let mut here = Watcher::ws(&acme, "").await.once_live().await;
+    let mut beside = Watcher::ws(&there, "").await.once_live().await;
     post(&there, "i", 0..60).await;
     let (mut seen, cursor) = here.next(31).await;
     drop(here);
@@ -389,7 +389,7 @@ async fn what_was_redacted_or_cleaned_up_is_shown_to_nobody_again() {
     for kept in ["8192", "0"] {
         let app = App::start_with(&[("TRAILHOUSE_STREAM__KEPT_EVENTS", kept)]).await;
         let acme = app.tenant("redacted").await;
-        let mut live = Watcher::ws(&acme, "").await.is_live().await;
+        let mut live = Watcher::ws(&acme, "").await.once_live().await;
         let old = json!({"event_id": "old", "time": "2020-01-01T00:00:00Z", "message": "long ago"});
         acme.take(&old).await;
         let id = acme

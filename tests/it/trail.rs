@@ -53,11 +53,15 @@ async fn an_auditor_sees_who_looked_at_what() {
 
     let gets = recorded(&auditor, "trailhouse.get", 1).await;
     assert_eq!(gets[0]["resource"], json!({"type": "event", "id": "deed"}));
-    let searches = recorded(&auditor, "trailhouse.search", 2).await;
-    let first = searches
-        .iter()
-        .find(|event| event["request_id"] == "question-7")
-        .unwrap();
+    let (searches, first) = until_some("the search is found", async || {
+        let found = recorded(&auditor, "trailhouse.search", 1).await;
+        let first = found
+            .iter()
+            .find(|event| event["request_id"] == "question-7")
+            .cloned()?;
+        Some((found, first))
+    })
+    .await;
     assert_eq!(
         first["details"]["query"],
         json!({"tag!": ["x", "y"], "limit": "2"})

@@ -160,7 +160,11 @@ fn push_from(sql: &mut Statement, scope: &Scope, filter: &Filter, is_dirty: bool
     sql.push(" FROM events")
         .push(if is_dirty { " FINAL" } else { "" });
     push_where(sql, scope, filter);
-    // Whole columns, the same ones again and again: unpacking them costs more than counting.
+    keep_unpacked(sql);
+}
+
+/// Whole columns, the same ones again and again: unpacking them costs more than counting.
+pub(in crate::query) fn keep_unpacked(sql: &mut Statement) {
     sql.set("use_uncompressed_cache", 1)
         .set("merge_tree_max_rows_to_use_cache", KEEP_ROWS)
         .set("merge_tree_max_bytes_to_use_cache", u64::from(u32::MAX))
@@ -174,7 +178,7 @@ fn push_bucket(sql: &mut Statement, interval: Option<Interval>) {
             sql.push("toInt64(0)");
         }
         Some(Interval::Month) => {
-            sql.push("toInt64(toYear(time)) * 12 + toMonth(time) - 1");
+            sql.push("toInt64(intDiv(toYYYYMM(time) AS m, 100)) * 12 + m % 100 - 1");
         }
         Some(Interval::Fixed { micros, origin }) => {
             sql.push("intDiv(toUnixTimestamp64Micro(time) - ")

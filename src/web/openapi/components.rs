@@ -18,8 +18,8 @@ const SCHEMAS: &[(&str, &str)] = files!["api": "Amendment", "BulkReceipt", "Clea
 /// Requests that are taken as they stand, by the name of their route.
 const REQUESTS: &[(&str, &str)] = files!["examples/requests": "amend", "changeKey", "changeSearch", "changeTenant", "changeUser", "login", "logout", "makeExport", "makeKey", "makeTenant", "makeUser", "password", "putSchema", "refresh", "saveSearch", "write", "writeMany"];
 
-/// Answers that the server gave, by the name of their route.
-const ANSWERS: &[(&str, &str)] = files!["examples/answers": "amend", "amended", "changeKey", "changeSearch", "changeTenant", "changeUser", "cleanUp", "correlate", "event", "export", "exports", "health", "incompatible-schema", "key", "keys", "login", "makeExport", "makeKey", "makeTenant", "makeUser", "me", "password", "precondition-failed", "putSchema", "readiness", "redact", "redacted", "refresh", "saveSearch", "savedSearch", "schema", "schemas", "search", "searches", "stats", "stream-error", "stream-event", "stream-heartbeat", "stream-lagged", "tenant", "tenants", "ticket", "user", "users", "write", "writeMany"];
+/// Answers that the server gave, by the name of their route; beside them frames of the stream, and problems.
+const ANSWERS: &[(&str, &str)] = files!["examples/answers": "amend", "changeKey", "changeSearch", "changeTenant", "changeUser", "cleanUp", "correlate", "event", "export", "exports", "health", "incompatible-schema", "key", "keys", "login", "makeExport", "makeKey", "makeTenant", "makeUser", "me", "password", "precondition-failed", "putSchema", "readiness", "redact", "refresh", "saveSearch", "savedSearch", "schema", "schemas", "search", "searches", "stats", "stream-error", "stream-event", "stream-heartbeat", "stream-lagged", "tenant", "tenants", "ticket", "user", "users", "write", "writeMany"];
 
 /// All shapes, by name.
 pub(super) fn schemas() -> Map<String, Value> {

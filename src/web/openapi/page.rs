@@ -35,9 +35,9 @@ pub fn page(document: &Value) -> String {
     }
     let about = prose(text(&document["info"]["description"]));
     let version = escaped(text(&document["info"]["version"]));
-    let _ = write!(
+    let _ = writeln!(
         html,
-        "<nav><h1>Trailhouse {version}</h1>{contents}</nav><main>{about}{sections}</main></body></html>\n"
+        "<nav><h1>Trailhouse {version}</h1>{contents}</nav><main>{about}{sections}</main></body></html>"
     );
     html
 }

@@ -115,7 +115,10 @@ struct Wanted {
 
 impl FromObject for Wanted {
     fn of(object: &mut Object<'_>) -> Option<Self> {
-        let (name, password) = (object.needed("name", text), object.optional("password", secret));
+        let (name, password) = (
+            object.needed("name", text),
+            object.needed_or_null("password", secret),
+        );
         let roles = object.needed("roles", roles);
         let limit = object.optional("limit", text);
         let tenant_id = object.optional("tenant_id", tenant);
@@ -129,7 +132,7 @@ impl FromObject for Wanted {
     }
 }
 
-/// Without a password, it can only come by OIDC.
+/// Without a password (`null`), it can only come by OIDC.
 async fn create(
     State(state): State<AppState>,
     Caller(principal): Caller,
@@ -139,7 +142,7 @@ async fn create(
     may_grant(&principal)?;
     wanted.limit.as_deref().map_or(Ok(()), check_limit)?;
     if wanted.password.is_none() && !state.auth.takes_oidc() {
-        let detail = "is missing, and needed: nobody can come in by OIDC here (auth.oidc)";
+        let detail = "is needed: nobody can come in by OIDC here (auth.oidc)";
         let problem = Problem::new("/password", detail);
         return Err(ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, vec![problem]));
     }

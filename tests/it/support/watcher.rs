@@ -69,12 +69,17 @@ impl Watcher {
 
     /// The next frame that is no heartbeat.
     pub async fn told(&mut self) -> Value {
-        loop {
-            let frame = self.frame().await.expect("the stream goes on");
-            if frame["type"] != "heartbeat" {
-                return frame;
+        let told = async {
+            loop {
+                let frame = self.read().await.expect("the stream goes on");
+                if frame["type"] != "heartbeat" {
+                    return frame;
+                }
             }
-        }
+        };
+        tokio::time::timeout(PATIENCE, told)
+            .await
+            .expect("something is told")
     }
 
     /// The next event, with its cursor.
@@ -107,7 +112,7 @@ impl Watcher {
     }
 
     /// Waits until the stream is there: it begins with a heartbeat.
-    pub async fn is_live(mut self) -> Self {
+    pub async fn once_live(mut self) -> Self {
         let first = self.frame().await.unwrap();
         assert_eq!(first["type"], "heartbeat", "{first}");
         self

@@ -66,7 +66,7 @@ fn searches_and_exports_stand_behind_their_tenants_wall_and_are_gone_when_delete
 fn a_schema_has_versions_and_the_oldest_of_many_are_let_go() {
     let mut fold = begun();
     let put = |request: u128, version, by: &'static str| {
-        let schema = format!("{{\"$comment\": \"{request}\"}}").into();
+        let schema = format!("{{\"$comment\": \"{request}\"}}");
         envelope(
             request,
             version,
