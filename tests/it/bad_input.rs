@@ -246,7 +246,11 @@ async fn settings_that_are_wrong_are_refused_with_every_field_and_no_word_of_our
         ("/login", json!(["admin", "password"]), &[""]),
         ("/api/v1/auth/refresh", json!({}), &["/refresh_token"]),
         ("/api/v1/auth/refresh", json!(["x"]), &[""]),
-        ("/api/v1/users", json!({"name": 1}), &["/name", "/roles"]),
+        (
+            "/api/v1/users",
+            json!({"name": 1}),
+            &["/name", "/password", "/roles"],
+        ),
         (
             "/api/v1/users",
             json!({"name": "x", "password": "long-enough-password", "roles": [null]}),
