@@ -57,7 +57,8 @@ pub(super) fn file_types() -> impl Iterator<Item = &'static str> {
         .map(|(format, compression)| ask::media_type(format, compression))
 }
 
-fn file_schema(media: &str) -> Value {
+/// What stands in a file of this form.
+pub(super) fn file_schema(media: &str) -> Value {
     let events = || json!({"anyOf": [component_ref("Event"), component_ref("ChosenEvent")]});
     match media {
         "application/json" => json!({"type": "array", "items": events()}),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::export::file_types;
+use super::super::export::{file_schema, file_types};
 use crate::web::doc::{self, Doc};
 
 pub(super) fn list() -> Doc {
@@ -44,10 +44,11 @@ pub(super) fn create() -> Doc {
 }
 
 pub(super) fn file() -> Doc {
-    let of = |doc: Doc, status, text| {
-        file_types().fold(doc, |doc, media| {
-            doc.answers_as(status, text, media, json!({"type": "string", "format": "binary"}))
-        })
+    let whole = |doc: Doc, media| doc.answers_as(200, "The file.", media, file_schema(media));
+    // Of JSON, a part is none.
+    let part = |doc: Doc, media| {
+        let schema = json!({"type": "string", "format": "binary"});
+        doc.answers_as(206, "A part of the file.", media, schema)
     };
     let range = json!({"type": "string", "example": "bytes=0-1023"});
     let doc = said("exportFile", "Get the file of an export")
@@ -55,10 +56,12 @@ pub(super) fn file() -> Doc {
         .param(doc::id())
         .param(doc::header("Range", "Only this part of it (RFC 9110).", range))
         .param(doc::if_none_match());
-    let doc = of(doc, 200, "The file.")
+    let doc = file_types()
+        .fold(doc, whole)
         .header("Content-Disposition", "A name for the file.")
         .header("ETag", "The digest of the file.");
-    of(doc, 206, "A part of the file.")
+    file_types()
+        .fold(doc, part)
         .header("Content-Range", "Which part.")
         .answers_nothing(304, "The caller has it.")
         .problem(
