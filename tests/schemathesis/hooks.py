@@ -65,6 +65,9 @@ def mend(operation, body):
         # Of before a clean-up, or of years to come, it is refused.
         if body.get("time"):
             body["time"] = "2026-01-01T09:00:00Z"
+        # A name that stands in the details as well is refused.
+        if isinstance(body.get("details"), dict):
+            body["details"] = {name: value for name, value in body["details"].items() if name not in body}
         if not any(body.values()):
             body["action"] = "VIEW"
 

@@ -38,7 +38,7 @@ fn said_of_one() -> Doc {
         .param(wait_parameter())
         .param(doc::idempotency_key())
         .takes("EventToWrite")
-        .takes_as("application/cloudevents+json", "CloudEvent")
+        .takes_as("application/cloudevents+json", "CloudEventToWrite")
         .takes_as("application/cloudevents-batch+json", "CloudEvents")
         .takes_as("application/x-ndjson", "Ndjson")
         .answers(201, "The log has it.", "Receipt")
