@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::support::deeds::deeds;
-use crate::support::shape::expect_shape;
 use crate::support::{App, Caller};
 
 async fn stats(caller: &Caller, query: &str) -> Value {
@@ -29,13 +28,8 @@ async fn everything_is_counted_every_way() {
 
     let all = "interval=day&group_by=event_type&group_by=actor.id&top=2&distinct=user_id&shares=true&new_types_since=2026-01-01";
     let answer = stats(&acme, all).await;
-    expect_shape(&answer, "stats");
-    let example = include_str!("../../schemas/examples/answers/stats.json");
-    assert_eq!(
-        answer,
-        serde_json::from_str::<Value>(example).unwrap(),
-        "of these very events"
-    );
+    let expected = include_str!("stats_of_sixty_deeds.json");
+    assert_eq!(answer, serde_json::from_str::<Value>(expected).unwrap());
 
     let total = stats(&acme, "").await;
     assert_eq!(
