@@ -63,7 +63,7 @@ def mend(operation, body):
         body.pop("compression", None)
     if operation == "write":
         # Of before a clean-up, or of years to come, it is refused.
-        if body.get("time"):
+        if body.get("time") not in (None, ""):
             body["time"] = "2026-01-01T09:00:00Z"
         # A name that stands in the details as well is refused.
         if isinstance(body.get("details"), dict):
