@@ -216,13 +216,13 @@ impl Queries {
         order: Order,
     ) -> Result<Found, QueryError> {
         let limit = usize::from(search.limit);
-        let rest = |sql: &mut Statement| {
+        let rest = |sql: &mut Statement, by_version: bool| {
             sql.push(" FROM events");
             sql::push_where(sql, scope, &search.filter);
             if let Some(cursor) = cursor {
                 sql::push_beyond(sql, cursor, order);
             }
-            sql::push_order(sql, order);
+            sql::push_order(sql, order, by_version);
             sql.push(" LIMIT ").bind("UInt32", Value::number(limit + 1));
             // Buffers would be filled from every part of the table before the first row comes out.
             sql.set("read_in_order_use_buffering", 0);
@@ -234,29 +234,36 @@ impl Queries {
         if search.filter.finds_neighbours() && !scope.is_restricted() && limit <= EVENTS_AT_ONCE {
             let mut sql = Statement::new();
             push_columns(&mut sql, fields);
-            rest(&mut sql);
+            rest(&mut sql, false);
             let rows = self.rows(scope, sql).await?;
             let mut places: Vec<Place> = rows.iter().map(|(_, event)| place(event)).collect();
             let has_more = places.len() > limit;
             places.dedup();
-            if has_more && places.len() > 1 {
-                // Further copies of the last one may not be among the rows that were read.
-                places.pop();
+            // Else all of them are rows of one event, and the one that counts may be another: two steps find it.
+            if !has_more || places.len() > 1 {
+                if has_more {
+                    // Further copies of the last one may not be among the rows that were read.
+                    places.pop();
+                }
+                let whole = page.take(in_order(&places, winners(rows)));
+                return Ok(page.found(places.last().filter(|_| whole), has_more));
             }
-            let whole = page.take(in_order(&places, winners(rows)));
-            return Ok(page.found(places.last().filter(|_| whole), has_more));
         }
-        let mut sql = Statement::new();
-        sql.push("SELECT time, event_id, version");
-        rest(&mut sql);
-        let mut keys = self
-            .turns
-            .ask(scope.tenant(), sql, |sql| async move {
-                self.store.rows::<KeyRow>(&sql).await
-            })
-            .await?;
+        let keys_of = async |by_version| {
+            let mut sql = Statement::new();
+            sql.push("SELECT time, event_id, version");
+            rest(&mut sql, by_version);
+            let ask = |sql| async move { self.store.rows::<KeyRow>(&sql).await };
+            self.turns.ask(scope.tenant(), sql, ask).await
+        };
+        let mut keys = keys_of(false).await?;
         let has_more = keys.len() > limit;
         merge(&mut keys);
+        if has_more && keys.len() == 1 {
+            // All of them rows of one event: the one that counts may not be among them.
+            keys = keys_of(true).await?;
+            merge(&mut keys);
+        }
         if has_more && keys.len() > 1 {
             // Further copies of the last one may not be among the rows that were read.
             keys.pop();

@@ -88,11 +88,16 @@ pub fn push_as_of(sql: &mut Statement, as_of: Timestamp) {
 
 /// `ORDER BY …`: the order of the primary key and nothing beyond it, so that reading can stop as soon as a page is full:
 /// with the version behind it, the newest page of 3.5 million events takes 104 ms, without 15.
-pub fn push_order(sql: &mut Statement, order: Order) {
+///
+/// Pages that may hold nothing but rows of one event ask for the version all the same: the row that counts comes first then.
+pub fn push_order(sql: &mut Statement, order: Order, by_version: bool) {
     sql.push(match order {
         Order::Newest => " ORDER BY time DESC, toUInt128(event_id) DESC",
         Order::Oldest => " ORDER BY time, toUInt128(event_id)",
     });
+    if by_version {
+        sql.push(", version DESC");
+    }
 }
 
 fn push_range(sql: &mut Statement, from: &'static str, to: &'static str, range: Range) {

@@ -180,7 +180,7 @@ impl Stretches {
             }
             None => sql::push_as_of(&mut sql, self.as_of),
         }
-        sql::push_order(&mut sql, Order::Oldest);
+        sql::push_order(&mut sql, Order::Oldest, true);
         sql.push(" LIMIT ").bind("UInt64", Value::number(rows_max));
         // Buffers would be filled from every part of the table before the first row comes out: twice the time.
         sql.set("read_in_order_use_buffering", 0)
