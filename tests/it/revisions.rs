@@ -536,3 +536,31 @@ async fn a_rebuild_and_a_kill_leave_the_result() {
     );
     holds().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_smallest_page_shows_what_counts_however_often_an_event_was_revised() {
+    let app = App::shared().await;
+    let acme = app.tenant("smallest").await;
+    let secret = unique("secret");
+    // The newest event of the tenant: what the server writes of itself is left out.
+    let id = acme.take(&json!({"event_type": "r", "message": secret})).await;
+    for n in 0..4 {
+        amend(&acme, &id, &json!({"details": {"n": n}}), &[])
+            .await
+            .expect(200);
+    }
+    redact(&acme, &id, "reason=x&field=/message").await.expect(200);
+    for parameters in [
+        &[("limit", "1")][..],
+        &[("limit", "2")],
+        &[("limit", "1"), ("event_type", "r")],
+    ] {
+        let found = acme.found(parameters).await;
+        assert_eq!(found.len(), 1, "{parameters:?}: {found:?}");
+        assert_eq!(
+            (&found[0]["revision"], &found[0]["details"]["n"]),
+            (&json!(5), &json!(3))
+        );
+        assert!(!found[0].to_string().contains(&secret), "{parameters:?}");
+    }
+}
