@@ -5,11 +5,12 @@
 //!               retried by itself        bounded     on a thread for work           bounded
 //! ```
 //!
-//! [`stretch`] reads the table by key, a stretch a query, and turns each row into what the format wants while it lies in
-//! the answer's buffer (`gathered`); the next stretch is read while the present one is written (`writer`). Both queues
-//! hold one item, so an export takes the memory of some stretches, however long it is and however slowly it is read, and
-//! no query waits for a slow reader: a stretch is handed on when it is complete. What is received after the export began
-//! is not in it. The last chunk says that it is the last; whoever sees the chunks end without it has a broken file.
+//! [`stretch`] reads the table by key, a stretch a query, and turns each row into what the format wants while it lies
+//! in the answer's buffer (`gathered`); the next stretch is read while the present one is written (`writer`). Both
+//! queues hold one item, which is made when there is room for it, so an export takes the memory of three stretches,
+//! however long it is and however slowly it is read, and no query waits for a slow reader: a stretch is handed on when
+//! it is complete. What is received after the export began is not in it. The last chunk says that it is the last;
+//! whoever sees the chunks end without it has a broken file.
 
 pub mod ask;
 mod cell;
@@ -79,7 +80,8 @@ async fn pass_on(
 ) {
     let work = async {
         let mut writer = Writer::new(&export).map_err(fault)?;
-        loop {
+        // What was written waits until it is taken; only then is more unpacked.
+        while let Ok(room) = out.reserve().await {
             let next = gathered.recv().await.transpose()?;
             let Some(next) = next else {
                 // It ended without saying so.
@@ -100,10 +102,12 @@ async fn pass_on(
                 reached,
                 is_last,
             };
-            if out.send(Ok(chunk)).await.is_err() || is_last {
-                return Ok(());
+            room.send(Ok(chunk));
+            if is_last {
+                break;
             }
         }
+        Ok(())
     };
     let done = tokio::select! {
         done = work => done,

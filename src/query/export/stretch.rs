@@ -25,8 +25,8 @@ use crate::store::{EventRow, Statement, StoreError, Value};
 /// Rows of a stretch: one takes about a tenth of a second. A row group of Parquet is better for being longer.
 const ROWS: u64 = 20_000;
 const ROWS_OF_A_TABLE: u64 = 100_000;
-/// Bytes after which a stretch ends early: events may have 256 KiB.
-const BYTES: usize = 16 << 20;
+/// Bytes after which a stretch ends early: events may have 256 KiB, and three stretches of an export lie in memory.
+const BYTES: usize = 8 << 20;
 /// One that finds little reads far, and nobody waits for its first row alone.
 const STRETCH_WITHIN: Duration = Duration::from_secs(600);
 /// A stretch that could not be read for a passing reason is read again after these.
@@ -71,15 +71,16 @@ impl Stretches {
         }
     }
 
-    /// Reads everything into `out`, or until nobody listens there.
+    /// Reads everything into `out`, or until nobody listens there. A stretch is read when there is room for it.
     pub(super) async fn read(mut self, out: mpsc::Sender<Result<Gathered, QueryError>>) {
-        loop {
+        while let Ok(room) = out.reserve().await {
             let next = tokio::select! {
                 next = self.next() => next,
                 () = out.closed() => return,
             };
             let is_end = next.as_ref().map_or(true, Gathered::is_last);
-            if out.send(next).await.is_err() || is_end {
+            room.send(next);
+            if is_end {
                 return;
             }
         }
