@@ -65,9 +65,14 @@ fn configuration(users: &Path, max_memory: u64, cores: usize) -> String {
     )
 }
 
+/// A query gets as many threads as there are cores. By default, one for each GiB of memory that is free: of the 2 GiB that
+/// the engine has that is one thread, and half the speed.
+///
 /// One user, as the engine's sessions always are `default`; the read-only user's sessions take on `reader` alone.
 const USERS: &str = "<clickhouse>
-    <profiles><default/></profiles>
+    <profiles>
+        <default><max_threads_min_free_memory_per_thread>67108864</max_threads_min_free_memory_per_thread></default>
+    </profiles>
     <quotas><default/></quotas>
     <roles>
         <operator><grants><query>GRANT ALL ON *.* WITH GRANT OPTION</query></grants></operator>

@@ -29,6 +29,7 @@ use super::fields::Fields;
 use super::filter::Filter;
 use super::parse::{Order, Search};
 use super::scope::Scope;
+use super::stats::sql::keep_unpacked;
 use super::{QueryError, sql};
 use crate::auth::Principal;
 use crate::clock::{Clock, Timestamp};
@@ -139,20 +140,14 @@ impl Queries {
         };
         let as_of = cursor.map_or_else(|| self.clock.now(), |cursor| cursor.as_of);
 
-        let mut found = self.found(scope, search, cursor.as_ref(), order).await?;
-        for _ in 0..READ_ON {
-            let Some((time, event_id)) = found.end.filter(|_| found.events.is_empty() && found.has_more)
-            else {
-                break;
-            };
-            let beyond = Cursor {
-                back,
-                time,
-                event_id,
-                as_of,
-            };
-            found = self.found(scope, search, Some(&beyond), order).await?;
-        }
+        let count = async {
+            match search.count {
+                true => self.count(scope, &search.filter).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let page = self.filled(scope, search, cursor, (order, as_of));
+        let (found, count) = tokio::try_join!(page, count)?;
         let Found {
             mut events,
             end,
@@ -181,11 +176,6 @@ impl Queries {
         } else {
             (cursor.is_some(), has_more)
         };
-        let count = if search.count {
-            Some(self.count(scope, &search.filter).await?)
-        } else {
-            None
-        };
         Ok(Page {
             next_cursor: if after { at(false, last) } else { None },
             prev_cursor: if before { at(true, first) } else { None },
@@ -205,6 +195,31 @@ impl Queries {
         Cursor::open(text, &self.cursor_key, scope, search)
             .map(Some)
             .ok_or_else(problem)
+    }
+
+    /// A page of events in `order`: where all that was found were copies that don't count, of what lies beyond them.
+    async fn filled(
+        &self,
+        scope: &Scope,
+        search: &Search,
+        cursor: Option<Cursor>,
+        (order, as_of): (Order, Timestamp),
+    ) -> Result<Found, QueryError> {
+        let mut found = self.found(scope, search, cursor.as_ref(), order).await?;
+        for _ in 0..READ_ON {
+            let Some((time, event_id)) = found.end.filter(|_| found.events.is_empty() && found.has_more)
+            else {
+                break;
+            };
+            let beyond = Cursor {
+                back: cursor.is_some_and(|cursor| cursor.back),
+                time,
+                event_id,
+                as_of,
+            };
+            found = self.found(scope, search, Some(&beyond), order).await?;
+        }
+        Ok(found)
     }
 
     /// Up to a page of events in `order`.
@@ -338,6 +353,7 @@ impl Queries {
         sql.push(" LIMIT ")
             .bind("UInt64", Value::number(COUNT_MAX + 1))
             .push(")");
+        keep_unpacked(&mut sql);
         let rows = self
             .turns
             .ask(scope.tenant(), sql, |sql| async move {
