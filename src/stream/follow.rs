@@ -1,4 +1,4 @@
-//! The one follower of this process: reads every partition while anybody is there, and for a minute after.
+//! The one follower of this process: reads every partition while anybody is there, and for ten minutes after.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,9 @@ use crate::log::{Log, topics};
 use crate::meters;
 use crate::projections::decode::Decoder;
 
-/// How long it goes on when the last client has left.
-const KEPT_FOR: Duration = Duration::from_secs(60);
+/// How long it goes on when the last client has left: the next one would wait until the seen window has been read, some
+/// five seconds.
+const KEPT_FOR: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -22,6 +23,8 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 const LOOKS: usize = 10;
 /// For the last events to arrive.
 const DRAIN: Duration = Duration::from_secs(3);
+/// What a stream says before everything else.
+const FIRST_WORD: &[u8] = b"heartbeat";
 /// What stands before the moment at which an event was made.
 const TIME: &[u8] = b"\"time\":\"";
 
@@ -29,13 +32,19 @@ impl Bed {
     /// How long events take to clients that watch.
     pub(super) async fn stream(&self, clients: usize, events: f64, seconds: f64) -> anyhow::Result<Report> {
         const BATCH: usize = 20;
-        let watch = Watch::start(&machine::processes(&self.data_dir));
-        let end = Instant::now() + Duration::from_secs_f64(seconds) + DRAIN;
-        let mut watching = JoinSet::new();
+        let (over, end) = watch::channel(None);
+        let (arrived, mut arrivals) = mpsc::channel::<()>(1);
+        let (mut watching, came) = (JoinSet::new(), Instant::now());
         for number in 0..clients {
-            let server = self.server.clone();
-            watching.spawn(async move { Client::new(number % LOOKS == 0)?.watch(&server, end).await });
+            let (server, arrived, end) = (self.server.clone(), arrived.clone(), end.clone());
+            watching.spawn(async move { Client::new(number % LOOKS == 0)?.watch(&server, arrived, end).await });
         }
+        drop(arrived);
+        // Each lets go of its end when it was told where it begins: the log is followed now.
+        let _ = arrivals.recv().await;
+        let began = came.elapsed();
+        let watch = Watch::start(&machine::processes(&self.data_dir));
+        over.send_replace(Some(Instant::now() + Duration::from_secs_f64(seconds) + DRAIN));
         let until = Until::Elapsed(Duration::from_secs_f64(seconds));
         let plan = self.plan(Mix::App, Some(events / BATCH as f64), 8, Body::Many(BATCH), until);
         let load = load::run(&plan).await?;
@@ -49,6 +58,7 @@ impl Bed {
         let used = watch.end().await;
         let mut report = Report::new(format!("{clients} streams while {events} events/s arrive"));
         report.latencies("from event to client", &latency, Some((0.99, "under 500 ms")));
+        report.add("until all clients were told where they begin", began.as_secs_f64(), "s");
         report.add("events taken", load.acked as f64, "events");
         let missed = seen
             .iter()
@@ -89,14 +99,32 @@ impl Client {
         })
     }
 
-    async fn watch(mut self, server: &Server, end: Instant) -> anyhow::Result<Self> {
+    /// Lets `arrived` go with the first word, and ends when `end` says so.
+    async fn watch(
+        mut self,
+        server: &Server,
+        arrived: mpsc::Sender<()>,
+        mut end: watch::Receiver<Option<Instant>>,
+    ) -> anyhow::Result<Self> {
         let mut stream = asked(server, "/api/v1/logs/stream").await?;
         let mut buffer: Vec<u8> = Vec::with_capacity(1 << 18);
+        while !buffer.windows(FIRST_WORD.len()).any(|part| part == FIRST_WORD) {
+            let read = stream.read_buf(&mut buffer).await?;
+            anyhow::ensure!(read > 0, "a stream ended: {}", text(&buffer));
+        }
+        drop(arrived);
+        let over = async move {
+            let end = end.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+            tokio::time::sleep_until(end.unwrap_or_else(Instant::now)).await;
+        };
+        tokio::pin!(over);
         loop {
             let before = buffer.len();
-            match tokio::time::timeout_at(end, stream.read_buf(&mut buffer)).await {
-                Err(_) => return Ok(self),
-                Ok(read) => anyhow::ensure!(read? > 0, "a stream ended: {}", text(&buffer)),
+            tokio::select! {
+                () = &mut over => return Ok(self),
+                read = stream.read_buf(&mut buffer) => {
+                    anyhow::ensure!(read? > 0, "a stream ended: {}", text(&buffer));
+                }
             }
             self.bytes += (buffer.len() - before) as u64;
             let kept = match self.looks {
