@@ -170,8 +170,7 @@ mod tests {
         let scope = Scope::for_test(&TenantId::default_tenant(), None).limited("resource_type=invoice&q=due");
         let mut sql = Statement::new();
         push_where(&mut sql, &scope, &Filter::default());
-        let limit =
-            " AND (resource_type = {p1:String}) AND ((hasAllTokens(search_text, {p2:Array(String)})))";
+        let limit = " AND (resource_type = {p1:String}) AND (hasAllTokens(search_text, {p2:Array(String)}))";
         assert!(
             sql.sql()
                 .contains(&format!("{{p0:String}}{limit} AND NOT startsWith")),
@@ -211,7 +210,12 @@ mod tests {
             ),
             (
                 vec![("q", "word")],
-                " AND ((hasAllTokens(search_text, {p2:Array(String)})))",
+                " AND (hasAllTokens(search_text, {p2:Array(String)}))",
+            ),
+            (
+                vec![("q", "one two \"a phrase\" this OR that")],
+                " AND (hasAllTokens(search_text, {p2:Array(String)}) AND hasPhrase(search_text, {p3:String})) \
+                 AND ((hasAllTokens(search_text, {p4:Array(String)})) OR (hasAllTokens(search_text, {p5:Array(String)})))",
             ),
             (
                 vec![("q", "-\"two words\"")],

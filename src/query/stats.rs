@@ -39,16 +39,6 @@ impl Queries {
         };
         asking.all().await
     }
-
-    /// The rows of one of its statements.
-    async fn counted<R>(&self, scope: &Scope, sql: Statement) -> Result<Vec<R>, QueryError>
-    where
-        R: clickhouse::RowOwned + clickhouse::RowRead,
-    {
-        let ask = |sql| async move { self.store().rows::<R>(&sql).await };
-        let answer: Result<Vec<R>, QueryError> = self.turns().ask(scope.tenant(), sql, ask).await;
-        answer
-    }
 }
 
 /// A question on its way.
@@ -61,23 +51,46 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// The rows of one of its statements.
+    async fn counted<R>(&self, sql: Statement) -> Result<Vec<R>, QueryError>
+    where
+        R: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        let ask = |sql| async move { self.queries.store().rows::<R>(&sql).await };
+        self.queries.turns().ask(self.scope.tenant(), sql, ask).await
+    }
+
     async fn all(&self) -> Result<Stats, QueryError> {
         let question = self.question;
         let mut stats = Stats::of(question);
-        if question.needs_cells() {
-            self.cells(&mut stats).await?;
+        let cells = async {
+            match question.needs_cells() {
+                true => self
+                    .counted(sql::cells(self.scope, question, self.is_dirty))
+                    .await
+                    .map(Some),
+                false => Ok(None),
+            }
+        };
+        let groups = async {
+            match question.group_by.is_empty() {
+                false => self
+                    .counted(sql::groups(self.scope, question, self.is_dirty))
+                    .await
+                    .map(Some),
+                true => Ok(None),
+            }
+        };
+        let (cells, groups) = tokio::try_join!(cells, groups)?;
+        if let Some(rows) = cells {
+            self.take_cells(&mut stats, &rows)?;
         }
-        if !question.group_by.is_empty() {
-            self.groups(&mut stats).await?;
+        if let Some(rows) = groups {
+            self.take_groups(&mut stats, rows);
         }
         for dimension in &question.distinct {
-            let rows = self
-                .queries
-                .counted::<DistinctRow>(
-                    self.scope,
-                    sql::distinct(self.scope, question, dimension, self.is_dirty),
-                )
-                .await?;
+            let sql = sql::distinct(self.scope, question, dimension, self.is_dirty);
+            let rows = self.counted::<DistinctRow>(sql).await?;
             let found = rows.first().map_or((0, 0), |row| (row.different, row.events));
             stats.total.get_or_insert(found.1);
             stats.distinct.insert(dimension.name(), found.0);
@@ -87,19 +100,17 @@ impl Asking<'_> {
         }
         if let Some(since) = question.new_types_since {
             let sql = sql::new_types(self.scope, question, since, self.is_dirty_ever);
-            let rows = self.queries.counted::<NewTypeRow>(self.scope, sql).await?;
+            let rows = self.counted::<NewTypeRow>(sql).await?;
             stats.new_types = Some(rows.into_iter().map(NewType::from).collect());
         }
         Ok(stats)
     }
 
     /// Total, shares and buckets: one pass over three small columns.
-    async fn cells(&self, stats: &mut Stats) -> Result<(), QueryError> {
+    fn take_cells(&self, stats: &mut Stats, rows: &[CellRow]) -> Result<(), QueryError> {
         let question = self.question;
-        let sql = sql::cells(self.scope, question, self.is_dirty);
-        let rows = self.queries.counted::<CellRow>(self.scope, sql).await?;
         let (mut shares, mut by_bucket) = (Shares::default(), BTreeMap::new());
-        for row in &rows {
+        for row in rows {
             shares.add(row.severity, row.outcome, row.events).ok_or_else(|| {
                 QueryError::from(StoreError::Broken(
                     "a severity or an outcome that no event has".to_owned(),
@@ -119,10 +130,8 @@ impl Asking<'_> {
         Ok(())
     }
 
-    async fn groups(&self, stats: &mut Stats) -> Result<(), QueryError> {
+    fn take_groups(&self, stats: &mut Stats, rows: Vec<GroupRow>) {
         let question = self.question;
-        let sql = sql::groups(self.scope, question, self.is_dirty);
-        let rows = self.queries.counted::<GroupRow>(self.scope, sql).await?;
         let (counted, groups) = rows.first().map_or((0, 0), |row| (row.total, row.groups));
         let total = *stats.total.get_or_insert(counted);
         let shown: u64 = rows.iter().map(|row| row.events).sum();
@@ -136,7 +145,6 @@ impl Asking<'_> {
                 .map(|row| Group::of(&question.group_by, row, total))
                 .collect(),
         };
-        Ok(())
     }
 
     async fn distinct_by_bucket(
@@ -148,7 +156,7 @@ impl Asking<'_> {
             return Ok(());
         };
         let sql = sql::distinct_by_bucket(self.scope, question, dimension, self.is_dirty);
-        let rows = self.queries.counted::<sql::BucketRow>(self.scope, sql).await?;
+        let rows = self.counted::<sql::BucketRow>(sql).await?;
         let found: BTreeMap<_, _> = rows
             .into_iter()
             .map(|row| (interval.start(row.bucket), row.events))

@@ -37,7 +37,11 @@ impl Bed {
         let (mut watching, came) = (JoinSet::new(), Instant::now());
         for number in 0..clients {
             let (server, arrived, end) = (self.server.clone(), arrived.clone(), end.clone());
-            watching.spawn(async move { Client::new(number % LOOKS == 0)?.watch(&server, arrived, end).await });
+            watching.spawn(async move {
+                Client::new(number % LOOKS == 0)?
+                    .watch(&server, arrived, end)
+                    .await
+            });
         }
         drop(arrived);
         // Each lets go of its end when it was told where it begins: the log is followed now.
@@ -58,7 +62,11 @@ impl Bed {
         let used = watch.end().await;
         let mut report = Report::new(format!("{clients} streams while {events} events/s arrive"));
         report.latencies("from event to client", &latency, Some((0.99, "under 500 ms")));
-        report.add("until all clients were told where they begin", began.as_secs_f64(), "s");
+        report.add(
+            "until all clients were told where they begin",
+            began.as_secs_f64(),
+            "s",
+        );
         report.add("events taken", load.acked as f64, "events");
         let missed = seen
             .iter()

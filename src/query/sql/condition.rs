@@ -1,5 +1,7 @@
 //! Single conditions, in the form that the index on their column answers.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use crate::event::{Outcome, Severity};
@@ -167,27 +169,45 @@ fn push_outcome(sql: &mut Statement, outcome: &Outcome) {
     sql.push("outcome = '").push(outcome.as_str()).push("'");
 }
 
-/// Every group must have a term that holds.
+/// Every group must have a term that holds. Groups of one term are asked for together: the index brings their words
+/// together before a row is read. (Two words, each common, rare together: 50 ms of CPU, 150 one by one.)
 pub(super) fn push_words(sql: &mut Statement, words: &Words) {
-    for group in &words.groups {
+    let (wanted, groups): (Vec<_>, Vec<_>) = words.groups.iter().partition(|group| is_wanted(group));
+    let wanted: Vec<&Term> = wanted.into_iter().flatten().collect();
+    if !wanted.is_empty() {
+        sql.push(" AND (");
+        push_all(sql, &wanted);
+        sql.push(")");
+    }
+    for group in groups {
         sql.push(" AND (");
         push_any(sql, group, push_term);
         sql.push(")");
     }
 }
 
-/// The index knows which rows have all words; only in those is the phrase looked for.
+fn is_wanted(group: &[Term]) -> bool {
+    matches!(group, [term] if !term.negated)
+}
+
 fn push_term(sql: &mut Statement, term: &Term) {
     if term.negated {
         sql.push("NOT ");
     }
-    sql.push("(hasAllTokens(search_text, ")
-        .bind("Array(String)", Value::texts(&term.words))
+    sql.push("(");
+    push_all(sql, &[term]);
+    sql.push(")");
+}
+
+/// The index knows which rows have all words; only in those are phrases looked for.
+fn push_all(sql: &mut Statement, terms: &[&Term]) {
+    let words: BTreeSet<&String> = terms.iter().flat_map(|term| &term.words).collect();
+    sql.push("hasAllTokens(search_text, ")
+        .bind("Array(String)", Value::texts(words))
         .push(")");
-    if term.words.len() > 1 {
+    for phrase in terms.iter().filter(|term| term.words.len() > 1) {
         sql.push(" AND hasPhrase(search_text, ")
-            .bind("String", Value::text(term.words.join(" ")))
+            .bind("String", Value::text(phrase.words.join(" ")))
             .push(")");
     }
-    sql.push(")");
 }
