@@ -158,9 +158,11 @@ fn lines_of_code(file: &Path, text: &str) -> usize {
     if file.ends_with("tests.rs") {
         return 0;
     }
-    text.lines()
-        .take_while(|line| !line.starts_with("#[cfg(test)]"))
-        .count()
+    let lines: Vec<&str> = text.lines().collect();
+    let tests = lines
+        .windows(2)
+        .position(|two| two[0] == "#[cfg(test)]" && two[1] == "mod tests {");
+    tests.unwrap_or(lines.len())
 }
 
 fn src() -> PathBuf {

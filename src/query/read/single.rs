@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
+use super::Queries;
+use super::found::read_near;
 use super::row::{KeyRow, near, place, push_id, shown};
-use super::{Queries, read_near};
 use crate::auth::Principal;
 use crate::event::problem::Problem;
 use crate::event::{Event, TenantId};
