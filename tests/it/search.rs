@@ -195,6 +195,9 @@ async fn copies_neither_show_twice_nor_end_the_pages() {
     acme.take(&oldest).await;
     app.sql("SYSTEM STOP MERGES events").await;
     let tenant = &acme.tenant;
+    // As whoever writes a copy does before.
+    app.sql("INSERT INTO dirty_months (month, dirty, marked_at) VALUES (202601, true, now64(6, 'UTC'))")
+        .await;
 
     // All but the newest stand twice, so that the 250th row and the next are of one event.
     app.sql(&format!(
@@ -226,6 +229,6 @@ async fn copies_neither_show_twice_nor_end_the_pages() {
         let on = [("request_id", "copied"), ("limit", "10"), ("cursor", cursor)];
         page = acme.search(&on).await.expect(200);
     }
-    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found.len(), 1);
     assert!(pages > 1, "an empty page says that there is more");
 }
