@@ -142,7 +142,13 @@ async fn wishes_that_make_no_sense_are_refused_and_repeated_ones_are_one() {
     let first = again(json!({"query": "user_id=a"}), &key).await.expect(202);
     let second = again(json!({"query": "user_id=a"}), &key).await.expect(202);
     assert_eq!(first["id"], second["id"]);
-    again(json!({"query": "user_id=b"}), &key).await.problem(409);
+    for another in [
+        json!({"query": "user_id=b"}),
+        json!({"query": "user_id=a", "format": "csv"}),
+        json!({"query": "user_id=a", "compression": "gzip"}),
+    ] {
+        again(another, &key).await.problem(409);
+    }
     file(&acme, "nosuch", &[]).await.problem(404);
 }
 

@@ -231,6 +231,7 @@ async fn create(
     let request = request_id(&headers, &state, &principal, "POST /api/v1/exports", &tenant)?;
     let id = Uuid::new_v5(&request, b"export").to_string();
     let keep = std::time::Duration::from_secs(u64::from(state.exports.keep_hours()) * 3_600);
+    // A request that comes again is the same one, though its file would expire later.
     let command = Command::CreateExport {
         tenant,
         query: order::text(&query, &scope),
@@ -239,16 +240,7 @@ async fn create(
         instance: state.exports.instance().to_owned(),
         expires_at: state.clock.now().plus(keep),
     };
-    let text = order::text(&query, &scope);
-    let made = state.auth.change(&principal, request, 0, &id, command).await;
-    if let Err(error) = made {
-        // A request that comes again would expire later than the first one did, and is the same request.
-        let control = state.control.state();
-        let is_same = |first: &Arc<Export>| *first.query == text && *first.format == *export.format.as_str();
-        if !control.export(&id).is_some_and(is_same) {
-            return Err(error.into());
-        }
-    }
+    state.auth.change(&principal, request, 0, &id, command).await?;
     let export = find(&state, &principal, &id)?;
     let place = format!("/api/v1/exports/{id}");
     let headers = [etag(export.version), (header::LOCATION, value(&place))];
