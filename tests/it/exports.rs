@@ -153,6 +153,21 @@ async fn wishes_that_make_no_sense_are_refused_and_repeated_ones_are_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_exports_for_a_tenant_by_its_saved_searches() {
+    let app = App::shared().await;
+    let acme = app.tenant("exports-saved").await;
+    deeds(&acme, 12).await;
+    let wanted = json!({"name": "failures", "query": "outcome=failure&sort=time"});
+    let saved = acme.post("/api/v1/searches", &wanted).await.expect(201);
+    let query = format!("saved={}", saved["id"].as_str().unwrap());
+    let operator = app.operator().await;
+    let own = operator.post("/api/v1/exports", &json!({"query": query})).await;
+    assert_eq!(own.fields(422), ["/query"], "it is another tenant's");
+    let id = asked(&operator, &json!({"query": query, "tenant_id": acme.tenant})).await;
+    assert_eq!(done(&acme, &id).await["events"], 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_goes_to_those_who_see_as_much() {
     let app = App::shared().await;
     let acme = app.tenant("exports-walls").await;

@@ -16,7 +16,7 @@ use super::manage::page::{Listing, Paging};
 use super::manage::{
     Removable, Resource, etag, existing, refuse_parameters, remove, request_id, tenant_allowing,
 };
-use super::search::with_saved;
+use super::search::with_saved_of;
 use super::{Access::Needs, Budget, Route, delete, get, post};
 use crate::auth::Principal;
 use crate::control::Permission::{self, Manage, Read};
@@ -218,7 +218,7 @@ async fn create(
     let query = wanted.query.unwrap_or_default();
     let query = query.strip_prefix('?').unwrap_or(&query);
     let query = params::pairs(query).map_err(|problem| invalid(vec![problem]))?;
-    let query = with_saved(&state, &principal, &query, &PAGES)?;
+    let query = with_saved_of(&state, &tenant, &query, &PAGES).map_err(|problem| invalid(vec![problem]))?;
     let export = order::parse(&query, wanted.format.as_deref(), wanted.compression.as_deref());
     let export = export.map_err(invalid)?;
     if let Some(problem) = state.exports.disk_problem() {

@@ -139,7 +139,22 @@ pub(super) fn with_saved(
     params: &[(String, String)],
     without: &[&str],
 ) -> Result<Vec<(String, String)>, ApiError> {
-    let problem = |name: &str, detail: String| wrong(vec![Problem::new(name, detail)]);
+    // An operator who names a tenant means that tenant's searches.
+    let tenant = params.iter().find(|(name, _)| name == "tenant_id");
+    let tenant = tenant.and_then(|(_, tenant)| TenantId::parse(tenant));
+    let tenant = tenant.as_ref().filter(|_| principal.is_operator());
+    let tenant = tenant.unwrap_or_else(|| principal.tenant());
+    with_saved_of(state, tenant, params, without).map_err(|problem| wrong(vec![problem]))
+}
+
+/// The same with the searches of a tenant that is known.
+pub(super) fn with_saved_of(
+    state: &AppState,
+    tenant: &TenantId,
+    params: &[(String, String)],
+    without: &[&str],
+) -> Result<Vec<(String, String)>, Problem> {
+    let problem = |name: &str, detail: String| Problem::new(name, detail);
     let mut named = params.iter().filter(|(name, _)| name == "saved");
     let Some((_, id)) = named.next() else {
         return Ok(params.to_vec());
@@ -148,11 +163,6 @@ pub(super) fn with_saved(
         return Err(problem("saved", "given more than once".to_owned()));
     }
     let control = state.control.state();
-    // An operator who names a tenant means that tenant's searches.
-    let tenant = params.iter().find(|(name, _)| name == "tenant_id");
-    let tenant = tenant.and_then(|(_, tenant)| TenantId::parse(tenant));
-    let tenant = tenant.as_ref().filter(|_| principal.is_operator());
-    let tenant = tenant.unwrap_or_else(|| principal.tenant());
     let saved = control.search(id).filter(|saved| saved.tenant == *tenant);
     let saved = saved.ok_or_else(|| problem("saved", "there is no saved search with this id".to_owned()))?;
     let saved = params::pairs(&saved.query).map_err(|found| {
