@@ -153,6 +153,43 @@ async fn wishes_that_make_no_sense_are_refused_and_repeated_ones_are_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_fetches_any_part_of_a_file_is_recorded() {
+    let app = App::shared().await;
+    let acme = app.tenant("exports-fetched").await;
+    deeds(&acme, 6).await;
+    let id = asked(&acme, &json!({})).await;
+    let tag = format!("\"{}\"", done(&acme, &id).await["sha256"].as_str().unwrap());
+    let of_another = "\"other\"";
+    for (headers, recorded) in [
+        (&[][..], json!({"export": id})),
+        (&[("range", "bytes=1-")], json!({"export": id, "range": "bytes=1-"})),
+        (&[("range", "bytes=-5")], json!({"export": id, "range": "bytes=-5"})),
+        (
+            &[("range", "bytes=1-"), ("if-range", of_another)],
+            json!({"export": id}),
+        ),
+        (
+            &[("range", "bytes=2-"), ("if-range", &tag)],
+            json!({"export": id, "range": "bytes=2-"}),
+        ),
+    ] {
+        let auditor = app.user(&acme.tenant, &["auditor"]).await;
+        let fetched = file(&auditor, &id, headers).await;
+        assert!(fetched.status.is_success(), "{}", fetched.text());
+        let who = auditor.get("/api/v1/auth/me").await.expect(200);
+        until("the fetch is found", async || {
+            let asked = [
+                ("event_type", "trailhouse.export"),
+                ("user_id", who["name"].as_str().unwrap()),
+            ];
+            let found = acme.found(&asked).await;
+            !found.is_empty() && found.iter().all(|event| event["details"]["query"] == recorded)
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_exports_for_a_tenant_by_its_saved_searches() {
     let app = App::shared().await;
     let acme = app.tenant("exports-saved").await;

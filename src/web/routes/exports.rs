@@ -291,12 +291,6 @@ async fn file(
         let detail = "Events in the file have been cleaned up since. Ask for another export.";
         return refused(StatusCode::GONE, "outdated", detail.to_owned());
     }
-    let range = request.headers().get(header::RANGE);
-    // A download that goes on is the same read.
-    if range.is_none_or(|range| range.as_bytes().starts_with(b"bytes=0-")) {
-        let read = Reading::with(Kind::Export, Some(&export.tenant), json!({"export": id}));
-        state.trail.note(&principal, &occasion, read).await?;
-    }
     let tag = value(&format!("\"{sha256}\""));
     let headers = request.headers_mut();
     if headers
@@ -312,6 +306,9 @@ async fn file(
     // By its digest alone, not by a date to the second.
     headers.remove(header::IF_MODIFIED_SINCE);
     headers.remove(header::IF_UNMODIFIED_SINCE);
+    // Every part: any of them may be all that its reader wants.
+    let read = Reading::with(Kind::Export, Some(&export.tenant), fetched(&id, headers));
+    state.trail.note(&principal, &occasion, read).await?;
     let mut served = ServeFile::new(state.exports.file(&id));
     let answer = served.try_call(request).await;
     let answer = answer.map_err(|error| {
@@ -348,6 +345,19 @@ async fn file(
     );
     headers.insert(header::CACHE_CONTROL, value("private, no-transform"));
     Ok(answer)
+}
+
+/// The longest `Range` that is kept in the record of a fetch, in characters.
+const RANGE_MAX: usize = 200;
+
+/// Which file was fetched, and which part of it where not the whole.
+fn fetched(id: &str, headers: &HeaderMap) -> Value {
+    let mut fetched = json!({"export": id});
+    if let Some(range) = headers.get(header::RANGE) {
+        let range = String::from_utf8_lossy(range.as_bytes());
+        fetched["range"] = range.chars().take(RANGE_MAX).collect::<String>().into();
+    }
+    fetched
 }
 
 const EXPIRED: &str = "The file has expired and is gone. Ask for another export.";
