@@ -168,6 +168,43 @@ async fn an_amended_event_is_found_by_what_it_says_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wish_that_changes_nothing_is_a_read_and_recorded() {
+    let app = App::shared().await;
+    let acme = app.tenant("amended-nothing").await;
+    let id = acme.take(&json!({"message": "kept"})).await;
+    let key = [("idempotency-key", "wish-1")];
+    let reads = async |at_least: usize| {
+        until("the reads are found", async || {
+            let found = acme
+                .found(&[("event_type", "trailhouse.get"), ("resource_id", &id)])
+                .await;
+            assert!(found.len() <= at_least, "{found:?}");
+            found.len() == at_least
+        })
+        .await;
+    };
+    // What changes something stands in the event's own history.
+    amend(&acme, &id, &json!({"severity": "ERROR"}), &key)
+        .await
+        .expect(200);
+    reads(0).await;
+    amend(&acme, &id, &json!({"severity": "ERROR"}), &key)
+        .await
+        .expect(200);
+    amend(&acme, &id, &json!({}), &[]).await.expect(200);
+    reads(2).await;
+
+    let wanted = json!({"name": "slow", "roles": ["admin"], "searches_per_second": 1});
+    let slow = acme.post("/api/v1/keys", &wanted).await.expect(201);
+    let slow = acme.with(slow["key"].as_str());
+    until("a read too many", async || {
+        let answers = (0..8).map(|_| async { amend(&slow, &id, &json!({}), &[]).await.status.as_u16() });
+        futures_util::future::join_all(answers).await.contains(&429)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_redacted_is_nowhere() {
     let app = App::shared().await;
     let acme = app.tenant("redact").await;

@@ -15,6 +15,8 @@ use crate::control::{Command, Refusal};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::event::moment;
+use crate::trail::read::Kind;
+use crate::trail::{Occasion, Reading};
 use crate::web::doc::{self, Doc, query};
 use crate::web::extract::{Caller, Params, unknown_parameter};
 use crate::web::{ApiError, AppState, Json};
@@ -58,6 +60,7 @@ struct Answer {
 pub(super) async fn clean_up(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Params(params): Params,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -86,6 +89,9 @@ pub(super) async fn clean_up(
         Ok(Json(answer).into_response())
     };
     if wanted.dry_run {
+        // The clean-up itself is a command, and recorded as one.
+        let read = Reading::of(Kind::Stats, Some(&tenant), &params);
+        state.trail.note(&principal, &occasion, read).await?;
         return answer(
             visible_from(),
             "Nothing was done. Without dry_run these events are shown no more.",

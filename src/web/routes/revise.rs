@@ -28,6 +28,7 @@ use crate::event::view::{self, View};
 use crate::log::Position;
 use crate::query::standing::Stands;
 use crate::store::row::version_of;
+use crate::trail::{Occasion, Reading};
 use crate::web::body::Body;
 use crate::web::doc::{self, Doc, query};
 use crate::web::extract::{Caller, Id, Params, media_type, unknown_parameter};
@@ -91,6 +92,7 @@ struct Wanted {
 struct Wish<'a> {
     state: &'a AppState,
     principal: &'a Principal,
+    occasion: Occasion,
     tenant: &'a TenantId,
     id: &'a str,
     deed: Deed,
@@ -110,6 +112,7 @@ struct Answer<'a> {
 pub(super) async fn amend(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Id(id): Id,
     Params(params): Params,
     headers: HeaderMap,
@@ -120,7 +123,7 @@ pub(super) async fn amend(
     let tenant = tenant_of(&state, &principal, wanted.tenant.clone())?;
     let asked = xxh3_64(&[b"amend ", body.as_ref()].concat());
     let wish = Wish::of(
-        (&state, &principal),
+        (&state, &principal, occasion),
         (&tenant, &id),
         &headers,
         (wanted.reason, asked),
@@ -136,6 +139,7 @@ pub(super) async fn amend(
 pub(super) async fn redact(
     State(state): State<AppState>,
     Caller(principal): Caller,
+    occasion: Occasion,
     Id(id): Id,
     Params(params): Params,
     headers: HeaderMap,
@@ -144,7 +148,7 @@ pub(super) async fn redact(
     let tenant = tenant_of(&state, &principal, wanted.tenant.clone())?;
     let asked = xxh3_64(format!("redact {:?}", wanted.fields).as_bytes());
     let wish = Wish::of(
-        (&state, &principal),
+        (&state, &principal, occasion),
         (&tenant, &id),
         &headers,
         (wanted.reason, asked),
@@ -161,7 +165,7 @@ pub(super) async fn redact(
 
 impl<'a> Wish<'a> {
     fn of(
-        (state, principal): (&'a AppState, &'a Principal),
+        (state, principal, occasion): (&'a AppState, &'a Principal, Occasion),
         (tenant, id): (&'a TenantId, &'a str),
         headers: &HeaderMap,
         (reason, asked): (Option<String>, u64),
@@ -182,6 +186,7 @@ impl<'a> Wish<'a> {
         Ok(Self {
             state,
             principal,
+            occasion,
             tenant,
             id,
             deed,
@@ -204,7 +209,7 @@ impl<'a> Wish<'a> {
                 .and_then(|history| history.granting(self.deed.wish))
             {
                 return match granted.asked() == Some(self.deed.asked) {
-                    true => Ok(answer(&stands, note)),
+                    true => self.read(&stands, note).await,
                     false => Err(ApiError::conflict(
                         "Idempotency-Key",
                         "another request came with this key before: give each one a key of its own",
@@ -213,7 +218,7 @@ impl<'a> Wish<'a> {
             }
             self.expected.check(stands.event.revision.into())?;
             let Some(revised) = make(stands.standing(), self.deed.clone())? else {
-                return Ok(answer(&stands, note));
+                return self.read(&stands, note).await;
             };
             let at = self.state.ingest.revise(self.principal, &revised).await?;
             if !self.arrives(&revised, at).await {
@@ -239,6 +244,15 @@ impl<'a> Wish<'a> {
             "conflict",
             "Others revise this event all the time. Read it, and try again.",
         ))
+    }
+
+    /// The event, to somebody who has changed nothing by this request: that is a read, and is counted and recorded as
+    /// one.
+    async fn read(&self, stands: &Stands, note: Option<&'static str>) -> Result<Response, ApiError> {
+        self.state.limits.spend(self.principal, Budget::Searching)?;
+        let read = Reading::get(Some(self.tenant), self.id);
+        self.state.trail.note(self.principal, &self.occasion, read).await?;
+        Ok(answer(stands, note))
     }
 
     async fn stands(&self) -> Result<Option<Stands>, ApiError> {
