@@ -78,20 +78,20 @@ impl Auth {
             password: sealed.clone(),
         };
         self.change(by, request_id, 0, &id, command).await?;
-        self.check_repeated(&id, sealed.as_ref(), new.password).await?;
+        self.check_repeated(&id, (1, sealed.as_ref()), new.password).await?;
         Ok(id)
     }
 
-    /// That the user of a request that was made before was made with this password, as far as that can be known: not
-    /// when it has another one by now.
+    /// That a request which was made before gave the user this password, with the user's `version`, as far as that can
+    /// be known: not when it has another one by now.
     async fn check_repeated(
         &self,
         id: &str,
-        sealed: Option<&Sealed>,
+        (version, sealed): (u64, Option<&Sealed>),
         password: Option<SecretString>,
     ) -> Result<(), ManageError> {
         let state = self.inner.control.state();
-        let first = state.user(id).filter(|user| is_another(user, sealed));
+        let first = state.user(id).filter(|user| is_another(user, version, sealed));
         let Some(user) = first else {
             return Ok(());
         };
@@ -105,7 +105,8 @@ impl Auth {
         }
     }
 
-    /// Sets a user's password, which ends all its tokens; gives the user's new version.
+    /// Sets a user's password, which ends all its tokens; gives the user's new version. A request that was made before,
+    /// of the user as it was then or with another password, is refused: commands don't tell passwords apart.
     pub async fn set_password(
         &self,
         by: impl Into<By>,
@@ -113,9 +114,16 @@ impl Auth {
         (id, version): (&str, u64),
         password: SecretString,
     ) -> Result<u64, ManageError> {
-        let password = self.sealed_password(id, version + 1, password).await?;
-        self.change(by, request_id, version, id, Command::SetPassword { password })
-            .await
+        let sealed = self.sealed_password(id, version + 1, password.clone()).await?;
+        let command = Command::SetPassword {
+            password: sealed.clone(),
+        };
+        let made = self.change(by, request_id, version, id, command).await?;
+        if made != version + 1 {
+            return Err(Refusal::OtherRequest.into());
+        }
+        self.check_repeated(id, (made, Some(&sealed)), Some(password)).await?;
+        Ok(made)
     }
 
     /// Makes an API key; gives its id, and its text, which nobody can show again: `None` when this request was made
@@ -194,10 +202,10 @@ impl Auth {
     }
 }
 
-/// Whether a user has, from its beginning on, another password than the one that was sealed.
-fn is_another(user: &User, sealed: Option<&Sealed>) -> bool {
+/// Whether a user has had, since this version of it, another password than the one that was sealed.
+fn is_another(user: &User, version: u64, sealed: Option<&Sealed>) -> bool {
     match &user.password {
-        Some((1, first)) => sealed != Some(first),
+        Some((since, first)) if *since == version => sealed != Some(first),
         // It was given one later.
         Some(_) => false,
         None => sealed.is_some(),

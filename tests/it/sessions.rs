@@ -149,6 +149,40 @@ async fn a_new_password_asks_for_the_old_one_and_ends_the_other_sessions() {
     app.login(&name, "another-password").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_a_request_is_good_for_one_change_of_a_password() {
+    let app = App::shared().await;
+    let acme = app.tenant("passwords-again").await;
+    let name = user(app, &acme, &["auditor"]).await;
+    let key = unique("change");
+    let change = async |caller: &Caller, old: &str, new: &str| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", &*key)];
+        let body = json!({"old_password": old, "password": new}).to_string();
+        caller
+            .send(Method::POST, "/api/v1/auth/password", &headers, body)
+            .await
+    };
+    // Two at once want different ones: one of them gets its own, and the other one is told that it does not.
+    let (one, _) = session(app, &name).await;
+    let (two, _) = session(app, &name).await;
+    let (first, second) = tokio::join!(
+        change(&one, PASSWORD, "the-first-password"),
+        change(&two, PASSWORD, "the-second-password")
+    );
+    let (tokens, password) = match first.status.as_u16() {
+        200 => (first.json(), "the-first-password"),
+        _ => (second.expect(200), "the-second-password"),
+    };
+    let refused = [first.status.as_u16(), second.status.as_u16()];
+    assert!(refused.iter().any(|status| matches!(status, 401 | 409 | 422)), "{refused:?}");
+    app.login(&name, password).await;
+
+    let fresh = app.stranger().with(tokens["token"].as_str());
+    change(&fresh, password, "yet-another-password").await.problem(409);
+    fresh.get("/api/v1/auth/me").await.expect(200);
+    app.login(&name, password).await;
+}
+
 /// A second instance's control state and credentials on the same log, under the same keys.
 async fn second_instance(app: &App, stop: &CancellationToken, stale_reads_for: u64) -> Auth {
     let mut config = log::Config::builder().load().unwrap();
