@@ -54,9 +54,12 @@ fn said_of_amend() -> Doc {
         .answers(200, "The event as it stands.", "Event")
         .header("ETag", "How often it was revised.")
         .answers(202, "The log has it, and it was not searchable in time.", "NotYet")
-        .problem(409, "The event is the server's own, or the `Idempotency-Key` belongs to another request.")
+        .problem(403, "The role does not allow it, another tenant is named, or the event is the server's own.")
+        .problem(409, REVISED_TOO_OFTEN)
         .problem(412, "The event was revised meanwhile.")
 }
+
+const REVISED_TOO_OFTEN: &str = "The event keeps being revised by others, can't be revised more often, or the `Idempotency-Key` belongs to another request.";
 
 fn said_of_redact() -> Doc {
     Doc::new("redact", "Events", "Redact an event")
@@ -70,7 +73,8 @@ fn said_of_redact() -> Doc {
         .answers(200, "The event as it stands.", "Event")
         .header("ETag", "How often it was revised.")
         .answers(202, "The log has it, and it was not searchable in time.", "NotYet")
-        .problem(409, "The event is the server's own, or the `Idempotency-Key` belongs to another request.")
+        .problem(403, "The role does not allow it, another tenant is named, or the event is the server's own.")
+        .problem(409, REVISED_TOO_OFTEN)
         .problem(412, "The event was revised meanwhile.")
 }
 
@@ -242,7 +246,7 @@ impl<'a> Wish<'a> {
         Err(ApiError::new(
             StatusCode::CONFLICT,
             "conflict",
-            "Others revise this event all the time. Read it, and try again.",
+            "The event keeps being revised by others. Read it, and try again.",
         ))
     }
 
