@@ -89,6 +89,10 @@ async fn a_file_is_written_by_itself_and_fetched_in_parts() {
         (200, whole.body.clone())
     );
     assert_eq!(file(&acme, &id, &[("if-none-match", &tag)]).await.status, 304);
+    let path = format!("/api/v1/exports/{id}");
+    let shown = acme.get(&path).await;
+    let known = [("if-none-match", shown.header("etag").unwrap())];
+    assert_eq!(acme.send(Method::GET, &path, &known, "").await.status, 304);
     let beyond = file(&acme, &id, &[("range", "bytes=999999-")]).await;
     beyond.problem(416);
     assert_eq!(

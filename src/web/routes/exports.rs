@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::export::file_name;
 use super::manage::page::{Listing, Paging};
+use super::manage::precondition::is_known;
 use super::manage::{
     Removable, Resource, etag, existing, refuse_parameters, remove, request_id, tenant_allowing,
 };
@@ -171,10 +172,19 @@ async fn one(
     Caller(principal): Caller,
     Id(id): Id,
     Params(params): Params,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     refuse_parameters(&params)?;
     let export = find(&state, &principal, &id)?;
-    Ok(([etag(export.version)], Json(shown(&export, Some(&state)))).into_response())
+    // While it is written, its answer changes and its version does not.
+    if matches!(export.state, ExportState::Queued | ExportState::Running) {
+        return Ok(Json(shown(&export, Some(&state))).into_response());
+    }
+    let tag = Exports::tag(&export);
+    if is_known(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [etag(&tag)]).into_response());
+    }
+    Ok(([etag(&tag)], Json(shown(&export, Some(&state)))).into_response())
 }
 
 async fn cancel(
@@ -243,7 +253,7 @@ async fn create(
     state.auth.change(&principal, request, 0, &id, command).await?;
     let export = find(&state, &principal, &id)?;
     let place = format!("/api/v1/exports/{id}");
-    let headers = [etag(export.version), (header::LOCATION, value(&place))];
+    let headers = [(header::LOCATION, value(&place))];
     Ok((StatusCode::ACCEPTED, headers, Json(shown(&export, Some(&state)))).into_response())
 }
 

@@ -187,5 +187,5 @@ async fn create(
     let mut body = Keys::shown(key);
     body["key"] = text.expose_secret().into();
     let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((StatusCode::CREATED, [no_store, etag(key.version)], Json(body)).into_response())
+    Ok((StatusCode::CREATED, [no_store, etag(&Keys::tag(key))], Json(body)).into_response())
 }

@@ -26,7 +26,7 @@ use crate::web::object::{FromObject, JsonBody};
 use crate::web::{ApiError, AppState, Json};
 
 use page::{Listing, Paging};
-use precondition::{Expected, is_known};
+use precondition::{Expected, Tag, is_known};
 
 /// How often a change is tried anew when somebody else was faster, where the caller does not mind.
 const TRIES: usize = 5;
@@ -48,6 +48,10 @@ pub(super) trait Resource: 'static {
     fn tenant(entity: &Self::Entity) -> &TenantId;
     /// Which version of it this is.
     fn version(entity: &Self::Entity) -> u64;
+    /// What its `ETag` says.
+    fn tag(entity: &Self::Entity) -> Tag {
+        Tag::of(Self::version(entity))
+    }
     /// Where it stands in lists: its name, and what tells it from others of that name.
     fn place(entity: &Self::Entity) -> String;
     /// As its answers show it.
@@ -189,7 +193,7 @@ async fn attempt<R: Resource>(
     let entity = find::<R>(state, principal, id)?;
     R::may_change(principal, &entity)?;
     let version = R::version(&entity);
-    expected.check(version)?;
+    expected.check(Some(&R::tag(&entity)))?;
     let request = state.clock.fresh_id();
     Ok(state
         .auth
@@ -199,15 +203,16 @@ async fn attempt<R: Resource>(
 
 /// 200 with one object, or 304.
 pub(super) fn shown<R: Resource>(entity: &R::Entity, headers: &HeaderMap) -> Response {
-    if is_known(headers, R::version(entity)) {
-        return (StatusCode::NOT_MODIFIED, [etag(R::version(entity))]).into_response();
+    let tag = R::tag(entity);
+    if is_known(headers, &tag) {
+        return (StatusCode::NOT_MODIFIED, [etag(&tag)]).into_response();
     }
     answer::<R>(StatusCode::OK, entity)
 }
 
 /// One object with its ETag.
 pub(super) fn answer<R: Resource>(status: StatusCode, entity: &R::Entity) -> Response {
-    (status, [etag(R::version(entity))], Json(R::shown(entity))).into_response()
+    (status, [etag(&R::tag(entity))], Json(R::shown(entity))).into_response()
 }
 
 /// 201 with what was made, by its id. A request that comes again after what it made was deleted is told so.
@@ -221,9 +226,9 @@ pub(super) fn made<R: Resource>(state: &AppState, id: &str) -> Result<Response, 
     Ok(answer::<R>(StatusCode::CREATED, entity))
 }
 
-pub(super) fn etag(version: u64) -> (header::HeaderName, HeaderValue) {
+pub(super) fn etag(tag: &Tag) -> (header::HeaderName, HeaderValue) {
     // Digits in quotes are always a header's value.
-    let value = HeaderValue::try_from(format!("\"{version}\""));
+    let value = HeaderValue::try_from(tag.to_string());
     (
         header::ETAG,
         value.unwrap_or_else(|_| HeaderValue::from_static("\"0\"")),

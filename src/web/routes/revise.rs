@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::manage::precondition::Expected;
+use super::manage::precondition::{Expected, Tag};
 use super::manage::{etag, existing, request_id, tenant_for};
 use super::{Access::Needs, Budget, Route, delete, patch};
 use crate::auth::Principal;
@@ -220,7 +220,7 @@ impl<'a> Wish<'a> {
                     )),
                 };
             }
-            self.expected.check(stands.event.revision.into())?;
+            self.expected.check(Some(&tag(&stands)))?;
             let Some(revised) = make(stands.standing(), self.deed.clone())? else {
                 return self.read(&stands, note).await;
             };
@@ -312,9 +312,13 @@ impl Wanted {
     }
 }
 
+fn tag(stands: &Stands) -> Tag {
+    Tag::of(stands.event.revision.into())
+}
+
 fn answer(stands: &Stands, note: Option<&'static str>) -> Response {
     let event = view::to_json_with_changes(&stands.event).with_history(stands.history.as_ref());
-    ([etag(stands.event.revision.into())], Json(Answer { event, note })).into_response()
+    ([etag(&tag(stands))], Json(Answer { event, note })).into_response()
 }
 
 /// The log has it; who reads on will see.

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::manage::precondition::{Expected, is_known};
+use super::manage::precondition::{Expected, Tag, is_known};
 use super::manage::{Removable, Resource, answer, etag, existing, find, list, shown, submit, tenant_for};
 use super::{Access::Needs, Budget::Free, Route, delete, get, put};
 use crate::auth::Principal;
@@ -58,7 +58,7 @@ fn said_of_one() -> Doc {
         ))
         .param(doc::if_none_match())
         .answers(200, "The schema.", "EventSchema")
-        .header("ETag", "Its version.")
+        .header("ETag", "Its version, and when it was put.")
         .answers_nothing(304, "It stands as the caller has it.")
 }
 
@@ -72,9 +72,9 @@ fn said_of_adding() -> Doc {
         .param(doc::if_none_match())
         .takes("JsonSchema")
         .answers(200, "It has this version by now, or had it already.", "EventSchema")
-        .header("ETag", "Its version.")
+        .header("ETag", "Its version, and when it was put.")
         .answers(201, "The first version.", "EventSchema")
-        .header("ETag", "Its version.")
+        .header("ETag", "Its version, and when it was put.")
         .problem(409, "Others change it all the time, or there are too many schemas.")
         .problem(412, "It was changed since the version that `If-Match` names, or there is one, which `If-None-Match: *` rules out.")
 }
@@ -116,6 +116,10 @@ impl Resource for Schemas {
 
     fn version(schema: &EventSchema) -> u64 {
         schema.version
+    }
+
+    fn tag(schema: &EventSchema) -> Tag {
+        Tag::put_at(schema.version, schema.created_at)
     }
 
     fn place(schema: &EventSchema) -> String {
@@ -204,12 +208,17 @@ async fn one(
     let Some(version) = options.version else {
         return Ok(shown::<Schemas>(&schema, &headers));
     };
-    if is_known(&headers, version) {
-        return Ok((StatusCode::NOT_MODIFIED, [etag(version)]).into_response());
+    let newest = Schemas::tag(&schema);
+    let tag = match version == schema.version {
+        true => newest,
+        false => newest.as_of(version),
+    };
+    if is_known(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [etag(&tag)]).into_response());
     }
     let body = with_text(&schema, version)
         .ok_or_else(|| ApiError::not_found("There is no such version, or it is no longer kept."))?;
-    Ok(([etag(version)], Json(body)).into_response())
+    Ok(([etag(&tag)], Json(body)).into_response())
 }
 
 async fn remove(
@@ -288,9 +297,10 @@ async fn add(
 /// The version that the caller means to follow.
 fn expected(headers: &HeaderMap, present: Option<&EventSchema>) -> Result<u64, ApiError> {
     let version = present.map_or(0, |present| present.version);
-    Expected::of(headers)?.check(version)?;
-    match present {
-        Some(_) if is_known(headers, version) => Err(ApiError::new(
+    let tag = present.map(Schemas::tag);
+    Expected::of(headers)?.check(tag.as_ref())?;
+    match tag {
+        Some(tag) if is_known(headers, &tag) => Err(ApiError::new(
             StatusCode::PRECONDITION_FAILED,
             "precondition_failed",
             "There is a schema for this event type already, which If-None-Match rules out.",

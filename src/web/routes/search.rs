@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::manage::precondition::Tag;
 use super::manage::{etag, existing};
 use super::{Access::Needs, Budget, Route, get};
 use crate::auth::Principal;
@@ -223,7 +224,7 @@ pub(super) async fn by_id(
     match state.recorded(&principal, &occasion, read, answer).await? {
         Some(Stands { event, history }) => {
             let shown = view::to_json_with_changes(&event).with_history(history.as_ref());
-            Ok(([etag(event.revision.into())], Json(shown)).into_response())
+            Ok(([etag(&Tag::of(event.revision.into()))], Json(shown)).into_response())
         }
         None => Err(ApiError::not_found(
             "There is no event with this id, or it is not yet searchable.",

@@ -224,7 +224,7 @@ async fn set_password(
     password: SecretString,
 ) -> Result<(), ApiError> {
     let user = find::<Users>(state, principal, id)?;
-    Expected::of(headers)?.check(user.version)?;
+    Expected::of(headers)?.check(Some(&Users::tag(&user)))?;
     let request = state.clock.fresh_id();
     state
         .auth

@@ -14,7 +14,10 @@ pub(super) fn list() -> Doc {
 pub(super) fn one() -> Doc {
     said("export", "Get an export")
         .param(doc::id())
+        .param(doc::if_none_match())
         .answers(200, "How far it is.", "Export")
+        .header("ETag", "Its version, once it is finished: until then its progress changes without one.")
+        .answers_nothing(304, "It is finished, and as the caller has it.")
         .header("ETag", "Its version.")
 }
 
@@ -34,7 +37,6 @@ pub(super) fn create() -> Doc {
         .param(doc::idempotency_key())
         .takes("ExportToMake")
         .answers(202, "It is begun.", "Export")
-        .header("ETag", "Its version.")
         .header("Location", "Where to ask how far it is.")
         .problem(404, "There is no such tenant.")
         .problem(

@@ -1,10 +1,53 @@
 //! `If-Match` and `If-None-Match` (RFC 9110, section 13): which version the caller has seen.
 
+use std::fmt;
+
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::clock::Timestamp;
 use crate::event::draft::Problem;
 use crate::web::ApiError;
+
+/// What an object's `ETag` says: which version of it stands, and of what is deleted and made again also which of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    version: u64,
+    opaque: String,
+}
+
+impl Tag {
+    /// Of what has each version once.
+    pub(crate) fn of(version: u64) -> Self {
+        Self {
+            version,
+            opaque: version.to_string(),
+        }
+    }
+
+    /// Of what is counted from 1 again once it was deleted.
+    pub(crate) fn put_at(version: u64, at: Timestamp) -> Self {
+        Self {
+            version,
+            opaque: format!("{version}-{:x}", at.micros()),
+        }
+    }
+
+    /// Of how this looked in an earlier version.
+    pub(crate) fn as_of(&self, version: u64) -> Self {
+        Self {
+            version,
+            opaque: format!("{version}.{}", self.opaque),
+        }
+    }
+}
+
+/// As the header has it.
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.opaque)
+    }
+}
 
 /// What `If-Match` asks for: one of these tags, or anything at all (`*`); `None`: nothing.
 pub(crate) struct Expected(Option<Vec<String>>);
@@ -24,23 +67,31 @@ impl Expected {
         }
     }
 
-    /// Whether it holds for this version.
-    pub(crate) fn allows(&self, version: u64) -> bool {
-        let present = format!("\"{version}\"");
-        let names = |tags: &Vec<String>| tags.iter().any(|tag| tag == "*" || *tag == present);
+    /// Whether it holds for what stands: where nothing does, nothing matches.
+    pub(crate) fn allows(&self, present: Option<&Tag>) -> bool {
+        let present = present.map(Tag::to_string);
+        let names = |tags: &Vec<String>| {
+            let is_named = |present: &String| tags.iter().any(|tag| tag == "*" || tag == present);
+            present.as_ref().is_some_and(is_named)
+        };
         self.0.as_ref().is_none_or(names)
     }
 
-    /// 412 when another version stands than the caller has seen.
-    pub(crate) fn check(&self, version: u64) -> Result<(), ApiError> {
-        if self.allows(version) {
+    /// 412 when something else stands than the caller has seen.
+    pub(crate) fn check(&self, present: Option<&Tag>) -> Result<(), ApiError> {
+        if self.allows(present) {
             return Ok(());
         }
-        let detail = format!(
-            "It is at version {version}, and If-Match names another: read it again, and decide anew whether to change it."
-        );
+        let detail = match present {
+            Some(tag) => format!(
+                "It is at version {}, with the ETag {tag}, and If-Match names another: read it again, and decide anew whether to change it.",
+                tag.version
+            ),
+            None => "There is none, and If-Match asks for one: leave it out to make the first.".to_owned(),
+        };
+        let version = present.map(|tag| ("version".to_owned(), Value::from(tag.version)));
         Err(ApiError {
-            more: Map::from_iter([("version".to_owned(), Value::from(version))]),
+            more: Map::from_iter(version),
             ..ApiError::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
         })
     }
@@ -57,9 +108,9 @@ fn is_tag(tag: &str) -> bool {
     tag == "*" || opaque.is_some_and(|opaque| opaque.chars().all(fits))
 }
 
-/// Whether `If-None-Match` says that the caller has this version.
-pub(crate) fn is_known(headers: &HeaderMap, version: u64) -> bool {
-    let present = format!("\"{version}\"");
+/// Whether `If-None-Match` says that the caller has this.
+pub(crate) fn is_known(headers: &HeaderMap, present: &Tag) -> bool {
+    let present = present.to_string();
     let tags = tags(headers, header::IF_NONE_MATCH).unwrap_or_default();
     tags.iter()
         .any(|tag| tag == "*" || tag.trim_start_matches("W/") == present)
@@ -86,9 +137,12 @@ mod tests {
         let with = |name: HeaderName, value: &'static str| {
             HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
         };
-        let fits =
-            |value| Expected::of(&with(header::IF_MATCH, value)).is_ok_and(|expected| expected.allows(3));
-        assert!(Expected::of(&HeaderMap::new()).is_ok_and(|expected| expected.allows(3)));
+        let expected = |value| Expected::of(&with(header::IF_MATCH, value));
+        let three = Tag::of(3);
+        let fits = |value| expected(value).is_ok_and(|expected| expected.allows(Some(&three)));
+        let nothing = Expected::of(&HeaderMap::new()).unwrap();
+        assert!(nothing.allows(Some(&three)) && nothing.allows(None));
+        assert!(expected("*").is_ok_and(|expected| !expected.allows(None)), "where there is none");
         for no_tag in ["3", "", "\"3", "W/3", "\"3\",", "\"\"\""] {
             assert!(Expected::of(&with(header::IF_MATCH, no_tag)).is_err(), "{no_tag}");
         }
@@ -103,11 +157,19 @@ mod tests {
         }
         for (value, expected) in [("\"3\"", true), ("W/\"3\"", true), ("\"4\"", false), ("*", true)] {
             assert_eq!(
-                is_known(&with(header::IF_NONE_MATCH, value), 3),
+                is_known(&with(header::IF_NONE_MATCH, value), &three),
                 expected,
                 "{value}"
             );
         }
-        assert!(!is_known(&HeaderMap::new(), 3));
+        assert!(!is_known(&HeaderMap::new(), &three));
+    }
+
+    #[test]
+    fn what_is_made_again_has_another_tag() {
+        let at = |micros| Tag::put_at(1, Timestamp::from_micros(micros));
+        assert_eq!(at(255).to_string(), "\"1-ff\"");
+        assert_ne!(at(255), at(256));
+        assert_eq!(at(255).as_of(2).to_string(), "\"2.1-ff\"");
     }
 }
