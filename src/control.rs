@@ -40,6 +40,7 @@ pub use follow::{Freshness, Skipped};
 pub use journal::{Journal, JournalError};
 pub use role::{Permission, Reads, Role, Roles};
 pub use state::{Outcome, Refusal, State};
+pub use verdict::Verdict;
 
 use follow::{Behind, Follower};
 

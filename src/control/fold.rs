@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::command::{Command, Envelope};
 use super::record::Skip;
 use super::state::{Outcome, Refusal, State};
+use crate::event::TenantId;
 
 /// How many answers are remembered: a request that comes again after so many others is decided anew, and then its
 /// expected version refuses it, since accepted commands move the version on. (What was deleted since would be made
@@ -28,6 +29,8 @@ pub struct Fold {
 struct Answer {
     asked: [u8; 32],
     outcome: Outcome,
+    /// Whose the thing was, which may be gone by now.
+    owner: Option<TenantId>,
 }
 
 impl Answer {
@@ -50,6 +53,12 @@ impl Fold {
         self.answers.get(&request_id).map(|first| first.to(asked))
     }
 
+    /// Whose the thing was that a request was about, if that is remembered: also when the request took it away.
+    pub fn owner(&self, request_id: Uuid, asked: [u8; 32]) -> Option<TenantId> {
+        let first = self.answers.get(&request_id);
+        first.filter(|first| first.asked == asked)?.owner.clone()
+    }
+
     /// Decides the next record. A request that is remembered gets its first answer, and changes nothing.
     pub fn apply(&mut self, envelope: &Envelope) -> Result<Outcome, Skip> {
         self.check_log(envelope)?;
@@ -57,10 +66,13 @@ impl Fold {
         if let Some(first) = self.answer(envelope.request_id, asked) {
             return Ok(first);
         }
+        let owner = |state: &State| state.owner(envelope.command.kind(), &envelope.id);
+        let before = owner(&self.state);
         let outcome = Arc::make_mut(&mut self.state).apply(envelope);
         let answer = Answer {
             asked,
             outcome: outcome.clone(),
+            owner: before.or_else(|| owner(&self.state)),
         };
         self.remember(envelope.request_id, answer);
         Ok(outcome)

@@ -14,8 +14,10 @@ mod users;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::command::{Command, Envelope};
-use super::entity::{ApiKey, Deployment, EventSchema, Export, SavedSearch, Tenant, User, schema_id};
+use super::command::{Command, Envelope, Kind};
+use super::entity::{
+    ApiKey, Deployment, EventSchema, Export, SavedSearch, Tenant, User, parse_schema_id, schema_id,
+};
 use crate::clock::Timestamp;
 use crate::event::TenantId;
 
@@ -193,6 +195,19 @@ impl State {
     /// The exports of a tenant, by id.
     pub fn exports_of(&self, tenant: &TenantId) -> impl Iterator<Item = &Arc<Export>> {
         self.exports.of(tenant)
+    }
+
+    /// Whose the thing of this kind and id is; of tenants and schemas their ids say so, whether there are any.
+    pub fn owner(&self, kind: Kind, id: &str) -> Option<TenantId> {
+        match kind {
+            Kind::Deployment => None,
+            Kind::Tenant => TenantId::parse(id),
+            Kind::Schema => parse_schema_id(id).map(|(tenant, _)| tenant),
+            Kind::User => self.user(id).map(|user| user.tenant.clone()),
+            Kind::Key => self.key(id).map(|key| key.tenant.clone()),
+            Kind::Search => self.search(id).map(|search| search.tenant.clone()),
+            Kind::Export => self.export(id).map(|export| export.tenant.clone()),
+        }
     }
 
     /// Decides a command, and changes the state when it is accepted.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::read::{Occasion, cut, own};
 use crate::clock::{Clock, Timestamp};
-use crate::control::{By, Command, Control, Envelope, Kind, State};
+use crate::control::{By, Command, Control, Envelope, State, Verdict};
 use crate::event::{Actor, Event, Json, Outcome, Resource, Severity, TenantId};
 use crate::ingest::Ingest;
 use crate::log::group::{Gaps, GroupEvent};
@@ -96,10 +96,10 @@ impl Commands {
         let mut events = Vec::with_capacity(records.len());
         for record in records {
             let verdict = self.control.verdict(record).await;
-            if let Some((envelope, outcome)) = verdict.filter(|(envelope, _)| !is_progress(envelope)) {
+            if let Some(verdict) = verdict.filter(|verdict| !is_progress(&verdict.envelope)) {
                 let state = self.control.state();
                 let id = id_of(self.control.log_id(), record);
-                events.push(event(&envelope, outcome.as_ref(), &state, self.clock.now(), id));
+                events.push(event(&verdict, &state, self.clock.now(), id));
             }
         }
         while let Err(error) = self.ingest.record(&events).await {
@@ -126,16 +126,11 @@ fn id_of(log_id: Uuid, record: &log::Record) -> Uuid {
 }
 
 /// What a command tells, once it was decided.
-fn event(
-    envelope: &Envelope,
-    outcome: Option<&control::Outcome>,
-    state: &State,
-    now: Timestamp,
-    id: Uuid,
-) -> Event {
+fn event(verdict: &Verdict, state: &State, now: Timestamp, id: Uuid) -> Event {
+    let envelope = &verdict.envelope;
     let shown = envelope.command.shown();
     let (name, action) = named(&envelope.command, &shown);
-    let (outcome, severity, refusal, version) = match outcome {
+    let (outcome, severity, refusal, version) = match &verdict.outcome {
         Some(control::Outcome::Accepted { version }) => {
             (Outcome::Success, Severity::Info, None, Some(*version))
         }
@@ -179,7 +174,7 @@ fn event(
         details: Some(Json::from_value(&details)),
         request_id: envelope.by.request_id.clone(),
         ..own(
-            tenant_of(envelope, &shown, state),
+            tenant_of(verdict, &shown, state),
             &name,
             &Occasion::default(),
             now,
@@ -188,20 +183,14 @@ fn event(
     }
 }
 
-/// Whose log it belongs to: the sender's own, or, for who spans all, that of what was changed.
-fn tenant_of(envelope: &Envelope, shown: &Value, state: &State) -> TenantId {
-    let named = || shown["tenant"].as_str().and_then(TenantId::parse);
-    let of_entity = || match envelope.command.kind() {
-        Kind::Tenant => TenantId::parse(&envelope.id),
-        Kind::User => state.user(&envelope.id).map(|user| user.tenant.clone()),
-        Kind::Key => state.key(&envelope.id).map(|key| key.tenant.clone()),
-        Kind::Search => state.search(&envelope.id).map(|search| search.tenant.clone()),
-        Kind::Export => state.export(&envelope.id).map(|export| export.tenant.clone()),
-        Kind::Schema => control::parse_schema_id(&envelope.id).map(|(tenant, _)| tenant),
-        Kind::Deployment => None,
-    };
+/// Whose log it belongs to: the sender's own, or, for who spans all, that of what was changed, or was to be made.
+fn tenant_of(verdict: &Verdict, shown: &Value, state: &State) -> TenantId {
+    let envelope = &verdict.envelope;
     let walled = envelope.by.tenant.clone();
-    let found = walled.or_else(named).or_else(of_entity);
+    let owner = || verdict.owner.clone();
+    let present = || state.owner(envelope.command.kind(), &envelope.id);
+    let named = || shown["tenant"].as_str().and_then(TenantId::parse);
+    let found = walled.or_else(owner).or_else(present).or_else(named);
     found
         .filter(|tenant| state.tenant(tenant).is_some())
         .unwrap_or_else(TenantId::default_tenant)

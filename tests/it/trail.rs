@@ -164,6 +164,15 @@ async fn logins_and_changes_of_control_state_are_events_without_secrets() {
     recorded(&acme, "trailhouse.tenant.created", 1).await;
     recorded(&acme, "trailhouse.key.created", 2).await;
     recorded(&acme, "trailhouse.key.revoked", 1).await;
+    // What an operator takes away is told to those whose it was.
+    let search = json!({"name": "mine", "query": "tag=x"});
+    let search = acme.post("/api/v1/searches", &search).await.expect(201);
+    let path = format!("/api/v1/searches/{}", search["id"].as_str().unwrap());
+    let operator = app.operator().await;
+    let deleted = operator.send(reqwest::Method::DELETE, &path, &[], "").await;
+    assert_eq!(deleted.status, 204);
+    let told = recorded(&acme, "trailhouse.search.deleted", 1).await;
+    assert_eq!(told[0]["resource"]["id"], search["id"]);
     let logins = recorded(&acme, "trailhouse.login", 2).await;
     assert!(
         logins.iter().all(|event| event["actor"]["id"] == name.as_str()),
@@ -177,7 +186,6 @@ async fn logins_and_changes_of_control_state_are_events_without_secrets() {
         assert!(!all.contains(secret), "{secret}");
     }
     // Who is nobody is told of where operators look, without what was typed.
-    let operator = app.operator().await;
     until("a login of nobody is recorded", async || {
         let failed = [
             ("event_type", "trailhouse.login"),

@@ -3,6 +3,16 @@ use crate::control::state::fixture;
 use crate::control::{By, Refusal};
 
 fn told(by: By, id: &str, command: Command, outcome: Option<control::Outcome>) -> Event {
+    told_of(None, by, id, command, outcome)
+}
+
+fn told_of(
+    owner: Option<&str>,
+    by: By,
+    id: &str,
+    command: Command,
+    outcome: Option<control::Outcome>,
+) -> Event {
     let state = fixture::state_with("acme", None, None);
     let envelope = Envelope {
         request_id: Uuid::from_u128(1),
@@ -13,13 +23,12 @@ fn told(by: By, id: &str, command: Command, outcome: Option<control::Outcome>) -
         id: id.to_owned(),
         command,
     };
-    event(
-        &envelope,
-        outcome.as_ref(),
-        &state,
-        Timestamp::from_micros(9),
-        Uuid::from_u128(3),
-    )
+    let verdict = Verdict {
+        envelope,
+        outcome,
+        owner: owner.and_then(TenantId::parse),
+    };
+    event(&verdict, &state, Timestamp::from_micros(9), Uuid::from_u128(3))
 }
 
 fn revoke() -> Command {
@@ -68,6 +77,11 @@ fn it_stands_in_the_log_of_the_sender_or_of_what_was_changed() {
         ..By::system()
     };
     assert_eq!(told(walled, "other", create(), None).tenant_id.as_str(), "acme");
+    // What is gone by now, as far as the fold remembers it.
+    for command in [Command::DeleteSearch, Command::DeleteExport] {
+        let of = |owner| told_of(owner, By::system(), "gone", command.clone(), None).tenant_id;
+        assert_eq!((of(Some("acme")).as_str(), of(None).as_str()), ("acme", "default"));
+    }
 }
 
 #[test]
