@@ -232,7 +232,8 @@ async fn an_export_stays_behind_its_walls() {
         .problem(404);
     let user = app.user(&acme.tenant, &["user"]).await;
     user.take(&json!({"action": "VIEW"})).await;
-    assert_eq!(lines(&export(&user, "").await.text()).len(), 1);
+    // Its own events it may read, and that is all.
+    user.get("/api/v1/logs/export").await.problem(403);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,12 +34,11 @@ fn expected(method: &Method, path: &str) -> Who {
         ("GET", "/api/v1/logs/stream") | ("POST", "/api/v1/logs/stream/ticket") => {
             Roles(&["admin", "auditor", "user"])
         }
-        ("GET", "/api/v1/logs/stats" | "/api/v1/logs/correlate" | "/api/v1/logs/export") => {
-            Roles(&["admin", "auditor", "user"])
-        }
-        ("GET" | "POST", "/api/v1/exports")
+        ("GET", "/api/v1/logs/stats" | "/api/v1/logs/correlate") => Roles(&["admin", "auditor", "user"]),
+        ("GET", "/api/v1/logs/export")
+        | ("GET" | "POST", "/api/v1/exports")
         | ("GET" | "DELETE", "/api/v1/exports/{id}")
-        | ("GET", "/api/v1/exports/{id}/file") => Roles(&["admin", "auditor", "user"]),
+        | ("GET", "/api/v1/exports/{id}/file") => Roles(&["admin", "auditor"]),
         ("GET", "/api/v1/tenants") => Roles(&["admin"]),
         ("POST", "/api/v1/tenants") => Roles(&[]),
         ("POST", "/api/v1/auth/logout" | "/api/v1/auth/password") | ("GET", "/api/v1/auth/me") => {

@@ -14,7 +14,7 @@ use super::manage::existing;
 use super::search::{with_saved, wrong};
 use super::{Access::Needs, Budget, Route, get};
 use crate::clock::Timestamp;
-use crate::control::Permission::Read;
+use crate::control::Permission;
 use crate::event::TenantId;
 use crate::query::QueryError;
 use crate::query::export::{Chunk, Chunks, Compression, Export, Format, ask};
@@ -29,7 +29,8 @@ use crate::web::{ApiError, AppState};
 const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![get("/api/v1/logs/export", Needs(Read, Budget::Exporting), export).doc(said())]
+    let needs = Needs(Permission::Export, Budget::Exporting);
+    vec![get("/api/v1/logs/export", needs, export).doc(said())]
 }
 
 fn said() -> Doc {

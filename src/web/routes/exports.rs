@@ -20,7 +20,7 @@ use super::manage::{
 use super::search::with_saved_of;
 use super::{Access::Needs, Budget, Route, delete, get, post};
 use crate::auth::Principal;
-use crate::control::Permission::{self, Manage, Read};
+use crate::control::Permission::{self, Export as Exporting, Manage};
 use crate::control::{self, Command, Export, ExportState};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
@@ -34,11 +34,11 @@ use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get("/api/v1/exports", Needs(Read, Budget::Free), list).doc(said::list()),
-        post("/api/v1/exports", Needs(Read, Budget::Searching), create).doc(said::create()),
-        get("/api/v1/exports/{id}", Needs(Read, Budget::Free), one).doc(said::one()),
-        get("/api/v1/exports/{id}/file", Needs(Read, Budget::Free), file).doc(said::file()),
-        delete("/api/v1/exports/{id}", Needs(Read, Budget::Free), cancel).doc(said::cancel()),
+        get("/api/v1/exports", Needs(Exporting, Budget::Free), list).doc(said::list()),
+        post("/api/v1/exports", Needs(Exporting, Budget::Searching), create).doc(said::create()),
+        get("/api/v1/exports/{id}", Needs(Exporting, Budget::Free), one).doc(said::one()),
+        get("/api/v1/exports/{id}/file", Needs(Exporting, Budget::Free), file).doc(said::file()),
+        delete("/api/v1/exports/{id}", Needs(Exporting, Budget::Free), cancel).doc(said::cancel()),
     ]
 }
 
@@ -47,7 +47,7 @@ struct Exports;
 impl Resource for Exports {
     type Entity = Export;
     const NOUN: &'static str = "export";
-    const SEEN_WITH: Permission = Read;
+    const SEEN_WITH: Permission = Exporting;
 
     fn found<'a>(state: &'a control::State, id: &str) -> Option<&'a Arc<Export>> {
         state.export(id)
@@ -155,7 +155,7 @@ async fn list(
     Params(params): Params,
 ) -> Result<Response, ApiError> {
     let Listing { tenant, paging } = Listing::of(&params)?;
-    let tenant = tenant_allowing(Read, &principal, tenant)?;
+    let tenant = tenant_allowing(Exporting, &principal, tenant)?;
     existing(&state, &principal, &tenant)?;
     let control = state.control.state();
     let seen = control
@@ -222,7 +222,7 @@ async fn create(
     headers: HeaderMap,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, ApiError> {
-    let tenant = tenant_allowing(Read, &principal, wanted.tenant_id)?;
+    let tenant = tenant_allowing(Exporting, &principal, wanted.tenant_id)?;
     existing(&state, &principal, &tenant)?;
     let scope = state.queries.scope(&principal, Some(&tenant))?;
     let query = wanted.query.unwrap_or_default();
