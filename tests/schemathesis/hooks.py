@@ -11,6 +11,8 @@ WORD = st.text("abcdefghijklmnop", min_size=1, max_size=8)
 FIELDS = ["event_id", "time", "event_type", "actor.id", "severity", "details", "details.amount"]
 DIMENSIONS = ["event_type", "action", "outcome", "severity", "actor.id", "details.team"]
 FILTERS = ["event_type=user.login", "outcome=failure", "min_severity=WARNING", "details.amount=5", "from=2026-01-01"]
+NETWORKS = ["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]
+OPERATORS = ["", "[gt]", "[gte]", "[lt]", "[lte]", "[prefix]"]
 TAGS = re.compile(r'^(\*|"[!#-~]*")\Z')
 
 
@@ -21,6 +23,8 @@ def list_of(names, most, separator=","):
 MOMENTS = st.datetimes(min_value=datetime(2025, 6, 1), max_value=datetime(2026, 1, 1))
 schemathesis.openapi.format("date-time", MOMENTS.map(lambda at: at.isoformat() + "Z"))
 schemathesis.openapi.format("moment", MOMENTS.map(lambda at: at.isoformat() + "Z"))
+schemathesis.openapi.format("ip-or-network", st.one_of(st.ip_addresses().map(str), st.sampled_from(NETWORKS)))
+schemathesis.openapi.format("detail", st.builds("details.{}{}{}".format, WORD, st.sampled_from(OPERATORS), st.sampled_from(["", "!"])))
 schemathesis.openapi.format("search-words", st.lists(WORD, min_size=1, max_size=4).map(" ".join))
 schemathesis.openapi.format("fields", list_of(FIELDS, 5))
 schemathesis.openapi.format("dimensions", list_of(DIMENSIONS, 3))

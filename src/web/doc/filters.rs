@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Param, query};
+use super::{Param, moment, query};
 
 /// Filters on a text: the name, what it finds, and a value.
 const TEXTS: &[(&str, &str, &str)] = &[
@@ -38,7 +38,9 @@ const TIMES: &[(&str, &str)] = &[
 
 /// All filters.
 pub fn filters() -> Vec<Param> {
-    let times = TIMES.iter().map(|(name, text)| query(*name, *text, moment()));
+    let times = TIMES
+        .iter()
+        .map(|(name, text)| moment(name, text, "2026-11-20T09:00:00Z"));
     let texts = TEXTS.iter().map(|(name, text, example)| {
         let said = format!(
             "{text} Repeated: any of them; `{name}!=…`: none of them; `{name}[prefix]=…`: what begins so."
@@ -57,8 +59,8 @@ pub fn filters() -> Vec<Param> {
         ),
         query(
             "ip",
-            "The actor's address, or its network, such as `10.0.0.0/8`.",
-            several(json!({"type": "string", "format": "ipv4", "example": "203.0.113.7"})),
+            "The actor's address, of IPv4 or IPv6, or its network, such as `10.0.0.0/8` or `2001:db8::/32`.",
+            several(json!({"type": "string", "format": "ip-or-network", "example": "203.0.113.7"})),
         ),
         query(
             "severity",
@@ -82,10 +84,10 @@ pub fn filters() -> Vec<Param> {
         ),
         query(
             "details",
-            "Any detail by its path: `details.amount=5`, `details.amount[gt]=5` (`gt`, `gte`, `lt`, `lte`, `prefix`). Lists are written without an index.",
+            "Any detail by its path: `details.amount=5`, `details.amount[gt]=5` (`gt`, `gte`, `lt`, `lte`, `prefix`), `details.team!=eu`. Lists are written without an index; brackets and backslashes that belong to a name get a backslash.",
             json!({
                 "type": "object",
-                "propertyNames": {"pattern": "^details\\.[a-z]{4,12}$"},
+                "propertyNames": {"pattern": DETAIL, "format": "detail"},
                 "additionalProperties": {"type": "string", "maxLength": 4096, "pattern": NO_NUL},
             }),
         ),
@@ -99,12 +101,11 @@ pub fn filters() -> Vec<Param> {
     times.chain(texts).chain(rest).collect()
 }
 
+/// The path of a detail, perhaps an operator, perhaps `!`. The format tells testers which names to make up.
+const DETAIL: &str = r"^(details|metadata|event_details)\.([^\x00\[\]<>!\\]|\\[^\x00<>])+(\[(gt|gte|lt|lte|prefix)\])?!?$";
+
 /// A text that may stand in a parameter.
 const NO_NUL: &str = "^[^\\x00]*$";
-
-fn moment() -> Value {
-    json!({"type": "string", "format": "date-time", "example": "2026-11-20T09:00:00Z"})
-}
 
 fn several(one: Value) -> Value {
     json!({"type": "array", "items": one})
@@ -115,6 +116,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::query;
     use crate::query::names::{self, Known};
 
     #[test]
@@ -130,6 +132,26 @@ mod tests {
                 seen.push(meaning);
                 assert!(told.contains(name), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn names_of_details_are_legal_by_the_document_where_they_are_taken() {
+        let legal = jsonschema::validator_for(&json!({"pattern": DETAIL})).unwrap();
+        let taken = |name: &str| query::parse(&[(name.to_owned(), "5".to_owned())]).is_ok();
+        for name in [
+            "details.amount",
+            "details.amount[gt]",
+            "details.amount[prefix]!",
+            "metadata.a.b!",
+            "event_details.\u{e4} \u{f6}",
+            r"details.a\[0\]",
+            r"details.a\\b[lte]",
+        ] {
+            assert!(legal.is_valid(&json!(name)) && taken(name), "{name}");
+        }
+        for name in ["details.", "details.a[0]", "details.a[is]", "details.a<5", "details.[gt]"] {
+            assert!(!legal.is_valid(&json!(name)) && !taken(name), "{name}");
         }
     }
 }

@@ -26,10 +26,9 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said() -> Doc {
-    let moment = json!({"type": "string", "format": "date-time", "example": "2025-01-01T00:00:00Z"});
     Doc::new("cleanUp", "Events", "Clean up")
         .text("What happened before a moment is shown no more, and its rows are deleted. The records stay in the log until its retention removes them.")
-        .param(query("before", "The moment: in the past, 1970 or later.", moment).required())
+        .param(doc::moment("before", "The moment: in the past, 1970 or later.", "2025-01-01T00:00:00Z").required())
         .param(query("dry_run", "Only say how many events that would be.", json!({"type": "boolean", "default": false, "example": true})))
         .param(doc::tenant_id())
         .param(doc::idempotency_key())

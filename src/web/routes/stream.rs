@@ -54,7 +54,7 @@ fn said_of_stream() -> Doc {
         .text("A WebSocket where one is asked for, else server-sent events. Each frame has a `cursor`, with which a stream goes on where it was.")
         .params(doc::filters())
         .param(query("cursor", "Of the last frame that was taken: goes on behind it.", json!({"type": "string"})))
-        .param(query("since", "Begin with what was received then or later.", json!({"type": "string", "format": "date-time"})))
+        .param(doc::moment("since", "Begin with what was received then or later.", "2026-11-20T09:00:00Z"))
         .param(query("ticket", "Instead of a credential, for browsers, once.", json!({"type": "string"})))
         .param(doc::header("Last-Event-ID", "As browsers say it: a cursor.", json!({"type": "string"})))
         .answers_as(200, "Events, as they come in.", "text/event-stream", json!({"type": "string"}))
