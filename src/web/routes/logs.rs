@@ -52,6 +52,11 @@ fn said_of_many() -> Doc {
     Doc::new("writeMany", "Events", "Write many events")
         .text("A JSON array, `{\"logs\": […]}`, or NDJSON: up to 100,000 events in 10 MiB. Each is taken or refused by itself.")
         .param(wait_parameter())
+        .param(query(
+            "source",
+            "`aws_cloudtrail`: the items are records of CloudTrail, as `trailhouse import` sends them. For admins.",
+            json!({"type": "string", "enum": [aws_cloudtrail::KIND]}),
+        ))
         .param(doc::idempotency_key())
         .takes("EventsToWrite")
         .takes_as("application/x-ndjson", "Ndjson")
