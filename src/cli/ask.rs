@@ -46,13 +46,22 @@ pub(super) async fn get(
     }
     let status = answer.status();
     match answer.json::<Value>().await {
-        Ok(problem) => bail!(sentence(&problem).unwrap_or_else(|| status.to_string())),
+        Ok(problem) => bail!(told(&problem).unwrap_or_else(|| status.to_string())),
         Err(_) => bail!("the server answered {status}"),
     }
 }
 
+/// What a problem says, and what to do about a credential that does not count.
+pub(super) fn told(problem: &Value) -> Option<String> {
+    let sentence = sentence(problem)?;
+    Some(match problem["status"].as_u64() {
+        Some(401) => format!("{sentence}\n  `trailhouse token` prints a new token"),
+        _ => sentence,
+    })
+}
+
 /// What a problem says, with all fields that are wrong.
-fn sentence(problem: &Value) -> Option<String> {
+pub(super) fn sentence(problem: &Value) -> Option<String> {
     let detail = problem["detail"].as_str()?.to_owned();
     let errors = problem["errors"]
         .as_array()
@@ -107,5 +116,16 @@ mod tests {
             sentence(&two).as_deref(),
             Some("2 fields\n  a: unknown\n  b: unknown")
         );
+    }
+
+    #[test]
+    fn who_is_not_let_in_hears_where_tokens_come_from() {
+        let of = |status| told(&json!({"status": status, "detail": "No."}));
+        assert_eq!(of(403).as_deref(), Some("No."));
+        assert_eq!(
+            of(401).as_deref(),
+            Some("No.\n  `trailhouse token` prints a new token")
+        );
+        assert_eq!(told(&json!({"status": 401})), None);
     }
 }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use clap::Args;
 use toml::{Table, Value};
 
-/// A running server.
+/// Where a running server is.
 #[derive(Args, Clone)]
-pub(crate) struct Remote {
+pub(crate) struct Address {
     /// The running server
     #[arg(
         long,
@@ -16,12 +16,19 @@ pub(crate) struct Remote {
         default_value = "http://127.0.0.1:8080"
     )]
     url: String,
+}
+
+/// A running server, and who asks it.
+#[derive(Args, Clone)]
+pub(crate) struct Remote {
+    #[command(flatten)]
+    address: Address,
     /// Token or API key
     #[arg(long, global = true, env = "TRAILHOUSE_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 
-impl Remote {
+impl Address {
     /// A route of it.
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url.trim_end_matches('/'))
@@ -33,6 +40,18 @@ impl Remote {
             "no Trailhouse answers at {}: start one with `trailhouse serve`, or name it with --url",
             self.url
         )
+    }
+}
+
+impl Remote {
+    /// A route of it.
+    pub(crate) fn at(&self, path: &str) -> String {
+        self.address.at(path)
+    }
+
+    /// What to say when it does not answer.
+    pub(crate) fn unreachable(&self) -> String {
+        self.address.unreachable()
     }
 
     /// The credential.

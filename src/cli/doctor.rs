@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Global;
-use super::connect::{Engines, Remote};
+use super::connect::{Address, Engines};
 use crate::app::Connections;
 use crate::config::Config;
 
@@ -33,7 +33,7 @@ pub(crate) struct Doctor {
     #[command(flatten)]
     engines: Engines,
     #[command(flatten)]
-    remote: Remote,
+    remote: Address,
 }
 
 /// How something is.
@@ -158,7 +158,7 @@ async fn look(config: &Config) -> Vec<Finding> {
 }
 
 /// What the running server says of itself.
-async fn server(remote: &Remote) -> Finding {
+async fn server(remote: &Address) -> Finding {
     let check = "server";
     let answer = match reqwest::Client::builder().timeout(ANSWER_WITHIN).build() {
         Ok(client) => client.get(remote.at("/readyz")).send().await,

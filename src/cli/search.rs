@@ -88,6 +88,12 @@ impl Search {
             }
         }
         out.flush()?;
+        if cursor.is_some() {
+            eprintln!(
+                "{} shown, there are more: --limit N, or `trailhouse export`",
+                self.limit - left
+            );
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

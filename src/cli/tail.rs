@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
 
+use super::ask::{parameters, told};
 use super::connect::Remote;
 use crate::query::params::query_of;
 
@@ -19,7 +20,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 #[derive(Args)]
 pub(crate) struct Tail {
-    /// Which events, as in searches: user_id=ada, event_type!=user.login, 'details.amount[gt]=5', q=words
+    /// Filters such as user_id=ada, severity!=INFO, details.amount[gt]=5; other words are searched for in the text
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,
     /// Begin with what was received then, instead of now: 2026-11-20, or 2026-11-20T09:00:00Z
@@ -42,11 +43,7 @@ enum Ended {
 
 impl Tail {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let filters: Vec<(&str, &str)> = self
-            .filters
-            .iter()
-            .map(|filter| pair(filter).with_context(|| format!("{filter:?} is no filter: write name=value")))
-            .collect::<anyhow::Result<_>>()?;
+        let filters = parameters(&self.filters);
         let token = self.remote.token()?;
         let client = reqwest::Client::builder().read_timeout(SILENCE_MAX).build()?;
         let for_people = std::io::stdout().is_terminal();
@@ -56,7 +53,8 @@ impl Tail {
                 (Some(cursor), _) => Some(("cursor", cursor.as_str())),
                 (None, since) => since.as_deref().map(|since| ("since", since)),
             };
-            let query = query_of(filters.iter().copied().chain(begin));
+            let filters = filters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let query = query_of(filters.chain(begin));
             let url = self.remote.at(&format!("/api/v1/logs/stream?{query}"));
             match client.get(url).bearer_auth(token).send().await {
                 Ok(answer) if answer.status().is_success() => {
@@ -67,7 +65,7 @@ impl Tail {
                 }
                 Ok(answer) if answer.status().is_client_error() && answer.status() != 429 => {
                     let problem: Value = answer.json().await.unwrap_or_default();
-                    bail!(told(&problem));
+                    bail!(told(&problem).unwrap_or_else(silent));
                 }
                 Ok(_) => {}
                 Err(error) if !connected => return Err(error).context(self.remote.unreachable()),
@@ -131,22 +129,13 @@ fn frame(event: &[u8]) -> Option<Value> {
 
 fn judged(problem: &Value) -> Ended {
     match problem["status"].as_u64() {
-        Some(400..=499) => Ended::Refused(told(problem)),
+        Some(400..=499) => Ended::Refused(told(problem).unwrap_or_else(silent)),
         _ => Ended::Cut,
     }
 }
 
-fn told(problem: &Value) -> String {
-    let detail = problem["detail"].as_str();
-    detail
-        .unwrap_or("the server does not say what is wrong")
-        .to_owned()
-}
-
-/// `name=value`; `name!=value` says not.
-fn pair(filter: &str) -> Option<(&str, &str)> {
-    let (name, value) = filter.split_once('=')?;
-    (!name.is_empty()).then_some((name, value))
+fn silent() -> String {
+    "the server does not say what is wrong".to_owned()
 }
 
 /// An event on one line.
@@ -181,13 +170,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn filters_are_names_and_values() {
-        assert_eq!(pair("user_id!=ada=x"), Some(("user_id!", "ada=x")));
-        assert_eq!(pair("=x"), None);
-        assert_eq!(pair("ada"), None);
-    }
 
     #[test]
     fn a_line_for_people_is_one_line_without_control_characters() {

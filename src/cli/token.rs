@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::connect::Remote;
+use super::ask::sentence;
+use super::connect::Address;
 
 #[derive(Args)]
 pub(crate) struct Token {
@@ -18,13 +18,7 @@ pub(crate) struct Token {
     #[arg(long, env = "TRAILHOUSE_PASSWORD", hide_env_values = true)]
     password: Option<String>,
     #[command(flatten)]
-    remote: Remote,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    token: Option<String>,
-    detail: Option<String>,
+    server: Address,
 }
 
 impl Token {
@@ -33,12 +27,12 @@ impl Token {
             bail!("a password is needed: in TRAILHOUSE_PASSWORD, or with --password");
         };
         let body = json!({"username": self.user, "password": password});
-        let request = reqwest::Client::new().post(self.remote.at("/login")).json(&body);
-        let answer = request.send().await.with_context(|| self.remote.unreachable())?;
-        let answer: Answer = answer.json().await.context("the server's answer is no JSON")?;
-        match answer.token {
+        let request = reqwest::Client::new().post(self.server.at("/login")).json(&body);
+        let answer = request.send().await.with_context(|| self.server.unreachable())?;
+        let answer: Value = answer.json().await.context("the server's answer is no JSON")?;
+        match answer["token"].as_str() {
             Some(token) => println!("{token}"),
-            None => bail!(answer.detail.unwrap_or_else(|| "the server gave no token".into())),
+            None => bail!(sentence(&answer).unwrap_or_else(|| "the server gave no token".into())),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -159,6 +159,11 @@ async fn events_are_found_and_written_from_the_command_line() {
         .map(|event| event["details"]["amount"].clone())
         .collect();
     assert_eq!(amounts, [13, 18, 23]);
+    assert!(
+        found.err.contains("3 shown, there are more: --limit N"),
+        "{}",
+        found.err
+    );
     let chosen = app
         .run(&[
             "search",
@@ -172,6 +177,7 @@ async fn events_are_found_and_written_from_the_command_line() {
         chosen.out.trim(),
         r#"{"actor":{"id":"user2"},"details":{"amount":7}}"#
     );
+    assert!(chosen.err.is_empty(), "that is all there is: {}", chosen.err);
     let refused = app.run(&["search", "usr_id=ada", "severity=BAD"]).await;
     assert!(
         !refused.ok && refused.err.contains("did you mean `user_id`") && refused.err.contains("severity: "),

@@ -47,11 +47,15 @@ async fn tail_prints_what_comes_and_goes_on_after_a_restart() {
     assert_eq!(next(&mut lines).await["source_event_id"], "after");
 
     for (wrong, says) in [
-        (&["tail", "user"][..], "is no filter"),
-        (&["tail", "usr_id=x"], "usr_id"),
+        (&["tail", "usr_id=x", "severity=BAD"][..], "severity: expected"),
+        (&["tail", "--token", "wrong"], "`trailhouse token`"),
         (&["tail", "--cursor", "x"], "cursor"),
     ] {
-        let ran = app.run(&[wrong, &remote[..]].concat()).await;
+        let remote = match wrong.contains(&"--token") {
+            true => &remote[..2],
+            false => &remote[..],
+        };
+        let ran = app.run(&[wrong, remote].concat()).await;
         assert!(!ran.ok && ran.err.contains(says), "{wrong:?}: {}", ran.err);
     }
 }
