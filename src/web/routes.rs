@@ -252,6 +252,22 @@ mod tests {
         }
     }
 
+    /// Deeds with which the name of an operation begins; what it is done to follows.
+    const VERBS: [&str; 20] = [
+        "amend", "change", "cleanUp", "correlate", "count", "create", "delete", "disable", "export", "get", "list", "log",
+        "put", "redact", "refresh", "revoke", "search", "stream", "update", "write",
+    ];
+
+    #[test]
+    fn operations_are_named_by_what_they_do_to_what() {
+        for doc in table().into_iter().filter_map(|route| route.doc) {
+            let objects = VERBS.iter().filter_map(|verb| doc.id.strip_prefix(verb));
+            let is_named = |object: &str| object.starts_with(|first: char| first.is_ascii_uppercase());
+            assert!(objects.into_iter().any(is_named), "{}", doc.id);
+            assert!(doc.id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{}", doc.id);
+        }
+    }
+
     #[test]
     fn each_route_is_listed_once_and_only_known_ones_are_open() {
         let table = table();

@@ -60,7 +60,7 @@ async fn what_was_cleaned_up_is_seen_by_nobody() {
         (&json!(10), &json!(false)),
         "{done}"
     );
-    expect_shape(&done, "cleanUp");
+    expect_shape(&done, "cleanUpEvents");
     assert_eq!(done["visible_from"], "2026-03-11T00:00:00Z");
     assert!(done["note"].as_str().unwrap().contains("retention"), "{done}");
     let views = "SELECT toString(max(visible_from)) FROM visible_from WHERE tenant_id = ";

@@ -32,7 +32,7 @@ async fn events_of_a_type_satisfy_its_schema_from_then_on() {
     let mut shown = made.expect(201);
     assert_eq!(shown["schema"], needs_an_amount());
     shown["schema"] = Value::Null;
-    expect_shape(&shown, "schema");
+    expect_shape(&shown, "getSchema");
 
     let refused = acme.post("/api/v1/logs", &bad).await;
     let mut fields = refused.fields(422);
@@ -162,7 +162,7 @@ async fn a_next_version_takes_what_the_last_one_took_unless_it_is_forced() {
     })
     .await;
     let listed = acme.get("/api/v1/schemas").await.expect(200);
-    expect_shape(&listed, "schemas");
+    expect_shape(&listed, "listSchemas");
     assert_eq!(listed["data"][0]["version"], 3);
 }
 

@@ -45,7 +45,7 @@ async fn a_file_is_written_by_itself_and_fetched_in_parts() {
         json!({"query": "outcome=failure&from=2026-01-01", "format": "ndjson", "compression": "gzip"});
     let id = asked(&acme, &wanted).await;
     let export = done(&acme, &id).await;
-    expect_shape(&export, "export");
+    expect_shape(&export, "getExport");
     assert_eq!(
         (&export["events"], &export["progress"], &export["query"]),
         (&json!(30), &json!(1.0), &wanted["query"])

@@ -33,9 +33,9 @@ async fn one_of_each(acme: &Caller) -> [String; 3] {
     let key = json!({"name": "billing", "roles": ["auditor"], "expires_at": "2100-01-01"});
     let search = json!({"name": "failures", "query": "outcome=failure&sort=time"});
     [
-        made(acme, "users", user, "user").await,
-        made(acme, "keys", key, "makeKey").await,
-        made(acme, "searches", search, "saveSearch").await,
+        made(acme, "users", user, "getUser").await,
+        made(acme, "keys", key, "createKey").await,
+        made(acme, "searches", search, "createSavedSearch").await,
     ]
 }
 
@@ -50,28 +50,28 @@ async fn of_two_writers_the_second_is_told_and_without_a_version_the_last_one_wi
         (
             &acme,
             &user,
-            "user",
+            "getUser",
             json!({"roles": ["admin"]}),
             json!({"limit": "action=VIEW"}),
         ),
         (
             &acme,
             &key,
-            "key",
+            "getKey",
             json!({"name": "one"}),
             json!({"exports_at_once": 2}),
         ),
         (
             &acme,
             &search,
-            "savedSearch",
+            "getSavedSearch",
             json!({"name": "one"}),
             json!({"query": "?tag=b"}),
         ),
         (
             &operator,
             &tenant,
-            "tenant",
+            "getTenant",
             json!({"name": "One"}),
             json!({"searches_per_second": 9}),
         ),
@@ -219,11 +219,11 @@ async fn lists_come_page_by_page_and_lead_back() {
         acme.post("/api/v1/searches", &wanted).await.expect(201);
     }
     for (path, example) in [
-        ("searches", "searches"),
-        ("users", "users"),
-        ("keys", "keys"),
-        ("tenants", "tenants"),
-        ("schemas", "schemas"),
+        ("searches", "listSavedSearches"),
+        ("users", "listUsers"),
+        ("keys", "listKeys"),
+        ("tenants", "listTenants"),
+        ("schemas", "listSchemas"),
     ] {
         expect_shape(&acme.get(&format!("/api/v1/{path}")).await.expect(200), example);
     }
@@ -303,7 +303,7 @@ async fn readers_keep_searches_of_their_own_and_admins_all() {
         &ann,
         "searches",
         json!({"name": "ann's", "query": "tag=a"}),
-        "savedSearch",
+        "getSavedSearch",
     )
     .await;
     assert_eq!(bob.get(&mine).await.expect(200)["name"], "ann's");

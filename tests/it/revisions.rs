@@ -83,7 +83,7 @@ async fn an_amended_event_is_found_by_what_it_says_now() {
         (&shown["revision"], &shown["actor"]["id"]),
         (&json!(1), &json!("grace"))
     );
-    expect_shape(&shown, "amend");
+    expect_shape(&shown, "amendEvent");
     let history = &shown["amendments"][0];
     for (name, value) in [
         ("number", json!(1)),
@@ -263,7 +263,7 @@ async fn what_is_redacted_is_nowhere() {
         .expect(200);
     assert!(before["raw"]["text"].as_str().unwrap().contains(&agent));
     let bare = redact(&acme, &from_outside, "reason=gone").await.expect(200);
-    expect_shape(&bare, "redact");
+    expect_shape(&bare, "redactEvent");
     assert_eq!(
         (&bare["event_type"], &bare["raw"]["sha256"]),
         (&before["event_type"], &before["raw"]["sha256"])

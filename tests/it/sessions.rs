@@ -40,9 +40,9 @@ async fn a_logout_ends_one_session_or_all() {
     let name = user(app, &acme, &["admin"]).await;
     let (one, tokens) = session(app, &name).await;
     let (two, _) = session(app, &name).await;
-    expect_shape(&tokens, "login");
+    expect_shape(&tokens, "logIn");
     let me = one.get("/api/v1/auth/me").await.expect(200);
-    expect_shape(&me, "me");
+    expect_shape(&me, "getMe");
     assert_eq!(
         (&me["name"], &me["tenant_id"], &me["kind"]),
         (&json!(name), &json!(acme.tenant), &json!("user"))
@@ -138,7 +138,7 @@ async fn a_new_password_asks_for_the_old_one_and_ends_the_other_sessions() {
         .post(path, &change(PASSWORD, "another-password"))
         .await
         .expect(200);
-    expect_shape(&tokens, "login");
+    expect_shape(&tokens, "logIn");
     let fresh = app.stranger().with(tokens["token"].as_str());
     fresh.get("/api/v1/auth/me").await.expect(200);
     for ended in [&one, &two] {

@@ -308,7 +308,7 @@ async fn a_ticket_lets_a_browser_in_once() {
         .await;
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let given = answer.expect(201);
-    expect_shape(&given, "ticket");
+    expect_shape(&given, "createStreamTicket");
     assert_eq!(given["expires_in"], 30);
     let query = format!("?ticket={}", given["ticket"].as_str().unwrap());
     let browser = app.stranger();

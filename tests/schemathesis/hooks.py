@@ -61,11 +61,11 @@ def before_call(context, case, kwargs):
 def mend(operation, body):
     if isinstance(body.get("expires_at"), str):
         body["expires_at"] = "2999" + body["expires_at"][4:]
-    if operation == "makeUser" and body.get("password") is None:
+    if operation == "createUser" and body.get("password") is None:
         body["password"] = "come by a password"
-    if operation == "makeExport" and body.get("format") == "parquet":
+    if operation == "createExport" and body.get("format") == "parquet":
         body.pop("compression", None)
-    if operation == "write":
+    if operation == "writeEvent":
         # Of before a clean-up, or of years to come, it is refused.
         if body.get("time") not in (None, ""):
             body["time"] = "2026-01-01T09:00:00Z"

@@ -65,10 +65,10 @@ impl Operation<'_> {
     /// In which order requests work: who has no token has to log in first, and what is removed can't be read.
     fn rank(&self) -> (u8, u8, usize) {
         let step = match self.id() {
-            "login" => 0,
-            "refresh" => 1,
-            "logout" => 9,
-            "password" => 8,
+            "logIn" => 0,
+            "refreshTokens" => 1,
+            "logOut" => 9,
+            "changeOwnPassword" => 8,
             _ => 5,
         };
         let method = match self.method {
@@ -110,11 +110,11 @@ impl Operation<'_> {
     fn body(&self, example: &Value) -> Value {
         let mut body = example.clone();
         let own: &[(&str, &str)] = match self.id() {
-            "login" => &[("username", "{{username}}"), ("password", "{{password}}")],
-            "refresh" => &[("refresh_token", "{{refresh_token}}")],
-            "password" => &[("old_password", "{{password}}"), ("password", "{{password}}")],
-            "makeTenant" => &[("id", "tenant-{{$timestamp}}")],
-            "makeUser" => &[("name", "user-{{$timestamp}}")],
+            "logIn" => &[("username", "{{username}}"), ("password", "{{password}}")],
+            "refreshTokens" => &[("refresh_token", "{{refresh_token}}")],
+            "changeOwnPassword" => &[("old_password", "{{password}}"), ("password", "{{password}}")],
+            "createTenant" => &[("id", "tenant-{{$timestamp}}")],
+            "createUser" => &[("name", "user-{{$timestamp}}")],
             _ => &[],
         };
         for (name, value) in own {
@@ -130,7 +130,7 @@ impl Operation<'_> {
             "wait" => true,
             // Nobody's events are deleted to show how.
             "dry_run" => true,
-            "request_id" => self.id() == "correlate",
+            "request_id" => self.id() == "correlateEvents",
             _ => false,
         }
     }

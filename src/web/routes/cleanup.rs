@@ -26,7 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said() -> Doc {
-    Doc::new("cleanUp", "Events", "Clean up")
+    Doc::new("cleanUpEvents", "Events", "Clean up")
         .text("What happened before a moment is shown no more, and its rows are deleted. The records stay in the log until its retention removes them.")
         .param(doc::moment("before", "The moment: in the past, 1970 or later.", "2025-01-01T00:00:00Z").required())
         .param(query("dry_run", "Only say how many events that would be.", json!({"type": "boolean", "default": false, "example": true})))

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said() -> Doc {
-    Doc::new("correlate", "Events", "Tell a story")
+    Doc::new("correlateEvents", "Events", "Tell a story")
         .text("Everything that shares a request, a trace or a session, oldest first: at least one of `request_id`, `trace_id` and `session_id` is named, and one of them is enough to belong to it. Other filters narrow it.")
         .params(doc::filters())
         .param(doc::limit())

@@ -15,14 +15,14 @@ use crate::web::openapi::{collection, document, page, to_3_0};
 pub(super) fn routes() -> Vec<Route> {
     let any = || json!({"type": "object"});
     let told = |id, summary| Doc::new(id, "Server", summary).answers_as(200, "The document.", JSON, any());
-    let html = Doc::new("docs", "Server", "This API, for people");
+    let html = Doc::new("getDocs", "Server", "This API, for people");
     vec![
-        get("/openapi.json", Open, openapi).doc(told("openapi", "This API, in OpenAPI 3.1")),
+        get("/openapi.json", Open, openapi).doc(told("getOpenapi", "This API, in OpenAPI 3.1")),
         get("/openapi-3.0.json", Open, older).doc(told(
-            "openapi-3.0",
+            "getOpenapi30",
             "This API, in OpenAPI 3.0, for tools that know no later one",
         )),
-        get("/postman.json", Open, postman).doc(told("postman", "This API, as a Postman collection")),
+        get("/postman.json", Open, postman).doc(told("getPostmanCollection", "This API, as a Postman collection")),
         get("/docs", Open, docs).doc(html.answers_as(200, "The page.", HTML, json!({"type": "string"}))),
     ]
 }

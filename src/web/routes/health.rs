@@ -18,16 +18,16 @@ use crate::web::{ApiError, AppState, Config, Json};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/healthz", Open, live).doc(
-            Doc::new("health", "Server", "Whether the process lives").answers(200, "It does.", "Health"),
+            Doc::new("getHealth", "Server", "Whether the process lives").answers(200, "It does.", "Health"),
         ),
         get("/readyz", Open, ready).doc(
-            Doc::new("readiness", "Server", "Whether the server can do its work")
+            Doc::new("getReadiness", "Server", "Whether the server can do its work")
                 .text("What is wrong, and the log's id, are for those who may see the metrics.")
                 .answers(200, "The log, ClickHouse and the disk are fine.", "Readiness")
                 .answers(503, "One of them is not.", "Readiness"),
         ),
         get("/metrics", Loopback, metrics).doc(
-            Doc::new("metrics", "Server", "How the server does its work").answers_as(
+            Doc::new("getMetrics", "Server", "How the server does its work").answers_as(
                 200,
                 "Metrics, as Prometheus reads them.",
                 "text/plain; version=0.0.4; charset=utf-8",

@@ -27,19 +27,19 @@ use crate::web::{ApiError, AppState, Json};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/keys", Needs(Manage, Free), list::<Keys>)
-            .doc(said("keys", "List API keys").lists("KeyPage")),
+            .doc(said("listKeys", "List API keys").lists("KeyPage")),
         post("/api/v1/keys", Needs(Manage, Free), create)
-            .doc(said("makeKey", "Make an API key").text("Its text is in `key`, this once: sent again under the same `Idempotency-Key`, the request is answered without it.").takes("KeyToMake").makes("Key")),
-        get("/api/v1/keys/{id}", Needs(Manage, Free), one::<Keys>).doc(said("key", "Get an API key").shows("Key")),
+            .doc(said("createKey", "Make an API key").text("Its text is in `key`, this once: sent again under the same `Idempotency-Key`, the request is answered without it.").takes("KeyToMake").makes("Key")),
+        get("/api/v1/keys/{id}", Needs(Manage, Free), one::<Keys>).doc(said("getKey", "Get an API key").shows("Key")),
         patch("/api/v1/keys/{id}", Needs(Manage, Free), update::<Keys>)
-            .doc(said("changeKey", "Change an API key").takes("KeyPatch").changes("Key")),
+            .doc(said("updateKey", "Change an API key").takes("KeyPatch").changes("Key")),
         delete("/api/v1/keys/{id}", Needs(Manage, Free), remove::<Keys>)
             .doc(said("revokeKey", "Revoke an API key").text("For good.").removes()),
     ]
 }
 
 fn said(id: &'static str, summary: &'static str) -> Doc {
-    Doc::new(id, "People", summary)
+    Doc::new(id, "Access", summary)
 }
 
 /// API keys, never their text: an operator sees all, an admin its tenant's.

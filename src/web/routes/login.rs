@@ -23,7 +23,7 @@ use crate::web::{ApiError, AppState, Json};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         post("/login", Open, login).doc(
-            Doc::new("login", "Sessions", "Log in")
+            Doc::new("logIn", "Sessions", "Log in")
                 .text("Also at `/api/v1/auth/login`. Wrong passwords are counted, by user and by address: too many, and the answer is 429 for a while.")
                 .takes("Login")
                 .answers(200, "You are in.", "Tokens")
@@ -31,13 +31,13 @@ pub(super) fn routes() -> Vec<Route> {
         ),
         post("/api/v1/auth/login", Open, login),
         post("/api/v1/auth/refresh", Open, refresh).doc(
-            Doc::new("refresh", "Sessions", "Get a new pair of tokens")
+            Doc::new("refreshTokens", "Sessions", "Get a new pair of tokens")
                 .takes("Refresh")
                 .answers(200, "The new pair.", "Tokens")
                 .problem(401, "The refresh token does not count, or no more."),
         ),
         post("/api/v1/auth/logout", Known, logout).doc(
-            Doc::new("logout", "Sessions", "Log out")
+            Doc::new("logOut", "Sessions", "Log out")
                 .text("Ends the session of the token, with all that it was refreshed to; with `everywhere`, all sessions of the user. A key has no session: 403.")
                 .param(doc::idempotency_key())
                 .takes("Logout")
@@ -46,7 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .problem(409, "The `Idempotency-Key` belongs to another request."),
         ),
         post("/api/v1/auth/password", Known, password).doc(
-            Doc::new("password", "Sessions", "Change one's own password")
+            Doc::new("changeOwnPassword", "Sessions", "Change one's own password")
                 .text("All tokens that were before count no more.")
                 .param(doc::idempotency_key())
                 .takes("NewPassword")
@@ -54,7 +54,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .problem(409, "The `Idempotency-Key` belongs to another request."),
         ),
         get("/api/v1/auth/me", Known, me).doc(
-            Doc::new("me", "Sessions", "Who I am").answers(200, "As far as the server knows.", "Me"),
+            Doc::new("getMe", "Sessions", "Who I am").answers(200, "As far as the server knows.", "Me"),
         ),
     ]
 }

@@ -33,7 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said_of_one() -> Doc {
-    Doc::new("write", "Events", "Write an event")
+    Doc::new("writeEvent", "Events", "Write an event")
         .text("Also at `/events`. It is answered once the log has the event on every replica: what was acknowledged is kept, whatever is killed afterwards.\n\nSent again under the same id, it is the same event. Give it an `event_id` of your own, or an `Idempotency-Key`.")
         .param(wait_parameter())
         .param(doc::idempotency_key())
@@ -49,7 +49,7 @@ fn said_of_one() -> Doc {
 }
 
 fn said_of_many() -> Doc {
-    Doc::new("writeMany", "Events", "Write many events")
+    Doc::new("writeEvents", "Events", "Write many events")
         .text("A JSON array, `{\"logs\": […]}`, or NDJSON: up to 100,000 events in 10 MiB. Each is taken or refused by itself.")
         .param(wait_parameter())
         .param(query(

@@ -42,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said_of_amend() -> Doc {
-    Doc::new("amend", "Events", "Amend an event")
+    Doc::new("amendEvent", "Events", "Amend an event")
         .text("Nothing is rewritten: the amendment is appended to the log, and from then on the event is shown with it, and with its history. Two who amend at once both succeed, unless they say with `If-Match` what they mean to amend.")
         .param(doc::event_id())
         .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "pattern": "\\S"})))
@@ -62,7 +62,7 @@ fn said_of_amend() -> Doc {
 const REVISED_TOO_OFTEN: &str = "The event keeps being revised by others, can't be revised more often, or the `Idempotency-Key` belongs to another request.";
 
 fn said_of_redact() -> Doc {
-    Doc::new("redact", "Events", "Redact an event")
+    Doc::new("redactEvent", "Events", "Redact an event")
         .text("Takes fields away, or, where none is named, everything but the bare fact. The redaction is appended to the log; the records that were written before stay there until its retention removes them, and are shown nowhere.")
         .param(doc::event_id())
         .param(query("reason", "Why.", json!({"type": "string", "minLength": 1, "maxLength": REASON_MAX, "pattern": "\\S", "example": "asked for by the person"})).required())

@@ -28,7 +28,7 @@ use crate::web::{ApiError, AppState, Json};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/schemas", Needs(Manage, Free), list::<Schemas>).doc(
-            said("schemas", "List schemas")
+            said("listSchemas", "List schemas")
                 .text("Without the schemas themselves.")
                 .lists("EventSchemaPage"),
         ),
@@ -48,7 +48,7 @@ fn event_type() -> Param {
 }
 
 fn said_of_one() -> Doc {
-    said("schema", "Get a schema")
+    said("getSchema", "Get a schema")
         .param(event_type())
         .param(doc::tenant_id())
         .param(query(
@@ -80,7 +80,7 @@ fn said_of_adding() -> Doc {
 }
 
 fn said_of_removing() -> Doc {
-    said("removeSchema", "Remove a schema")
+    said("deleteSchema", "Remove a schema")
         .param(event_type())
         .param(doc::tenant_id())
         .param(doc::if_match())

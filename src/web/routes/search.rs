@@ -33,7 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said_of_page() -> Doc {
-    Doc::new("search", "Events", "Search events")
+    Doc::new("searchEvents", "Events", "Search events")
         .text("Also at `/events`. Different names must all hold; the same name again means \"or\". Pages are stable while events arrive: later pages leave out what was received after the first.")
         .params(doc::filters())
         .param(parameter("sort", "`-time`: newest first; `time`: oldest first.", json!({"type": "string", "enum": ["-time", "time"], "default": "-time"})))
@@ -47,7 +47,7 @@ fn said_of_page() -> Doc {
 }
 
 fn said_of_one() -> Doc {
-    Doc::new("event", "Events", "Get an event")
+    Doc::new("getEvent", "Events", "Get an event")
         .text("By its id, or by the sender's own. With what it changed, and with its original where it came from an outside system.")
         .param(doc::event_id())
         .param(doc::tenant_id())

@@ -29,22 +29,22 @@ use crate::web::{ApiError, AppState};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/searches", Needs(Read, Free), list::<Searches>)
-            .doc(said("searches", "List saved searches").lists("SavedSearchPage")),
+            .doc(said("listSavedSearches", "List saved searches").lists("SavedSearchPage")),
         post("/api/v1/searches", Needs(Read, Free), create).doc(
-            said("saveSearch", "Save a search")
+            said("createSavedSearch", "Save a search")
                 .takes("SearchToSave")
                 .makes("SavedSearch"),
         ),
         get("/api/v1/searches/{id}", Needs(Read, Free), one::<Searches>)
-            .doc(said("savedSearch", "Get a saved search").shows("SavedSearch")),
+            .doc(said("getSavedSearch", "Get a saved search").shows("SavedSearch")),
         patch("/api/v1/searches/{id}", Needs(Read, Free), update::<Searches>).doc(
-            said("changeSearch", "Change a saved search")
+            said("updateSavedSearch", "Change a saved search")
                 .text("One's own; an admin changes any.")
                 .takes("SavedSearchPatch")
                 .changes("SavedSearch"),
         ),
         delete("/api/v1/searches/{id}", Needs(Read, Free), remove::<Searches>).doc(
-            said("removeSearch", "Remove a saved search")
+            said("deleteSavedSearch", "Remove a saved search")
                 .text("One's own; an admin removes any.")
                 .removes(),
         ),

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn said() -> Doc {
     let fields = json!({"type": "string", "minLength": 1, "maxLength": 4096, "format": "dimensions", "example": "event_type,outcome"});
-    Doc::new("stats", "Events", "Count events")
+    Doc::new("countEvents", "Events", "Count events")
         .text("By time, by fields, and how many different values there are. All of it is exact.")
         .params(doc::filters())
         .param(query("interval", "Count by time, in UTC: `minute`, `hour`, `day`, `week`, `month`, or a number of them: `15m`, `6h`, `2d`, `1w`.", json!({"type": "string", "pattern": "^(minute|hour|day|week|month|[1-9][0-9]{0,2}(m|min|h|d|w))$", "example": "day"})))

@@ -50,7 +50,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said_of_stream() -> Doc {
-    Doc::new("stream", "Events", "Follow events as they come in")
+    Doc::new("streamEvents", "Events", "Follow events as they come in")
         .text("A WebSocket where one is asked for, else server-sent events. Each frame has a `cursor`, with which a stream goes on where it was.")
         .params(doc::filters())
         .param(query("cursor", "Of the last frame that was taken: goes on behind it.", json!({"type": "string"})))
@@ -63,7 +63,7 @@ fn said_of_stream() -> Doc {
 }
 
 fn said_of_ticket() -> Doc {
-    Doc::new("ticket", "Events", "Get a ticket for a stream")
+    Doc::new("createStreamTicket", "Events", "Get a ticket for a stream")
         .text("For browsers, which can't send a credential with a WebSocket. It is good for one connection, and stands for the caller.")
         .answers(201, "The ticket.", "Ticket")
 }

@@ -23,24 +23,24 @@ use crate::web::{ApiError, AppState};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/tenants", Needs(Manage, Free), list::<Tenants>).doc(
-            said("tenants", "List tenants")
+            said("listTenants", "List tenants")
                 .text("An operator sees all of them, an admin its own.")
                 .lists("TenantPage"),
         ),
         post("/api/v1/tenants", Needs(ManageTenants, Free), create).doc(
-            said("makeTenant", "Make a tenant")
+            said("createTenant", "Make a tenant")
                 .takes("TenantToMake")
                 .makes("Tenant"),
         ),
         get("/api/v1/tenants/{id}", Needs(Manage, Free), one::<Tenants>)
-            .doc(said("tenant", "Get a tenant").shows("Tenant")),
+            .doc(said("getTenant", "Get a tenant").shows("Tenant")),
         patch(
             "/api/v1/tenants/{id}",
             Needs(ManageTenants, Free),
             update::<Tenants>,
         )
         .doc(
-            said("changeTenant", "Change a tenant")
+            said("updateTenant", "Change a tenant")
                 .takes("TenantPatch")
                 .changes("Tenant"),
         ),
@@ -48,7 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said(id: &'static str, summary: &'static str) -> Doc {
-    Doc::new(id, "People", summary)
+    Doc::new(id, "Tenants", summary)
 }
 
 /// Tenants: an operator sees all, an admin its own.

@@ -29,19 +29,19 @@ use crate::web::{ApiError, AppState};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/users", Needs(Manage, Free), list::<Users>)
-            .doc(said("users", "List users").lists("UserPage")),
+            .doc(said("listUsers", "List users").lists("UserPage")),
         post("/api/v1/users", Needs(Manage, Free), create)
-            .doc(said("makeUser", "Make a user").takes("UserToMake").makes("User")),
+            .doc(said("createUser", "Make a user").takes("UserToMake").makes("User")),
         get("/api/v1/users/{id}", Needs(Manage, Free), one::<Users>)
-            .doc(said("user", "Get a user").shows("User")),
+            .doc(said("getUser", "Get a user").shows("User")),
         patch("/api/v1/users/{id}", Needs(Manage, Free), change).doc(
-            said("changeUser", "Change a user")
+            said("updateUser", "Change a user")
                 .text("A new password ends all sessions of the user.")
                 .takes("UserPatch")
                 .changes("User"),
         ),
         delete("/api/v1/users/{id}", Needs(Manage, Free), remove::<Users>).doc(
-            said("removeUser", "Disable a user")
+            said("disableUser", "Disable a user")
                 .text("Its name stays taken, so that a name in an old event means one person.")
                 .removes(),
         ),
@@ -49,7 +49,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn said(id: &'static str, summary: &'static str) -> Doc {
-    Doc::new(id, "People", summary)
+    Doc::new(id, "Access", summary)
 }
 
 /// Users: an operator sees all, an admin its tenant's.

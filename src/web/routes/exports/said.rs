@@ -6,13 +6,13 @@ use super::super::export::{file_schema, file_types};
 use crate::web::doc::{self, Doc};
 
 pub(super) fn list() -> Doc {
-    said("exports", "List exports")
+    said("listExports", "List exports")
         .text("The newest first.")
         .lists("ExportPage")
 }
 
 pub(super) fn one() -> Doc {
-    said("export", "Get an export")
+    said("getExport", "Get an export")
         .param(doc::id())
         .param(doc::if_none_match())
         .answers(200, "How far it is.", "Export")
@@ -22,7 +22,7 @@ pub(super) fn one() -> Doc {
 }
 
 pub(super) fn cancel() -> Doc {
-    said("removeExport", "Cancel an export")
+    said("deleteExport", "Cancel an export")
         .text("One that is done is removed with its file. One's own; an admin removes any.")
         .removes()
 }
@@ -32,7 +32,7 @@ fn said(id: &'static str, summary: &'static str) -> Doc {
 }
 
 pub(super) fn create() -> Doc {
-    said("makeExport", "Begin an export")
+    said("createExport", "Begin an export")
         .text("Everything that is found, written to a file in the background; the file is kept for a while.")
         .param(doc::idempotency_key())
         .takes("ExportToMake")
@@ -53,7 +53,7 @@ pub(super) fn file() -> Doc {
         doc.answers_as(206, "A part of the file.", media, schema)
     };
     let range = json!({"type": "string", "example": "bytes=0-1023"});
-    let doc = said("exportFile", "Get the file of an export")
+    let doc = said("getExportFile", "Get the file of an export")
         .text("Whole, or in ranges.")
         .param(doc::id())
         .param(doc::header("Range", "Only this part of it (RFC 9110).", range))
