@@ -298,6 +298,12 @@ async fn another_tenants_admin_sees_and_changes_nothing() {
             "{path}: {listed}"
         );
         assert_eq!(of(&acme, &acme.tenant).await.expect(200), listed);
+        let own = operator.get(path).await.expect(200).to_string();
+        assert_eq!(
+            own.contains(&acme.tenant),
+            path == "/api/v1/tenants",
+            "an operator names the tenant it means: {own}"
+        );
         of(&operator, "nosuch").await.problem(404);
         of(&eve, &acme.tenant).await.problem(403);
         of(&eve, "nosuch").await.problem(403);

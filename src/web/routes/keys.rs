@@ -42,7 +42,7 @@ fn said(id: &'static str, summary: &'static str) -> Doc {
     Doc::new(id, "Access", summary)
 }
 
-/// API keys, never their text: an operator sees all, an admin its tenant's.
+/// API keys, never their text: an operator sees those of every tenant, an admin its own.
 struct Keys;
 
 impl Resource for Keys {

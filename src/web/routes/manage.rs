@@ -39,6 +39,8 @@ pub(super) trait Resource: 'static {
     const NOUN: &'static str;
     /// What one must be allowed in a tenant to see those of it.
     const SEEN_WITH: Permission;
+    /// Whether an operator who names no tenant lists those of all, and not its own tenant's.
+    const LISTS_ALL: bool = false;
 
     /// The one of this id.
     fn found<'a>(state: &'a control::State, id: &str) -> Option<&'a Arc<Self::Entity>>;
@@ -96,7 +98,7 @@ pub(super) async fn list<R: Resource>(
     let control = state.control.state();
     let found: Vec<_> = match tenant {
         Some(tenant) => R::of_tenant(&control, &tenant),
-        None if principal.is_operator() => {
+        None if R::LISTS_ALL && principal.is_operator() => {
             let tenants = control.tenants();
             tenants
                 .flat_map(|tenant| R::of_tenant(&control, &tenant.id))

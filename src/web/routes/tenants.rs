@@ -58,6 +58,7 @@ impl Resource for Tenants {
     type Entity = Tenant;
     const NOUN: &'static str = "tenant";
     const SEEN_WITH: Permission = Manage;
+    const LISTS_ALL: bool = true;
 
     fn found<'a>(state: &'a control::State, id: &str) -> Option<&'a Arc<Tenant>> {
         state.tenant(&TenantId::parse(id)?)

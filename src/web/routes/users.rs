@@ -52,7 +52,7 @@ fn said(id: &'static str, summary: &'static str) -> Doc {
     Doc::new(id, "Access", summary)
 }
 
-/// Users: an operator sees all, an admin its tenant's.
+/// Users: an operator sees those of every tenant, an admin its own.
 struct Users;
 
 impl Resource for Users {
