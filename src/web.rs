@@ -15,6 +15,7 @@ mod counted;
 pub mod doc;
 pub mod error;
 pub mod extract;
+mod given;
 pub mod middleware;
 pub mod object;
 pub mod occasion;

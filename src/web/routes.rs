@@ -18,6 +18,7 @@ mod stats;
 mod stream;
 mod tenants;
 mod users;
+mod whose;
 
 use axum::Router;
 use axum::extract::{Request, State};

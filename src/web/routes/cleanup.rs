@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use super::manage::{existing, request_id, tenant_for};
+use super::manage::request_id;
+use super::whose::tenant_of;
 use super::{Access::Needs, Budget, Route, delete};
 use crate::auth::manage::ManageError;
 use crate::clock::Timestamp;
@@ -18,7 +19,8 @@ use crate::event::moment;
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
 use crate::web::doc::{self, Doc, query};
-use crate::web::extract::{Caller, Params, unknown_parameter};
+use crate::web::extract::{Caller, Params};
+use crate::web::given::Given;
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -64,8 +66,7 @@ pub(super) async fn clean_up(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::read(&params, state.clock.now())?;
-    let tenant = tenant_for(&principal, wanted.tenant)?;
-    existing(&state, &principal, &tenant)?;
+    let tenant = tenant_of(&state, &principal, Manage, wanted.tenant)?;
     let request = request_id(
         &headers,
         &state,
@@ -130,44 +131,21 @@ pub(super) async fn clean_up(
 
 impl Wanted {
     fn read(params: &[(String, String)], now: Timestamp) -> Result<Self, ApiError> {
-        let (mut before, mut dry_run, mut tenant) = (None, false, None);
-        let mut problems = Vec::new();
-        let mut seen: Vec<&str> = Vec::new();
-        for (name, value) in params {
-            let twice = seen.contains(&name.as_str());
-            seen.push(name);
-            let read = match name.as_str() {
-                "before" | "dry_run" | "tenant_id" if twice => Err("given more than once".to_owned()),
-                "before" => moment_of(value, now).map(|at| before = Some(at)),
-                "dry_run" => flag(value).map(|flag| dry_run = flag),
-                "tenant_id" => match TenantId::parse(value) {
-                    Some(named) => {
-                        tenant = Some(named);
-                        Ok(())
-                    }
-                    None => Err("not the name of a tenant".to_owned()),
-                },
-                _ => {
-                    problems.push(unknown_parameter(name));
-                    Ok(())
-                }
-            };
-            problems.extend(read.err().map(|detail| Problem::new(name, detail)));
+        let mut given = Given::of(params);
+        let before = given.one("before", |value| moment_of(value, now));
+        let (dry_run, tenant) = (given.flag("dry_run"), given.tenant());
+        if !given.has("before") {
+            let detail = "say which events are to go: those that happened before this moment";
+            given.wrong("before", detail);
         }
-        if before.is_none() && !seen.contains(&"before") {
-            problems.push(Problem::new(
-                "before",
-                "say which events are to go: those that happened before this moment",
-            ));
-        }
-        match before {
-            Some(before) if problems.is_empty() => Ok(Self {
-                before,
-                dry_run,
-                tenant,
-            }),
-            _ => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
-        }
+        given.finish()?;
+        // There is one, or `finish` has said what is wrong with it.
+        let before = before.ok_or_else(|| ApiError::invalid(StatusCode::BAD_REQUEST, Vec::new()))?;
+        Ok(Self {
+            before,
+            dry_run,
+            tenant,
+        })
     }
 }
 
@@ -177,13 +155,5 @@ fn moment_of(value: &str, now: Timestamp) -> Result<Timestamp, String> {
     match at.micros() >= 0 && at <= now {
         true => Ok(at),
         false => Err("must lie in the past: what is yet to come can't be cleaned up".to_owned()),
-    }
-}
-
-fn flag(value: &str) -> Result<bool, String> {
-    match value {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err("expected true or false".to_owned()),
     }
 }

@@ -5,8 +5,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::manage::existing;
 use super::search::{Body, link, with_saved, wrong};
+use super::whose::existing;
 use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::query::correlate::{self, Summary};
@@ -49,9 +49,7 @@ pub(super) async fn story(
 ) -> Result<Response, ApiError> {
     let asked = with_saved(&state, &principal, &params, &["sort", "count"])?;
     let search = correlate::parse(&asked).map_err(wrong)?;
-    if let Some(tenant) = &search.tenant_id {
-        existing(&state, &principal, tenant)?;
-    }
+    existing(&state, &principal, search.tenant_id.as_ref())?;
     let answer = async {
         tokio::try_join!(
             state.queries.page(&principal, &search),

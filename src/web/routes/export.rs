@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 use serde_json::{Value, json};
 
-use super::manage::existing;
 use super::search::{with_saved, wrong};
+use super::whose::existing;
 use super::{Access::Needs, Budget, Route, get};
 use crate::clock::Timestamp;
 use crate::control::Permission;
@@ -77,9 +77,7 @@ pub(super) async fn export(
     let asked = with_saved(&state, &principal, &params, &steering)?;
     let export = Export::parse(&asked).map_err(wrong)?;
     let tenant = export.search.tenant_id.as_ref();
-    if let Some(tenant) = tenant {
-        existing(&state, &principal, tenant)?;
-    }
+    existing(&state, &principal, tenant)?;
     let name = file_name(
         tenant.unwrap_or_else(|| principal.tenant()),
         &export,

@@ -14,10 +14,9 @@ use uuid::Uuid;
 use super::export::file_name;
 use super::manage::page::{Listing, Paging};
 use super::manage::precondition::is_known;
-use super::manage::{
-    Removable, Resource, etag, existing, refuse_parameters, remove, request_id, tenant_allowing,
-};
+use super::manage::{Removable, Resource, etag, refuse_parameters, remove, request_id};
 use super::search::with_saved_of;
+use super::whose::tenant_of;
 use super::{Access::Needs, Budget, Route, delete, get, post};
 use crate::auth::Principal;
 use crate::control::Permission::{self, Export as Exporting, Manage};
@@ -155,8 +154,7 @@ async fn list(
     Params(params): Params,
 ) -> Result<Response, ApiError> {
     let Listing { tenant, paging } = Listing::of(&params)?;
-    let tenant = tenant_allowing(Exporting, &principal, tenant)?;
-    existing(&state, &principal, &tenant)?;
+    let tenant = tenant_of(&state, &principal, Exporting, tenant)?;
     let control = state.control.state();
     let seen = control
         .exports_of(&tenant)
@@ -222,8 +220,7 @@ async fn create(
     headers: HeaderMap,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, ApiError> {
-    let tenant = tenant_allowing(Exporting, &principal, wanted.tenant_id)?;
-    existing(&state, &principal, &tenant)?;
+    let tenant = tenant_of(&state, &principal, Exporting, wanted.tenant_id)?;
     let scope = state.queries.scope(&principal, Some(&tenant))?;
     let query = wanted.query.unwrap_or_default();
     let query = query.strip_prefix('?').unwrap_or(&query);

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::manage::{
     Changeable, Removable, Resource, check_limit, etag, list, made, may_grant, one, remove, request_id,
-    tenant_for, update,
+    update,
 };
+use super::whose::tenant_of;
 use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
 use crate::auth::{NewKey, Principal};
 use crate::clock::Timestamp;
@@ -172,7 +173,7 @@ async fn create(
     wanted.limit.as_deref().map_or(Ok(()), check_limit)?;
     let new = NewKey {
         name: wanted.name,
-        tenant: tenant_for(&principal, wanted.tenant_id)?,
+        tenant: tenant_of(&state, &principal, Manage, wanted.tenant_id)?,
         roles: wanted.roles,
         limit: wanted.limit,
         expires_at: wanted.expires_at,

@@ -16,7 +16,8 @@ use crate::event::draft::Problem;
 use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
 use crate::web::body::Body;
 use crate::web::doc::{self, Doc, Param, query};
-use crate::web::extract::{Caller, Params, idempotency_key, media_type, unknown_parameter};
+use crate::web::extract::{Caller, Params, idempotency_key, media_type};
+use crate::web::given::Given;
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -85,7 +86,6 @@ const HTTP: Origin<'static> = Origin {
 };
 
 /// What the parameters of a post say.
-#[derive(Default)]
 struct Options {
     wait_indexed: bool,
     cloudtrail: bool,
@@ -301,26 +301,24 @@ impl Kind {
 }
 
 fn options(params: &[(String, String)], bulk: bool) -> Result<Options, ApiError> {
-    let (mut options, mut problems) = (Options::default(), Vec::new());
-    for (name, value) in params {
-        match (name.as_str(), value.as_str()) {
-            ("wait", "indexed") => options.wait_indexed = true,
-            ("wait", _) => problems.push(Problem::new("wait", "the only thing to wait for is `indexed`")),
-            ("source", aws_cloudtrail::KIND) if bulk => options.cloudtrail = true,
-            ("source", _) if bulk => problems.push(Problem::new(
-                "source",
-                format!(
-                    "the only source whose records can be posted is `{}`",
-                    aws_cloudtrail::KIND
-                ),
-            )),
-            (name, _) => problems.push(unknown_parameter(name)),
-        }
-    }
-    match problems.is_empty() {
-        true => Ok(options),
-        false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
-    }
+    let mut given = Given::of(params);
+    let wait = |value: &str| match value {
+        "indexed" => Ok(()),
+        _ => Err("the only thing to wait for is `indexed`"),
+    };
+    let source = |value: &str| match value {
+        aws_cloudtrail::KIND => Ok(()),
+        _ => Err(format!(
+            "the only source whose records can be posted is `{}`",
+            aws_cloudtrail::KIND
+        )),
+    };
+    let options = Options {
+        wait_indexed: given.one("wait", wait).is_some(),
+        cloudtrail: bulk && given.one("source", source).is_some(),
+    };
+    given.finish()?;
+    Ok(options)
 }
 
 /// In a bulk request each item's id is the key and its index.

@@ -16,12 +16,14 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::whose::tenant_of;
 use crate::auth::Principal;
 use crate::auth::manage::ManageError;
 use crate::control::{self, Command, Permission, Refusal};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
-use crate::web::extract::{Caller, Id, Params, idempotency_key, unknown_parameter};
+use crate::web::extract::{Caller, Id, Params, idempotency_key};
+use crate::web::given::Given;
 use crate::web::object::{FromObject, JsonBody};
 use crate::web::{ApiError, AppState, Json};
 
@@ -91,20 +93,17 @@ pub(super) async fn list<R: Resource>(
     Params(params): Params,
 ) -> Result<Response, ApiError> {
     let Listing { tenant, paging } = Listing::of(&params)?;
-    if let Some(named) = &tenant {
-        tenant_allowing(R::SEEN_WITH, &principal, Some(named.clone()))?;
-        existing(&state, &principal, named)?;
-    }
+    let is_all = tenant.is_none() && R::LISTS_ALL && principal.is_operator();
+    let tenant = tenant_of(&state, &principal, R::SEEN_WITH, tenant)?;
     let control = state.control.state();
-    let found: Vec<_> = match tenant {
-        Some(tenant) => R::of_tenant(&control, &tenant),
-        None if R::LISTS_ALL && principal.is_operator() => {
+    let found: Vec<_> = match is_all {
+        false => R::of_tenant(&control, &tenant),
+        true => {
             let tenants = control.tenants();
             tenants
                 .flat_map(|tenant| R::of_tenant(&control, &tenant.id))
                 .collect()
         }
-        None => R::of_tenant(&control, principal.tenant()),
     };
     let placed = found
         .into_iter()
@@ -238,39 +237,7 @@ pub(super) fn etag(tag: &Tag) -> (header::HeaderName, HeaderValue) {
 }
 
 pub(super) fn refuse_parameters(params: &[(String, String)]) -> Result<(), ApiError> {
-    match params.first() {
-        None => Ok(()),
-        Some((name, _)) => {
-            let problem = unknown_parameter(name);
-            Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]))
-        }
-    }
-}
-
-/// 404 for an operator who names a tenant that does not exist. Others learn nothing of tenants that are not theirs.
-pub(super) fn existing(state: &AppState, principal: &Principal, tenant: &TenantId) -> Result<(), ApiError> {
-    match principal.is_operator() && state.control.state().tenant(tenant).is_none() {
-        true => Err(ApiError::not_found(format!("There is no tenant {tenant}."))),
-        false => Ok(()),
-    }
-}
-
-/// The tenant that is meant: the caller's own, or, for operators, the one they name. The caller must manage it.
-pub(super) fn tenant_for(principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
-    tenant_allowing(Permission::Manage, principal, named)
-}
-
-/// The same for those who may do something else there.
-pub(super) fn tenant_allowing(
-    permission: Permission,
-    principal: &Principal,
-    named: Option<TenantId>,
-) -> Result<TenantId, ApiError> {
-    let tenant = named.unwrap_or_else(|| principal.tenant().clone());
-    match principal.can_in(&tenant, permission) {
-        true => Ok(tenant),
-        false => Err(ApiError::forbidden("Only an operator may manage another tenant.")),
-    }
+    Given::of(params).finish()
 }
 
 /// That the caller may grant rights: who reads only part of the events itself could give somebody all of them.

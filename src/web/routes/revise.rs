@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::manage::precondition::{Expected, Tag};
-use super::manage::{etag, existing, request_id, tenant_for};
+use super::manage::{etag, request_id};
+use super::whose::tenant_of;
 use super::{Access::Needs, Budget, Route, delete, patch};
 use crate::auth::Principal;
 use crate::control::Permission::Manage;
@@ -31,7 +32,8 @@ use crate::store::row::version_of;
 use crate::trail::{Occasion, Reading};
 use crate::web::body::Body;
 use crate::web::doc::{self, Doc, query};
-use crate::web::extract::{Caller, Id, Params, media_type, unknown_parameter};
+use crate::web::extract::{Caller, Id, Params, media_type};
+use crate::web::given::Given;
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -85,7 +87,6 @@ const NOTE: &str = "The event is shown without what was redacted, here and every
     before stay in the log until its retention removes them.";
 
 /// What the parameters say.
-#[derive(Default)]
 struct Wanted {
     tenant: Option<TenantId>,
     reason: Option<String>,
@@ -124,7 +125,7 @@ pub(super) async fn amend(
 ) -> Result<Response, ApiError> {
     is_patch(&headers)?;
     let wanted = Wanted::read(&params, false)?;
-    let tenant = tenant_of(&state, &principal, wanted.tenant.clone())?;
+    let tenant = tenant_of(&state, &principal, Manage, wanted.tenant.clone())?;
     let asked = xxh3_64(&[b"amend ", body.as_ref()].concat());
     let wish = Wish::of(
         (&state, &principal, occasion),
@@ -149,7 +150,7 @@ pub(super) async fn redact(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::read(&params, true)?;
-    let tenant = tenant_of(&state, &principal, wanted.tenant.clone())?;
+    let tenant = tenant_of(&state, &principal, Manage, wanted.tenant.clone())?;
     let asked = xxh3_64(format!("redact {:?}", wanted.fields).as_bytes());
     let wish = Wish::of(
         (&state, &principal, occasion),
@@ -283,33 +284,33 @@ impl<'a> Wish<'a> {
 
 impl Wanted {
     fn read(params: &[(String, String)], redacts: bool) -> Result<Self, ApiError> {
-        let (mut wanted, mut problems) = (Self::default(), Vec::new());
-        for (name, value) in params {
-            match name.as_str() {
-                "tenant_id" => match TenantId::parse(value) {
-                    Some(tenant) => wanted.tenant = Some(tenant),
-                    None => problems.push(Problem::new(name, "not the name of a tenant")),
-                },
-                "reason" if wanted.reason.is_some() => {
-                    problems.push(Problem::new(name, "given more than once"));
-                }
-                "reason" => wanted.reason = Some(value.trim().to_owned()),
-                "field" if redacts => wanted.fields.push(value.clone()),
-                _ => problems.push(unknown_parameter(name)),
+        let mut given = Given::of(params);
+        let reason = |value: &'_ str| {
+            let reason = value.trim();
+            match (1..=REASON_MAX).contains(&reason.chars().count()) {
+                true => Ok(reason.to_owned()),
+                false => Err(say_why()),
             }
+        };
+        let (tenant, reason) = (given.tenant(), given.one("reason", reason));
+        let fields = match redacts {
+            true => given.all("field"),
+            false => Vec::new(),
+        };
+        if redacts && !given.has("reason") {
+            given.wrong("reason", say_why());
         }
-        let is_missing = redacts && wanted.reason.is_none();
-        let reason = wanted.reason.as_ref();
-        if is_missing || reason.is_some_and(|reason| reason.is_empty() || reason.chars().count() > REASON_MAX)
-        {
-            let detail = format!("say why, in 1 to {REASON_MAX} characters: it is kept with the event");
-            problems.push(Problem::new("reason", detail));
-        }
-        match problems.is_empty() {
-            true => Ok(wanted),
-            false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
-        }
+        given.finish()?;
+        Ok(Self {
+            tenant,
+            reason,
+            fields: fields.into_iter().map(str::to_owned).collect(),
+        })
     }
+}
+
+fn say_why() -> String {
+    format!("say why, in 1 to {REASON_MAX} characters: it is kept with the event")
 }
 
 fn tag(stands: &Stands) -> Tag {
@@ -345,12 +346,6 @@ fn refused(why: Refused, invalid: StatusCode) -> ApiError {
         }
         Refused::Full => ApiError::new(StatusCode::CONFLICT, "conflict", detail),
     }
-}
-
-fn tenant_of(state: &AppState, principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
-    let tenant = tenant_for(principal, named)?;
-    existing(state, principal, &tenant)?;
-    Ok(tenant)
 }
 
 fn is_patch(headers: &HeaderMap) -> Result<(), ApiError> {

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::manage::precondition::{Expected, Tag, is_known};
-use super::manage::{Removable, Resource, answer, etag, existing, find, list, shown, submit, tenant_for};
+use super::manage::{Removable, Resource, answer, etag, find, list, shown, submit};
+use super::whose::tenant_of;
 use super::{Access::Needs, Budget::Free, Route, delete, get, put};
-use crate::auth::Principal;
 use crate::auth::manage::ManageError;
 use crate::control::Permission::{self, Manage};
 use crate::control::{self, Command, EventSchema, Refusal, schema_id};
@@ -22,7 +22,8 @@ use crate::event::draft::Problem;
 use crate::schemas::{check, compatible};
 use crate::web::body::Body;
 use crate::web::doc::{self, Doc, Param, query};
-use crate::web::extract::{Caller, Id, Params, unknown_parameter};
+use crate::web::extract::{Caller, Id, Params};
+use crate::web::given::Given;
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -159,42 +160,6 @@ fn with_text(schema: &EventSchema, version: u64) -> Option<Value> {
     Some(body)
 }
 
-/// What the parameters say.
-#[derive(Default)]
-struct Options {
-    tenant: Option<TenantId>,
-    version: Option<u64>,
-    force: bool,
-}
-
-fn options(params: &[(String, String)], allowed: &[&str]) -> Result<Options, ApiError> {
-    let (mut options, mut problems) = (Options::default(), Vec::new());
-    for (name, value) in params {
-        let read = match name.as_str() {
-            name if !allowed.contains(&name) => Err(unknown_parameter(name)),
-            "tenant_id" => TenantId::parse(value)
-                .map(|tenant| options.tenant = Some(tenant))
-                .ok_or_else(|| Problem::new(name, "not the name of a tenant")),
-            "version" => (value.parse().map(|version| options.version = Some(version)))
-                .map_err(|_| Problem::new(name, "a whole number")),
-            _ => (value.parse().map(|force| options.force = force))
-                .map_err(|_| Problem::new(name, "true or false")),
-        };
-        problems.extend(read.err());
-    }
-    match problems.is_empty() {
-        true => Ok(options),
-        false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
-    }
-}
-
-/// The tenant that is meant, which the caller manages.
-fn tenant_of(state: &AppState, principal: &Principal, named: Option<TenantId>) -> Result<TenantId, ApiError> {
-    let tenant = tenant_for(principal, named)?;
-    existing(state, principal, &tenant)?;
-    Ok(tenant)
-}
-
 async fn one(
     State(state): State<AppState>,
     Caller(principal): Caller,
@@ -202,10 +167,13 @@ async fn one(
     Params(params): Params,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let options = options(&params, &["tenant_id", "version"])?;
-    let tenant = tenant_of(&state, &principal, options.tenant)?;
+    let mut given = Given::of(&params);
+    let version = given.one("version", |value| value.parse::<u64>().map_err(|_| "a whole number"));
+    let named = given.tenant();
+    given.finish()?;
+    let tenant = tenant_of(&state, &principal, Manage, named)?;
     let schema = find::<Schemas>(&state, &principal, &schema_id(&tenant, &event_type))?;
-    let Some(version) = options.version else {
+    let Some(version) = version else {
         return Ok(shown::<Schemas>(&schema, &headers));
     };
     let newest = Schemas::tag(&schema);
@@ -228,7 +196,10 @@ async fn remove(
     Params(params): Params,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let tenant = tenant_of(&state, &principal, options(&params, &["tenant_id"])?.tenant)?;
+    let mut given = Given::of(&params);
+    let named = given.tenant();
+    given.finish()?;
+    let tenant = tenant_of(&state, &principal, Manage, named)?;
     let id = schema_id(&tenant, &event_type);
     submit::<Schemas>(&state, &principal, &id, &headers, &Schemas::removal()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -243,8 +214,10 @@ async fn add(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let options = options(&params, &["tenant_id", "force"])?;
-    let tenant = tenant_of(&state, &principal, options.tenant.clone())?;
+    let mut given = Given::of(&params);
+    let (named, force) = (given.tenant(), given.flag("force"));
+    given.finish()?;
+    let tenant = tenant_of(&state, &principal, Manage, named)?;
     let invalid = |problems| ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems);
     if event_type.starts_with(OWN) {
         let detail = format!("types that begin with {OWN} are the server's own");
@@ -265,7 +238,7 @@ async fn add(
                 return Ok(answer::<Schemas>(StatusCode::OK, present));
             }
             let narrowed = compatible::narrowings(&before, &schema);
-            if !options.force && !narrowed.is_empty() {
+            if !force && !narrowed.is_empty() {
                 return Err(incompatible(narrowed));
             }
         }

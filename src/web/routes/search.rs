@@ -8,7 +8,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::manage::precondition::Tag;
-use super::manage::{etag, existing};
+use super::manage::etag;
+use super::whose::existing;
 use super::{Access::Needs, Budget, Route, get};
 use crate::auth::Principal;
 use crate::control::Permission::Read;
@@ -21,7 +22,8 @@ use crate::query::{self, Page, QueryError, params, show};
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
 use crate::web::doc::{self, Doc, query as parameter};
-use crate::web::extract::{Caller, Id, Params, unknown_parameter};
+use crate::web::extract::{Caller, Id, Params};
+use crate::web::given::Given;
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -107,9 +109,7 @@ pub(super) async fn page(
 ) -> Result<Response, ApiError> {
     let asked = with_saved(&state, &principal, &params, &[])?;
     let search = query::parse(&asked).map_err(wrong)?;
-    if let Some(tenant) = &search.tenant_id {
-        existing(&state, &principal, tenant)?;
-    }
+    existing(&state, &principal, search.tenant_id.as_ref())?;
     let answer = state.queries.page(&principal, &search);
     let page = match search.cursor {
         // A search is recorded once, with its first page.
@@ -208,19 +208,13 @@ pub(super) async fn by_id(
     Id(id): Id,
     Params(params): Params,
 ) -> Result<Response, ApiError> {
-    if let Some((name, _)) = params.iter().find(|(name, _)| name != "tenant_id") {
-        return Err(ApiError::invalid(
-            StatusCode::BAD_REQUEST,
-            vec![unknown_parameter(name)],
-        ));
-    }
-    let tenant = params.first().map(|(_, tenant)| tenant.as_str());
-    let named = tenant.and_then(TenantId::parse);
-    if let Some(tenant) = &named {
-        existing(&state, &principal, tenant)?;
-    }
-    let answer = state.queries.standing(&principal, tenant, &id);
-    let read = Reading::get(named.as_ref(), &id);
+    let mut given = Given::of(&params);
+    let tenant = given.tenant();
+    given.finish()?;
+    existing(&state, &principal, tenant.as_ref())?;
+    let named = tenant.as_ref().map(TenantId::as_str);
+    let answer = state.queries.standing(&principal, named, &id);
+    let read = Reading::get(tenant.as_ref(), &id);
     match state.recorded(&principal, &occasion, read, answer).await? {
         Some(Stands { event, history }) => {
             let shown = view::to_json_with_changes(&event).with_history(history.as_ref());

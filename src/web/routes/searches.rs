@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::manage::{
-    Changeable, Removable, Resource, existing, list, made, one, remove, request_id, tenant_allowing, update,
+    Changeable, Removable, Resource, list, made, one, remove, request_id, update,
 };
+use super::whose::tenant_of;
 use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
@@ -160,8 +161,7 @@ async fn create(
     headers: HeaderMap,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, ApiError> {
-    let tenant = tenant_allowing(Read, &principal, wanted.tenant_id)?;
-    existing(&state, &principal, &tenant)?;
+    let tenant = tenant_of(&state, &principal, Read, wanted.tenant_id)?;
     let request = request_id(&headers, &state, &principal, "POST /api/v1/searches", &tenant)?;
     let id = Uuid::new_v5(&request, b"search").to_string();
     let command = Command::CreateSearch {

@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::manage::existing;
 use super::search::{with_saved, wrong};
+use super::whose::existing;
 use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::query::stats::Question;
@@ -44,9 +44,7 @@ pub(super) async fn stats(
     let asked = with_saved(&state, &principal, &params, &steering)?;
     let question = Question::parse(&asked).map_err(wrong)?;
     let tenant = question.search.tenant_id.as_ref();
-    if let Some(tenant) = tenant {
-        existing(&state, &principal, tenant)?;
-    }
+    existing(&state, &principal, tenant)?;
     let answer = state.queries.stats(&principal, &question);
     let read = Reading::of(Kind::Stats, tenant, &asked);
     let stats = state.recorded(&principal, &occasion, read, answer).await?;

@@ -16,8 +16,8 @@ use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 
-use super::manage::existing;
 use super::search::with_saved;
+use super::whose::existing;
 use super::{Access::Needs, Access::NeedsOrTicket, Budget, Route, get, post};
 use crate::control::Permission::Read;
 use crate::crypto::ExposeSecret;
@@ -115,9 +115,7 @@ pub(super) async fn stream(
     let asked = question(&params, &OWN, &REFUSED);
     let (start, asked) = start(asked, &headers)?;
     let search = asked.search;
-    if let Some(tenant) = &search.tenant_id {
-        existing(&state, &principal, tenant)?;
-    }
+    existing(&state, &principal, search.tenant_id.as_ref())?;
     let upgrade = match (headers.contains_key(header::UPGRADE), upgrade) {
         (false, _) => None,
         (true, Ok(upgrade)) => Some(upgrade),

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::manage::precondition::Expected;
 use super::manage::{
     Removable, Resource, answer, check_limit, find, list, made, may_grant, one, remove, request_id, submit,
-    tenant_for,
 };
+use super::whose::tenant_of;
 use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
 use crate::auth::{NewUser, Principal};
 use crate::control::Permission::{self, Manage};
@@ -148,7 +148,7 @@ async fn create(
     }
     let new = NewUser {
         name: wanted.name,
-        tenant: tenant_for(&principal, wanted.tenant_id)?,
+        tenant: tenant_of(&state, &principal, Manage, wanted.tenant_id)?,
         roles: wanted.roles,
         limit: wanted.limit,
         password: wanted.password,

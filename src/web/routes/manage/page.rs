@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::event::TenantId;
-use crate::event::draft::Problem;
-use crate::web::extract::unknown_parameter;
+use crate::web::given::Given;
 use crate::web::{ApiError, Json};
 
 /// Entries of a page where nothing is said.
@@ -20,7 +18,7 @@ const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 
 /// What the parameters of a list say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listing {
     /// Of this tenant alone.
     pub(crate) tenant: Option<TenantId>,
@@ -43,52 +41,23 @@ enum From {
     Before(String),
 }
 
-impl Default for Paging {
-    fn default() -> Self {
-        Self {
-            limit: LIMIT_DEFAULT,
-            from: From::Beginning,
-        }
-    }
-}
-
 impl Listing {
     pub(crate) fn of(params: &[(String, String)]) -> Result<Self, ApiError> {
-        let (mut listing, mut problems, mut seen) = (Self::default(), Vec::new(), Vec::new());
-        for (name, value) in params {
-            if seen.contains(&name) {
-                problems.push(Problem::new(name, "given more than once"));
-                continue;
-            }
-            seen.push(name);
-            if let Err(problem) = listing.take(name, value) {
-                problems.push(problem);
-            }
-        }
-        match problems.is_empty() {
-            true => Ok(listing),
-            false => Err(ApiError::invalid(StatusCode::BAD_REQUEST, problems)),
-        }
-    }
-
-    fn take(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        match name {
-            "tenant_id" => {
-                let tenant = TenantId::parse(value);
-                self.tenant = Some(tenant.ok_or_else(|| Problem::new(name, "not the name of a tenant"))?);
-            }
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-                let rule = || Problem::new(name, format!("a whole number from 1 to {LIMIT_MAX}"));
-                self.paging.limit = limit.ok_or_else(rule)?;
-            }
-            "cursor" => {
-                let from = From::read(value);
-                self.paging.from = from.ok_or_else(|| Problem::new(name, "not a cursor of a list"))?;
-            }
-            _ => return Err(unknown_parameter(name)),
-        }
-        Ok(())
+        let mut given = Given::of(params);
+        let limit = |value: &str| {
+            let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+            limit.ok_or_else(|| format!("a whole number from 1 to {LIMIT_MAX}"))
+        };
+        let from = |value: &str| From::read(value).ok_or("not a cursor of a list");
+        let listing = Self {
+            tenant: given.tenant(),
+            paging: Paging {
+                limit: given.one("limit", limit).unwrap_or(LIMIT_DEFAULT),
+                from: given.one("cursor", from).unwrap_or(From::Beginning),
+            },
+        };
+        given.finish()?;
+        Ok(listing)
     }
 }
 
