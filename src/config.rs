@@ -42,7 +42,7 @@ pub struct Config {
     /// Producers that write to Kafka directly.
     #[config(nested)]
     pub gate: crate::gate::Config,
-    /// Exports that run by themselves.
+    /// Background exports.
     #[config(nested)]
     pub exports: crate::exports::Config,
     /// Events as they come.

@@ -1,4 +1,4 @@
-//! Exports that run by themselves: asked for, written to a file on this instance, fetched, and gone after a while.
+//! Background exports: asked for, written to a file on this instance, fetched, and gone after a while.
 //!
 //! That an export was asked for, who works on it and where it stands is control state, so every instance can tell. The
 //! file lies where it was made. [`order`] is what was asked for, with what its asker may see; [`work`] begins what is to

@@ -297,7 +297,7 @@ impl Ingest {
 fn visible(accepted: Accepted, from: Option<Timestamp>) -> Result<Accepted, Refusal> {
     match from {
         Some(from) if accepted.event.time < from => {
-            let why = format!("events of before {from} were cleaned up: this one would not be shown");
+            let why = format!("events from before {from} were cleaned up: this one would not be shown");
             Err(Refusal::of("/time", why))
         }
         _ => Ok(accepted),

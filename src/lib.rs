@@ -51,7 +51,7 @@
 //! - [`trail`]: who read what and who changed what, as events of the server's own.
 //! - [`connectors`]: what records of outside systems become, as pure functions.
 //! - [`query`]: the filter language; pages of events, numbers about them, and files of them.
-//! - [`exports`]: exports that run by themselves.
+//! - [`exports`]: background exports.
 //! - [`stream`]: events as they come, to whoever watches.
 //! - [`web`]: HTTP, translated into calls of the above.
 //!

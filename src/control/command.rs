@@ -38,7 +38,7 @@ pub enum Kind {
     Search,
     /// The schema of an event type.
     Schema,
-    /// An export that runs by itself.
+    /// A background export.
     Export,
 }
 
@@ -90,7 +90,7 @@ pub enum Command {
         /// Refuse, or take again, its credentials.
         disabled: Option<bool>,
     },
-    /// Hides the tenant's events of before a moment, for good.
+    /// Hides the tenant's events from before a moment, for good.
     CleanUp {
         /// The moment. An earlier one than that of a former clean-up changes nothing.
         before: Timestamp,
@@ -187,7 +187,7 @@ pub enum Command {
     },
     /// Takes the schema of an event type away, with all its versions.
     DeleteSchema,
-    /// Begins an export that runs by itself.
+    /// Begins a background export.
     CreateExport {
         /// Whose events.
         tenant: TenantId,

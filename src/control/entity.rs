@@ -61,7 +61,7 @@ pub struct Tenant {
     pub disabled: bool,
     /// How much it may do.
     pub limits: Limits,
-    /// Events of before this are shown to nobody; it only ever rises.
+    /// Events from before this are shown to nobody; it only ever rises.
     pub visible_from: Option<Timestamp>,
     /// Counts accepted commands.
     pub version: u64,

@@ -208,7 +208,7 @@ impl Doc {
             .param(if_match())
             .problem(
                 409,
-                "What it asks for can't be, or others change it all the time.",
+                "What it asks for can't be, or it keeps being changed by others: read it and try again.",
             )
             .problem(412, "It was changed since the version that `If-Match` names.")
     }

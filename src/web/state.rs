@@ -45,7 +45,7 @@ pub struct Services {
     pub ingest: Ingest,
     /// Questions about events.
     pub queries: Queries,
-    /// Exports that run by themselves.
+    /// Background exports.
     pub exports: Exports,
     /// The record of what is done with this server.
     pub trail: Trail,

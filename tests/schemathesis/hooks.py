@@ -66,7 +66,7 @@ def mend(operation, body):
     if operation == "createExport" and body.get("format") == "parquet":
         body.pop("compression", None)
     if operation == "writeEvent":
-        # Of before a clean-up, or of years to come, it is refused.
+        # From before a clean-up, or of years to come, it is refused.
         if body.get("time") not in (None, ""):
             body["time"] = "2026-01-01T09:00:00Z"
         # A name that stands in the details as well is refused.

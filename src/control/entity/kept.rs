@@ -45,7 +45,7 @@ pub struct EventSchema {
     pub created_at: Timestamp,
 }
 
-/// An export that runs by itself.
+/// A background export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
     /// Never changes.

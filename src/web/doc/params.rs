@@ -80,7 +80,7 @@ pub fn saved() -> Param {
 pub fn fields() -> Param {
     query(
         "fields",
-        "What is wanted of each event, separated by commas: `event_id,actor.id,details.amount`. Nothing said: all of it.",
+        "What is wanted of each event, separated by commas: `event_id,actor.id,details.amount`. Default: all fields.",
         json!({"type": "string", "minLength": 1, "maxLength": 4096, "format": "fields", "example": "event_id,time,details"}),
     )
 }

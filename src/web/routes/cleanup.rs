@@ -35,7 +35,7 @@ fn said() -> Doc {
         .param(doc::tenant_id())
         .param(doc::idempotency_key())
         .answers(200, "Done, or what would be.", "CleanUp")
-        .problem(409, "Others change the tenant all the time, or the `Idempotency-Key` belongs to another request.")
+        .problem(409, "The tenant keeps being changed by others, or the `Idempotency-Key` belongs to another request.")
 }
 
 /// How often it is tried anew where the tenant was changed meanwhile.

@@ -54,7 +54,7 @@ fn said_of_one() -> Doc {
         .param(doc::tenant_id())
         .param(query(
             "version",
-            "As it was then. Nothing said: the newest one.",
+            "As it was then. Default: the newest one.",
             json!({"type": "integer", "minimum": 1}),
         ))
         .param(doc::if_none_match())
@@ -76,7 +76,7 @@ fn said_of_adding() -> Doc {
         .header("ETag", "Its version, and when it was put.")
         .answers(201, "The first version.", "EventSchema")
         .header("ETag", "Its version, and when it was put.")
-        .problem(409, "Others change it all the time, or there are too many schemas.")
+        .problem(409, "It keeps being changed by others, or there are too many schemas.")
         .problem(412, "It was changed since the version that `If-Match` names, or there is one, which `If-None-Match: *` rules out.")
 }
 
@@ -86,7 +86,7 @@ fn said_of_removing() -> Doc {
         .param(doc::tenant_id())
         .param(doc::if_match())
         .answers_nothing(204, "Events of this type are held to nothing from now on.")
-        .problem(409, "Others change it all the time.")
+        .problem(409, "It keeps being changed by others: read it and try again.")
         .problem(412, "It was changed since the version that `If-Match` names.")
 }
 
@@ -264,7 +264,7 @@ async fn add(
             }
         }
     }
-    Err(ApiError::conflict("", "others change it all the time: try again"))
+    Err(ApiError::conflict("", "it keeps being changed by others: read it and try again"))
 }
 
 /// The version that the caller means to follow.
@@ -284,7 +284,7 @@ fn expected(headers: &HeaderMap, present: Option<&EventSchema>) -> Result<u64, A
 
 fn incompatible(narrowed: Vec<Problem>) -> ApiError {
     let detail = format!(
-        "{} of the schema may refuse what the version before it took. Widen it, or say ?force=true where events of before need not fit it.",
+        "{} of the schema may refuse what the version before it took. Widen it, or say ?force=true where events from before need not fit it.",
         match narrowed.len() {
             1 => "One place".to_owned(),
             many => format!("{many} places"),

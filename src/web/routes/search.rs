@@ -132,7 +132,7 @@ pub(super) fn wrong(problems: Vec<Problem>) -> ApiError {
 }
 
 /// The parameters, with those of the search that `saved` names. Filters of both would be hard to tell apart, so they may
-/// not clash; what steers the answer (`sort`, `limit`, `fields`, …) may be said anew, and where this question has none of
+/// not clash; what steers the answer (`sort`, `limit`, `fields`, …) may be overridden, and where this question has none of
 /// it, is left `without`.
 pub(super) fn with_saved(
     state: &AppState,

@@ -28,7 +28,7 @@ fn said() -> Doc {
         .param(query("group_by", "Count by up to three fields, separated by commas: `event_type,details.team`.", fields.clone()))
         .param(query("top", "So many groups, the largest; with `group_by`.", json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 10})))
         .param(query("distinct", "How many different values up to three fields have.", fields))
-        .param(query("shares", "Count by severity and outcome. Nothing said: where neither `group_by` nor `distinct` is.", json!({"type": "boolean"})))
+        .param(query("shares", "Count by severity and outcome. Default: where neither `group_by` nor `distinct` is given.", json!({"type": "boolean"})))
         .param(doc::moment("new_types_since", "The event types that were seen first then or later.", "2026-11-01T00:00:00Z"))
         .param(doc::saved())
         .answers(200, "The numbers.", "Stats")

@@ -199,7 +199,7 @@ async fn change(
         (Some(_), false) => {
             let problem = Problem::new(
                 "/password",
-                "is changed by itself: send the rest in another request",
+                "can only be changed alone: send the rest separately",
             );
             return Err(ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, vec![problem]));
         }
