@@ -78,7 +78,8 @@ impl Auth {
             password: sealed.clone(),
         };
         self.change(by, request_id, 0, &id, command).await?;
-        self.check_repeated(&id, (1, sealed.as_ref()), new.password).await?;
+        self.check_repeated(&id, (1, sealed.as_ref()), new.password)
+            .await?;
         Ok(id)
     }
 
@@ -122,7 +123,8 @@ impl Auth {
         if made != version + 1 {
             return Err(Refusal::OtherRequest.into());
         }
-        self.check_repeated(id, (made, Some(&sealed)), Some(password)).await?;
+        self.check_repeated(id, (made, Some(&sealed)), Some(password))
+            .await?;
         Ok(made)
     }
 

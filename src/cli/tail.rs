@@ -53,7 +53,9 @@ impl Tail {
                 (Some(cursor), _) => Some(("cursor", cursor.as_str())),
                 (None, since) => since.as_deref().map(|since| ("since", since)),
             };
-            let filters = filters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let filters = filters
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()));
             let query = query_of(filters.chain(begin));
             let url = self.remote.at(&format!("/api/v1/logs/stream?{query}"));
             match client.get(url).bearer_auth(token).send().await {

@@ -138,9 +138,9 @@ mod tests {
                 "tenant_id given more than once",
             ]
         );
-        assert_eq!(read("tenant_id=A B").unwrap_err(), [
-            "tenant_id not the name of a tenant",
-            "n is needed"
-        ]);
+        assert_eq!(
+            read("tenant_id=A B").unwrap_err(),
+            ["tenant_id not the name of a tenant", "n is needed"]
+        );
     }
 }

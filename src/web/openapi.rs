@@ -29,7 +29,10 @@ const TAGS: &[(&str, &str)] = &[
     ),
     ("Sessions", "Logging in and out."),
     ("Access", "Users and API keys."),
-    ("Tenants", "Who shares this server, each behind a wall of its own."),
+    (
+        "Tenants",
+        "Who shares this server, each behind a wall of its own.",
+    ),
     ("Searches", "Searches that are kept under a name."),
     ("Schemas", "What events of a type must look like."),
     ("Exports", "Large exports, made in the background."),

@@ -255,8 +255,26 @@ mod tests {
 
     /// Deeds with which the name of an operation begins; what it is done to follows.
     const VERBS: [&str; 20] = [
-        "amend", "change", "cleanUp", "correlate", "count", "create", "delete", "disable", "export", "get", "list", "log",
-        "put", "redact", "refresh", "revoke", "search", "stream", "update", "write",
+        "amend",
+        "change",
+        "cleanUp",
+        "correlate",
+        "count",
+        "create",
+        "delete",
+        "disable",
+        "export",
+        "get",
+        "list",
+        "log",
+        "put",
+        "redact",
+        "refresh",
+        "revoke",
+        "search",
+        "stream",
+        "update",
+        "write",
     ];
 
     #[test]
@@ -265,7 +283,11 @@ mod tests {
             let objects = VERBS.iter().filter_map(|verb| doc.id.strip_prefix(verb));
             let is_named = |object: &str| object.starts_with(|first: char| first.is_ascii_uppercase());
             assert!(objects.into_iter().any(is_named), "{}", doc.id);
-            assert!(doc.id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{}", doc.id);
+            assert!(
+                doc.id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+                "{}",
+                doc.id
+            );
         }
     }
 

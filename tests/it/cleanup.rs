@@ -160,7 +160,9 @@ async fn a_clean_up_that_nobody_can_mean_is_refused() {
     }
     let auditor = app.key(&acme.tenant, &["auditor"]).await;
     // To count is to read.
-    clean_up(&acme, "before=2026-01-01&dry_run=true").await.expect(200);
+    clean_up(&acme, "before=2026-01-01&dry_run=true")
+        .await
+        .expect(200);
     until("the count is found", async || {
         let found = acme.found(&[("event_type", "trailhouse.stats")]).await;
         let asked = json!({"before": "2026-01-01", "dry_run": "true"});

@@ -180,9 +180,14 @@ async fn a_schema_that_is_deleted_and_put_again_is_another_one() {
     let second = put(&acme, path, &[], &json!({"required": ["resource"]})).await;
     assert_eq!(second.expect(201)["version"], 1);
     let seen = first.header("etag").unwrap();
-    put(&acme, path, &[("if-match", seen)], &json!({"required": ["actor"]}))
-        .await
-        .problem(412);
+    put(
+        &acme,
+        path,
+        &[("if-match", seen)],
+        &json!({"required": ["actor"]}),
+    )
+    .await
+    .problem(412);
     let not_this = [("if-none-match", seen)];
     let shown = acme.send(Method::GET, path, &not_this, "").await.expect(200);
     assert_eq!(shown["schema"], json!({"required": ["resource"]}));

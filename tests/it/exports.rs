@@ -166,8 +166,14 @@ async fn whoever_fetches_any_part_of_a_file_is_recorded() {
     let of_another = "\"other\"";
     for (headers, recorded) in [
         (&[][..], json!({"export": id})),
-        (&[("range", "bytes=1-")], json!({"export": id, "range": "bytes=1-"})),
-        (&[("range", "bytes=-5")], json!({"export": id, "range": "bytes=-5"})),
+        (
+            &[("range", "bytes=1-")],
+            json!({"export": id, "range": "bytes=1-"}),
+        ),
+        (
+            &[("range", "bytes=-5")],
+            json!({"export": id, "range": "bytes=-5"}),
+        ),
         (
             &[("range", "bytes=1-"), ("if-range", of_another)],
             json!({"export": id}),

@@ -54,3 +54,4 @@ mod tail;
 mod takeover;
 mod trail;
 mod two_logs;
+mod walls;

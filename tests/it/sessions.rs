@@ -174,11 +174,16 @@ async fn a_key_of_a_request_is_good_for_one_change_of_a_password() {
         _ => (second.expect(200), "the-second-password"),
     };
     let refused = [first.status.as_u16(), second.status.as_u16()];
-    assert!(refused.iter().any(|status| matches!(status, 401 | 409 | 422)), "{refused:?}");
+    assert!(
+        refused.iter().any(|status| matches!(status, 401 | 409 | 422)),
+        "{refused:?}"
+    );
     app.login(&name, password).await;
 
     let fresh = app.stranger().with(tokens["token"].as_str());
-    change(&fresh, password, "yet-another-password").await.problem(409);
+    change(&fresh, password, "yet-another-password")
+        .await
+        .problem(409);
     fresh.get("/api/v1/auth/me").await.expect(200);
     app.login(&name, password).await;
 }

@@ -80,7 +80,10 @@ fn it_stands_in_the_log_of_the_sender_or_of_what_was_changed() {
     // What is gone by now, as far as the fold remembers it.
     for command in [Command::DeleteSearch, Command::DeleteExport] {
         let of = |owner| told_of(owner, By::system(), "gone", command.clone(), None).tenant_id;
-        assert_eq!((of(Some("acme")).as_str(), of(None).as_str()), ("acme", "default"));
+        assert_eq!(
+            (of(Some("acme")).as_str(), of(None).as_str()),
+            ("acme", "default")
+        );
     }
 }
 

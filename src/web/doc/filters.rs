@@ -102,7 +102,8 @@ pub fn filters() -> Vec<Param> {
 }
 
 /// The path of a detail, perhaps an operator, perhaps `!`. The format tells testers which names to make up.
-const DETAIL: &str = r"^(details|metadata|event_details)\.([^\x00\[\]<>!\\]|\\[^\x00<>])+(\[(gt|gte|lt|lte|prefix)\])?!?$";
+const DETAIL: &str =
+    r"^(details|metadata|event_details)\.([^\x00\[\]<>!\\]|\\[^\x00<>])+(\[(gt|gte|lt|lte|prefix)\])?!?$";
 
 /// A text that may stand in a parameter.
 const NO_NUL: &str = "^[^\\x00]*$";
@@ -150,7 +151,13 @@ mod tests {
         ] {
             assert!(legal.is_valid(&json!(name)) && taken(name), "{name}");
         }
-        for name in ["details.", "details.a[0]", "details.a[is]", "details.a<5", "details.[gt]"] {
+        for name in [
+            "details.",
+            "details.a[0]",
+            "details.a[is]",
+            "details.a<5",
+            "details.[gt]",
+        ] {
             assert!(!legal.is_valid(&json!(name)) && !taken(name), "{name}");
         }
     }

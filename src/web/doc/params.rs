@@ -38,7 +38,8 @@ pub fn if_none_match() -> Param {
 
 /// A moment, in any of the ways in which searches take one.
 pub fn moment(name: &'static str, text: &str, example: &str) -> Param {
-    let said = "A date and time (RFC 3339), a date, or a number since 1970: seconds, or smaller units by magnitude.";
+    let said =
+        "A date and time (RFC 3339), a date, or a number since 1970: seconds, or smaller units by magnitude.";
     query(
         name,
         format!("{text} {said}"),

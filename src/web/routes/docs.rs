@@ -22,7 +22,8 @@ pub(super) fn routes() -> Vec<Route> {
             "getOpenapi30",
             "This API, in OpenAPI 3.0, for tools that know no later one",
         )),
-        get("/postman.json", Open, postman).doc(told("getPostmanCollection", "This API, as a Postman collection")),
+        get("/postman.json", Open, postman)
+            .doc(told("getPostmanCollection", "This API, as a Postman collection")),
         get("/docs", Open, docs).doc(html.answers_as(200, "The page.", HTML, json!({"type": "string"}))),
     ]
 }

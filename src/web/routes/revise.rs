@@ -256,7 +256,10 @@ impl<'a> Wish<'a> {
     async fn read(&self, stands: &Stands, note: Option<&'static str>) -> Result<Response, ApiError> {
         self.state.limits.spend(self.principal, Budget::Searching)?;
         let read = Reading::get(Some(self.tenant), self.id);
-        self.state.trail.note(self.principal, &self.occasion, read).await?;
+        self.state
+            .trail
+            .note(self.principal, &self.occasion, read)
+            .await?;
         Ok(answer(stands, note))
     }
 

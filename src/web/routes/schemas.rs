@@ -168,7 +168,9 @@ async fn one(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let mut given = Given::of(&params);
-    let version = given.one("version", |value| value.parse::<u64>().map_err(|_| "a whole number"));
+    let version = given.one("version", |value| {
+        value.parse::<u64>().map_err(|_| "a whole number")
+    });
     let named = given.tenant();
     given.finish()?;
     let tenant = tenant_of(&state, &principal, Manage, named)?;
@@ -264,7 +266,10 @@ async fn add(
             }
         }
     }
-    Err(ApiError::conflict("", "it keeps being changed by others: read it and try again"))
+    Err(ApiError::conflict(
+        "",
+        "it keeps being changed by others: read it and try again",
+    ))
 }
 
 /// The version that the caller means to follow.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::manage::precondition::Tag;
 use super::manage::etag;
+use super::manage::precondition::Tag;
 use super::whose::existing;
 use super::{Access::Needs, Budget, Route, get};
 use crate::auth::Principal;

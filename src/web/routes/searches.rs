@@ -10,9 +10,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::manage::{
-    Changeable, Removable, Resource, list, made, one, remove, request_id, update,
-};
+use super::manage::{Changeable, Removable, Resource, list, made, one, remove, request_id, update};
 use super::whose::tenant_of;
 use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
 use crate::auth::Principal;

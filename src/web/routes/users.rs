@@ -30,8 +30,11 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/users", Needs(Manage, Free), list::<Users>)
             .doc(said("listUsers", "List users").lists("UserPage")),
-        post("/api/v1/users", Needs(Manage, Free), create)
-            .doc(said("createUser", "Make a user").takes("UserToMake").makes("User")),
+        post("/api/v1/users", Needs(Manage, Free), create).doc(
+            said("createUser", "Make a user")
+                .takes("UserToMake")
+                .makes("User"),
+        ),
         get("/api/v1/users/{id}", Needs(Manage, Free), one::<Users>)
             .doc(said("getUser", "Get a user").shows("User")),
         patch("/api/v1/users/{id}", Needs(Manage, Free), change).doc(
@@ -197,10 +200,7 @@ async fn change(
         (Some(password), true) => set_password(&state, &principal, &id, &headers, password).await?,
         // One command changes one or the other, and half a change would be none that was asked for.
         (Some(_), false) => {
-            let problem = Problem::new(
-                "/password",
-                "can only be changed alone: send the rest separately",
-            );
+            let problem = Problem::new("/password", "can only be changed alone: send the rest separately");
             return Err(ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, vec![problem]));
         }
     }

@@ -56,7 +56,10 @@ fn searches_and_exports_stand_behind_their_tenants_wall_and_are_gone_when_delete
     );
     let state = fold.state();
     assert!(state.search("s1").is_none() && state.export("e1").is_none());
-    for (request, id, command) in [(23, "s1", Command::DeleteSearch), (24, "e1", Command::DeleteExport)] {
+    for (request, id, command) in [
+        (23, "s1", Command::DeleteSearch),
+        (24, "e1", Command::DeleteExport),
+    ] {
         let request = Uuid::from_u128(request);
         let owner = fold.owner(request, command.fingerprint(id));
         assert_eq!(owner, Some(tenant("a")), "whose it was is remembered");

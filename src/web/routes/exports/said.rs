@@ -16,7 +16,10 @@ pub(super) fn one() -> Doc {
         .param(doc::id())
         .param(doc::if_none_match())
         .answers(200, "How far it is.", "Export")
-        .header("ETag", "Its version, once it is finished: until then its progress changes without one.")
+        .header(
+            "ETag",
+            "Its version, once it is finished: until then its progress changes without one.",
+        )
         .answers_nothing(304, "It is finished, and as the caller has it.")
         .header("ETag", "Its version.")
 }

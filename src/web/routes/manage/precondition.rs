@@ -142,7 +142,10 @@ mod tests {
         let fits = |value| expected(value).is_ok_and(|expected| expected.allows(Some(&three)));
         let nothing = Expected::of(&HeaderMap::new()).unwrap();
         assert!(nothing.allows(Some(&three)) && nothing.allows(None));
-        assert!(expected("*").is_ok_and(|expected| !expected.allows(None)), "where there is none");
+        assert!(
+            expected("*").is_ok_and(|expected| !expected.allows(None)),
+            "where there is none"
+        );
         for no_tag in ["3", "", "\"3", "W/3", "\"3\",", "\"\"\""] {
             assert!(Expected::of(&with(header::IF_MATCH, no_tag)).is_err(), "{no_tag}");
         }
