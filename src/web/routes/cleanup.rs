@@ -14,7 +14,6 @@ use crate::clock::Timestamp;
 use crate::control::Permission::Manage;
 use crate::control::{Command, Refusal};
 use crate::event::TenantId;
-use crate::event::draft::Problem;
 use crate::event::moment;
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};

@@ -12,7 +12,6 @@ use crate::auth::Principal;
 use crate::connectors::aws_cloudtrail;
 use crate::control::Permission;
 use crate::event::batch::{BatchForm, split};
-use crate::event::draft::Problem;
 use crate::ingest::{Form, Item, ItemError, Origin, Receipt};
 use crate::web::body::Body;
 use crate::web::doc::{self, Doc, Param, query};

@@ -23,7 +23,7 @@ use super::{Access::Needs, Budget, Route, delete, patch};
 use crate::auth::Principal;
 use crate::control::Permission::Manage;
 use crate::event::TenantId;
-use crate::event::draft::{Problem, Refusal};
+use crate::event::draft::Refusal;
 use crate::event::revision::{self, Deed, REASON_MAX, Refused, Revised, Standing};
 use crate::event::view::{self, View};
 use crate::log::Position;
