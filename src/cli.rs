@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use toml::{Table, Value};
 
 use connect::Engines;
@@ -97,7 +97,7 @@ enum Command {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&known().get_matches()).unwrap_or_else(|error| error.exit());
     if !matches!(cli.command, Command::Serve(_) | Command::Clickhouse(_)) {
         end_with_the_reader();
     }
@@ -108,6 +108,22 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Commands that ask a server over HTTP, which has its own settings.
+const REMOTE: [&str; 5] = ["token", "import", "search", "export", "tail"];
+
+/// All commands; where settings mean nothing, help does not offer them.
+fn known() -> clap::Command {
+    let hidden = |id: &'static str, long: &'static str| {
+        let value = clap::value_parser!(PathBuf);
+        clap::Arg::new(id).long(long).value_parser(value).hide(true)
+    };
+    REMOTE.into_iter().fold(Cli::command(), |command, remote| {
+        command.mut_subcommand(remote, |command| {
+            command.args([hidden("config", "config"), hidden("data_dir", "data-dir")])
+        })
+    })
 }
 
 /// A command whose reader has gone (`trailhouse config | head -1`) ends without a word, as others do by SIGPIPE. That
@@ -195,12 +211,39 @@ impl Global {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        known().debug_assert();
+    }
+
+    #[test]
+    fn help_offers_what_means_something() {
+        for remote in REMOTE {
+            let mut all = known();
+            all.build();
+            let help = all
+                .find_subcommand_mut(remote)
+                .unwrap()
+                .render_long_help()
+                .to_string();
+            assert!(
+                !help.contains("--config") && !help.contains("--data-dir"),
+                "{remote}: {help}"
+            );
+            assert_eq!(help.contains("--token"), remote != "token", "{help}");
+            assert!(help.contains("--url"), "{help}");
+        }
+        for line in [
+            "trailhouse --data-dir x search a=b",
+            "trailhouse search --data-dir x a=b",
+        ] {
+            let matches = known().try_get_matches_from(line.split(' '));
+            assert!(
+                matches.is_ok_and(|found| Cli::from_arg_matches(&found).is_ok()),
+                "{line}"
+            );
+        }
     }
 }
