@@ -99,7 +99,9 @@ mod tests {
     use super::*;
     use crate::query::params;
 
-    fn read(query: &str) -> Result<(Option<u8>, bool, Option<TenantId>, usize), Vec<String>> {
+    type Read = (Option<u8>, bool, Option<TenantId>, usize);
+
+    fn read(query: &str) -> Result<Read, Vec<String>> {
         let params = params::pairs(query).unwrap();
         let mut given = Given::of(&params);
         let number = given.one("n", |value| value.parse().map_err(|_| "a number"));
@@ -111,7 +113,7 @@ mod tests {
             let problems = error.errors.into_iter();
             problems
                 .map(|problem| format!("{} {}", problem.field, problem.detail))
-                .collect()
+                .collect::<Vec<_>>()
         };
         given.finish().map_err(wrong)?;
         Ok((number, flag, tenant, words))

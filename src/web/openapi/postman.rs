@@ -193,7 +193,7 @@ impl Operation<'_> {
             ),
             "pm.test('has a request id', () => pm.response.to.have.header('x-request-id'));".to_owned(),
         ];
-        if matches!(self.id(), "login" | "refresh" | "password") {
+        if matches!(self.id(), "logIn" | "refreshTokens" | "changeOwnPassword") {
             let keep = "for (const name of ['token', 'refresh_token']) pm.collectionVariables.set(name, pm.response.json()[name]);";
             lines.push(keep.to_owned());
         } else if self.method == "post" && !self.path.contains('{') {
@@ -240,10 +240,10 @@ mod tests {
     fn requests_stand_in_an_order_in_which_they_work() {
         let operation = |id: &str| json!({"operationId": id, "summary": id, "responses": {"200": {}, "404": {}}, "security": [{}]});
         let document = json!({"paths": {
-            "/logout": {"post": operation("logout")},
+            "/logout": {"post": operation("logOut")},
             "/users": {"get": operation("list"), "post": operation("make")},
             "/users/{id}": {"delete": operation("remove"), "get": operation("read")},
-            "/zlogin": {"post": operation("login")},
+            "/zlogin": {"post": operation("logIn")},
         }});
         let collection = collection(&document);
         let names: Vec<&str> = collection["item"]
@@ -252,7 +252,7 @@ mod tests {
             .iter()
             .map(|item| item["name"].as_str().unwrap())
             .collect();
-        assert_eq!(names, ["login", "make", "list", "read", "remove", "logout"]);
+        assert_eq!(names, ["logIn", "make", "list", "read", "remove", "logOut"]);
         let made = &collection["item"][1]["event"][0]["script"]["exec"];
         assert!(made.to_string().contains("set('users_id'"), "{made}");
         assert_eq!(
