@@ -4,9 +4,11 @@
 //! forms: a [`Tail`] follows one partition from an offset of its choosing (control state), a [`Group`] shares the
 //! partitions of a topic with the other instances and commits how far it came (projector, gate). Both are fed by
 //! one `pump` thread each, which sleeps while there is nothing to read and is woken by appends of this process.
+//! [`decode`] is how every reader of `audit.events` makes an event of a record.
 
 pub mod batch;
 pub mod client;
+pub mod decode;
 pub mod fetch;
 pub mod framing;
 pub mod group;

@@ -1,6 +1,6 @@
 //! The projector: reads `audit.events` and keeps the ClickHouse table in step with it.
 //!
-//! A record passes four stations. [`decode`] turns its bytes into an event and its print. The seen window
+//! A record passes four stations. `log::decode` turns its bytes into an event and its print. The seen window
 //! (`log::seen`) says whether it is a first copy; a later one goes no further, and to `audit.rejected` when its
 //! content differs. [`batch`] gathers rows by ClickHouse month (pure). [`writer`] inserts month by month and knows
 //! what to do when its outcome is unknown, [`bisect`] who is to blame when it is refused (pure). Only when all months
@@ -9,7 +9,6 @@
 
 pub mod batch;
 pub mod bisect;
-pub mod decode;
 mod earlier;
 pub mod maintenance;
 pub mod migrate;

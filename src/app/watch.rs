@@ -13,7 +13,7 @@ use crate::crypto::Key;
 use crate::ingest::Ingest;
 use crate::lifecycle::Stage;
 use crate::log::Log;
-use crate::projections::decode::Decoder;
+use crate::log::decode::Decoder;
 use crate::store::Store;
 use crate::stream::{Config, Streams};
 use crate::trail::Trail;

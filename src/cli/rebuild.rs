@@ -12,8 +12,8 @@ use super::progress::Progress;
 use crate::app::{self, Connections};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::log::decode::Decoder;
 use crate::projections;
-use crate::projections::decode::Decoder;
 use crate::projections::visible::Visible;
 use crate::projections::writer::Writer;
 

@@ -9,9 +9,9 @@ use super::progress::Progress;
 use super::rebuild::short;
 use crate::app::{self, Connections};
 use crate::config::Config;
+use crate::log::decode::Decoder;
 use crate::log::topics;
 use crate::projections;
-use crate::projections::decode::Decoder;
 use crate::projections::verify::{Comparison, Report};
 use crate::projections::visible::Visible;
 

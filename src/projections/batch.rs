@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::decode::Decoded;
 use crate::event::Event;
 use crate::event::revision::{HEADER, History};
 use crate::ingest::UNCHECKED;
+use crate::log::decode::Decoded;
 use crate::log::seen::WINDOW;
 use crate::log::{Position, Record};
 use crate::store::row::version_of;

@@ -8,12 +8,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Done, Row};
-use super::decode::{DecodeError, Decoded, Decoder};
 use super::reject::reject_record;
 use super::takeover::{Held, TakeOver};
 use super::writer::{Stopped, Writer};
 use super::writing::{self, Writing, join, pause};
 use super::{Config, GROUP};
+use crate::log::decode::{DecodeError, Decoded, Decoder};
 use crate::log::group::{Assignment, Gaps, Group, GroupEvent};
 use crate::log::rejected::Reason;
 use crate::log::seen::{Seen, Verdict, WINDOW};

@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::batch::Row;
-use super::decode::Decoder;
 use super::earlier;
 use super::migrate::{self, EVENTS};
 use super::replay::Replay;
 use super::writer::{Refused, Stopped, Writer, stretches};
+use crate::log::decode::Decoder;
 use crate::log::{Log, LogError, topics};
 use crate::store::{Store, StoreError};
 

@@ -1,7 +1,7 @@
 //! Reading a stretch of the log again, outside any group: what rebuild and verify are made of.
 
 use super::batch::{BYTES, Row};
-use super::decode::{DecodeError, Decoder};
+use crate::log::decode::{DecodeError, Decoder};
 use crate::log::seen::{Seen, Verdict, WINDOW};
 use crate::log::{Log, LogError, Record, Tail, topics};
 

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
 use super::batch::Row;
-use super::decode::Decoder;
 use super::earlier;
 use super::migrate::EVENTS;
 use super::replay::Replay;
 use super::visible::Visible;
+use crate::log::decode::Decoder;
 use crate::log::{Log, LogError, Position, topics};
 use crate::store::{Store, StoreError};
 

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
 use super::reader::Reader;
+use crate::log::decode::Decoder;
 use crate::log::{Log, topics};
 use crate::meters;
-use crate::projections::decode::Decoder;
 
 /// How long it goes on when the last client has left: the next one would wait until the seen window has been read, some
 /// five seconds.

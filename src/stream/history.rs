@@ -7,8 +7,8 @@ use super::cursor::Place;
 use super::live::Client;
 use super::passed::Passed;
 use super::reader::Reader;
+use crate::log::decode::Decoder;
 use crate::log::{Log, LogError, topics};
-use crate::projections::decode::Decoder;
 
 /// Events that are given out at once.
 const AT_ONCE: usize = 500;

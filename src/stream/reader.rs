@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use crate::log::decode::{DecodeError, Decoded, Decoder};
 use crate::log::seen::{Seen, Verdict, WINDOW};
 use crate::log::{Log, LogError, Record, Tail, topics};
-use crate::projections::decode::{DecodeError, Decoded, Decoder};
 
 use super::passed::Passed;
 

@@ -9,8 +9,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use trailhouse::event::Event;
+use trailhouse::log::decode::Decoder;
 use trailhouse::log::{Config, Log, topics};
-use trailhouse::projections::decode::Decoder;
 use trailhouse::query::parse;
 use uuid::Uuid;
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::framing::{Framed, unframe};
+use super::registry::Registry;
+use super::seen::Print;
+use super::{LogError, Record};
 use crate::clock::Timestamp;
 use crate::event::revision::{HEADER, History};
 use crate::event::{Event, TenantId, schema};
-use crate::log::framing::{Framed, unframe};
-use crate::log::registry::Registry;
-use crate::log::seen::Print;
-use crate::log::{LogError, Record};
 
 /// What a record says: an event, as it was taken or as a revision leaves it.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,12 +153,11 @@ mod tests {
     use crate::event::TimeFrom;
     use crate::log::Config;
     use crate::log::framing::Framing;
-    use crate::projections::batch::samples;
 
     fn record(framing: Framing, cut: usize) -> Record {
         let mut payload = Vec::new();
         framing.begin(&mut payload);
-        schema::encode(&samples::row(1, 0).event, &mut payload);
+        schema::encode(&Event::sample(1), &mut payload);
         payload.truncate(payload.len() - cut);
         Record {
             topic: "audit.events".into(),
@@ -229,7 +228,7 @@ mod tests {
         for time_from in [TimeFrom::Client, TimeFrom::Id, TimeFrom::Received] {
             let event = Event {
                 time_from,
-                ..samples::row(1, 0).event
+                ..Event::sample(1)
             };
             let content = event.content();
             let history = None;
