@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(super) use columns::push_columns;
 use permits::{Permit, Permits};
-use row::{CountRow, Found, place};
+use row::{CountRow, Found, moment_of_page, place};
 pub(super) use turns::Turns;
 
 use super::cursor::Cursor;
@@ -112,12 +112,8 @@ impl Queries {
 
     /// One page of a search.
     pub async fn page(&self, principal: &Principal, search: &Search) -> Result<Page, QueryError> {
-        self.page_in(&self.scope(principal, search.tenant_id.as_ref())?, search)
-            .await
-    }
-
-    async fn page_in(&self, scope: &Scope, search: &Search) -> Result<Page, QueryError> {
-        let cursor = self.cursor(scope, search)?;
+        let scope = &self.scope(principal, search.tenant_id.as_ref())?;
+        let cursor = self.cursor(principal, scope, search)?;
         let back = cursor.is_some_and(|cursor| cursor.back);
         let order = if back {
             search.order.reversed()
@@ -139,6 +135,7 @@ impl Queries {
             end,
             has_more,
         } = found;
+        let as_of = cursor.map_or_else(|| moment_of_page(as_of, &events), |cursor| cursor.as_of);
         let begin = events.first().map(place).or(end);
         let (first, last) = if back {
             events.reverse();
@@ -154,7 +151,7 @@ impl Queries {
                 event_id,
                 as_of,
             };
-            Some(cursor.seal(&self.cursor_key, scope, search))
+            Some(cursor.seal(&self.cursor_key, principal, scope, search))
         };
         // A page that was reached by a cursor has the one it came from behind it.
         let (before, after) = if back {
@@ -170,15 +167,20 @@ impl Queries {
         })
     }
 
-    fn cursor(&self, scope: &Scope, search: &Search) -> Result<Option<Cursor>, QueryError> {
+    fn cursor(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        search: &Search,
+    ) -> Result<Option<Cursor>, QueryError> {
         let Some(text) = &search.cursor else {
             return Ok(None);
         };
         let problem = || {
-            let detail = "not a cursor of this search: leave it out, or repeat the filters, sort and tenant it came with";
+            let detail = "not a cursor of this search: leave it out, or repeat the filters, sort and tenant it came with, as the one who was given it";
             QueryError::Invalid(vec![Problem::new("cursor", detail)])
         };
-        Cursor::open(text, &self.cursor_key, scope, search)
+        Cursor::open(text, &self.cursor_key, principal, scope, search)
             .map(Some)
             .ok_or_else(problem)
     }

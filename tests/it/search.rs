@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::deeds::deeds;
-use crate::support::{App, Caller};
+use crate::support::{App, Caller, unique};
 
 /// Which deeds a search finds, in its order.
 async fn which(acme: &Caller, parameters: &[(&str, &str)]) -> Vec<u64> {
@@ -231,4 +231,30 @@ async fn copies_neither_show_twice_nor_end_the_pages() {
     }
     assert_eq!(found.len(), 1);
     assert!(pages > 1, "an empty page says that there is more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_is_good_for_who_was_given_it() {
+    let app = App::shared().await;
+    let acme = app.tenant("handed-on").await;
+    deeds(&acme, 6).await;
+    // Two who see the same: a search is recorded with its first page, in the name of who asked for it.
+    let name = unique("ann");
+    let wanted = json!({"name": name, "tenant_id": acme.tenant, "roles": ["auditor"], "password": "correct-horse-battery"});
+    acme.post("/api/v1/users", &wanted).await.expect(201);
+    let logged_in = async || {
+        let token = app.login(&name, "correct-horse-battery").await;
+        app.stranger().with(token["token"].as_str())
+    };
+    let (ann, bob) = (logged_in().await, app.key(&acme.tenant, &["auditor"]).await);
+    let page = ann.search(&[("limit", "2")]).await.expect(200);
+    let next = [("limit", "2"), ("cursor", page["next_cursor"].as_str().unwrap())];
+    for other in [&bob, &acme, &app.user(&acme.tenant, &["auditor"]).await] {
+        assert_eq!(other.search(&next).await.fields(400), ["cursor"]);
+    }
+    // In a new session she goes on, back and forth.
+    let page = logged_in().await.search(&next).await.expect(200);
+    assert_eq!(page["data"].as_array().unwrap().len(), 2);
+    let back = [("limit", "2"), ("cursor", page["prev_cursor"].as_str().unwrap())];
+    ann.search(&back).await.expect(200);
 }

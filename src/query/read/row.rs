@@ -1,6 +1,7 @@
 //! What reading makes of rows: keys, winning copies, and their order.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -111,9 +112,9 @@ pub(super) fn winners(rows: Vec<(u64, Event)>) -> HashMap<Place, (u64, Event)> {
     winners
 }
 
-/// Which of the events of one id is shown. An event id is that of one event: the one that wins, whatever time a later
-/// copy states. A source's own id may serve several events: the latest.
-pub(super) fn shown(rows: Vec<(u64, Event)>) -> Option<Event> {
+/// Which of the events of one id is shown, with its version. An event id is that of one event: the one that wins,
+/// whatever time a later copy states. A source's own id may serve several events: the latest.
+pub(super) fn shown(rows: Vec<(u64, Event)>) -> Option<(u64, Event)> {
     let mut firsts: HashMap<Uuid, (u64, Event)> = HashMap::new();
     for (version, event) in rows {
         if firsts
@@ -123,8 +124,19 @@ pub(super) fn shown(rows: Vec<(u64, Event)>) -> Option<Event> {
             firsts.insert(event.event_id, (version, event));
         }
     }
-    let events = firsts.into_values().map(|(_, event)| event);
-    events.max_by_key(|event| (event.time, event.event_id))
+    firsts
+        .into_values()
+        .max_by_key(|(_, event)| (event.time, event.event_id))
+}
+
+/// How far the clocks of instances may differ: what one that is ahead took is not later than the page that shows it.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
+
+/// The moment of a first page that was read at `now`: none of its events was received later.
+pub(super) fn moment_of_page(now: Timestamp, events: &[Event]) -> Timestamp {
+    let newest = events.iter().map(|event| event.received_at).max();
+    let latest = now.plus(CLOCKS_DIFFER_BY);
+    newest.map_or(now, |newest| newest.clamp(now, latest))
 }
 
 /// The events of these places, each once.
@@ -223,9 +235,9 @@ mod tests {
         };
         // A later copy of the same event, which states a later time.
         let rows = vec![(7, event(1, 10)), (3, event(1, 99)), (7, event(1, 10))];
-        assert_eq!(shown(rows), Some(event(1, 10)));
+        assert_eq!(shown(rows), Some((7, event(1, 10))));
         let rows = vec![(7, event(1, 10)), (3, event(1, 99)), (5, event(2, 20))];
-        assert_eq!(shown(rows), Some(event(2, 20)));
+        assert_eq!(shown(rows), Some((5, event(2, 20))));
         assert_eq!(shown(Vec::new()), None);
     }
 
@@ -244,5 +256,23 @@ mod tests {
         assert!(page.take(vec![event(1), event(1)]));
         assert!(!page.take(vec![event(1)]));
         assert_eq!(page.events.len(), 2);
+    }
+
+    #[test]
+    fn nothing_that_a_first_page_shows_was_received_after_its_moment() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let taken = |seconds| Event {
+            received_at: at(seconds),
+            ..Event::sample(1)
+        };
+        for (received, moment) in [
+            (vec![], 100),
+            (vec![3, 99], 100),
+            (vec![3, 102, 101], 102),
+            (vec![9_000], 160),
+        ] {
+            let events: Vec<Event> = received.into_iter().map(taken).collect();
+            assert_eq!(moment_of_page(at(100), &events), at(moment));
+        }
     }
 }

@@ -36,6 +36,17 @@ impl Queries {
         tenant: Option<&str>,
         id: &str,
     ) -> Result<Option<Event>, QueryError> {
+        let found = self.get_with_version(principal, tenant, id).await?;
+        Ok(found.map(|(_, event)| event))
+    }
+
+    /// The same with its version, which tells the revision from any other.
+    pub(in crate::query) async fn get_with_version(
+        &self,
+        principal: &Principal,
+        tenant: Option<&str>,
+        id: &str,
+    ) -> Result<Option<(u64, Event)>, QueryError> {
         let invalid = || QueryError::Invalid(vec![Problem::new("tenant_id", "not the name of a tenant")]);
         let tenant = tenant
             .map(|name| TenantId::parse(name).ok_or_else(invalid))
@@ -43,7 +54,7 @@ impl Queries {
         self.get_in(&self.scope(principal, tenant.as_ref())?, id).await
     }
 
-    async fn get_in(&self, scope: &Scope, id: &str) -> Result<Option<Event>, QueryError> {
+    async fn get_in(&self, scope: &Scope, id: &str) -> Result<Option<(u64, Event)>, QueryError> {
         if let Ok(id) = Uuid::try_parse(id) {
             if let Some(near) = near(id) {
                 let found = self.one(scope, near, By::Id(id)).await?;
@@ -62,7 +73,7 @@ impl Queries {
         self.one(scope, Range::default(), By::Source(id)).await
     }
 
-    async fn one(&self, scope: &Scope, time: Range, by: By<'_>) -> Result<Option<Event>, QueryError> {
+    async fn one(&self, scope: &Scope, time: Range, by: By<'_>) -> Result<Option<(u64, Event)>, QueryError> {
         // All copies, whoever asks: one that the asker may see counts for nothing where another one wins.
         let whole = scope.whole();
         let mut rows = self
