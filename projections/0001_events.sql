@@ -2,7 +2,7 @@
 --
 -- ReplacingMergeTree keeps the row with the highest version of each (tenant_id, time, event_id). The version of a
 -- record at offset o is 2^62 - o: it falls as the offset rises, so the first copy in the log wins, whenever the
--- later ones come. Versions above 2^62 are left for records that replace an original (2^63 + o).
+-- later ones come. Versions from 2^63 on are those of revisions, which replace an original: 0003_revisions.sql.
 --
 -- toUInt128(event_id): ClickHouse orders UUIDs by their second half; as a number they sort as they are written.
 CREATE TABLE IF NOT EXISTS {table:Identifier}

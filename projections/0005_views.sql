@@ -37,7 +37,7 @@ SELECT
     events.source AS source,
     events.source_id AS source_id,
     events.source_event_id AS source_event_id,
-    if(events.version < 9223372036854775808, 0, toUInt32(bitShiftRight(events.version - 9223372036854775808, 44))) AS revision
+    if(events.version < 9223372036854775808, 0, toUInt32(bitAnd(bitShiftRight(events.version, 44), 262143))) AS revision
 FROM events FINAL
 WHERE events.time >= cleaned_up[events.tenant_id]
 SETTINGS do_not_merge_across_partitions_select_final = 1

@@ -42,6 +42,7 @@ use crate::projections::{maintenance, migrate};
 use crate::query::Queries;
 use crate::schemas::Schemas;
 use crate::store::progress::Progress;
+use crate::web::revising::Revising;
 use crate::web::tls::Certificates;
 use crate::web::{self, AppState, Health, Pulse, Services};
 
@@ -281,8 +282,15 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
         working.run(stop.soft_token()).await;
         Ok(())
     });
+    let revising = Revising::default();
+    let left = revising.clone();
+    http.at_stop("revisions", move |_| async move {
+        left.end().await;
+        Ok(())
+    });
     let state = AppState::from(Services {
         ingest,
+        revising,
         queries,
         exports,
         trail,

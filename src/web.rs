@@ -21,6 +21,7 @@ pub mod object;
 pub mod occasion;
 pub mod openapi;
 mod patient;
+pub mod revising;
 pub mod routes;
 pub mod server;
 pub mod state;

@@ -2,8 +2,11 @@
 //!
 //! Nothing in the log is rewritten. A revision is a record of its own under the event's id; it carries the whole event
 //! as it is from then on and, in the header [`HEADER`], the [`History`]: who changed what, when and why, in every
-//! revision so far. So a reader needs no other record to show the result, and of several revisions the one with the
-//! highest number counts; of two that claim the same number, the first in the log.
+//! revision so far. So a reader needs no other record to show the result.
+//!
+//! Of several revisions of an event the one of the highest [`Rank`] counts: one that redacts, or was made of what was
+//! redacted, before any other, so that no amendment whose author did not know of a redaction brings back what must go;
+//! then the one with the highest number; of two that claim the same number, the first in the log.
 //!
 //! - [`patch`] is RFC 7396 on JSON text, [`amend`] what a patch may change, [`redact`] what a redaction leaves.
 //! - [`amendment`] and [`redaction`] make the next revision of what stands now.
@@ -33,7 +36,7 @@ pub const HEADER: &str = "revision";
 pub const REASON_MAX: usize = 1_000;
 
 /// The highest number of a revision: what a row's version has room for.
-pub const NUMBER_MAX: u32 = (1 << 19) - 1;
+pub const NUMBER_MAX: u32 = (1 << 18) - 1;
 
 /// Bytes of history up to which an event can be amended. What was changed is kept in full, and travels in a record's
 /// header.
@@ -48,6 +51,15 @@ pub struct Standing<'a> {
     pub event: &'a Event,
     /// What was changed so far.
     pub history: Option<&'a History>,
+}
+
+/// What a revision counts, among those of the same event; of equal ones the first in the log counts more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// Something of the event was taken away, by this revision or one before it in its history.
+    pub redacted: bool,
+    /// 1, 2, …; 0: the event as it was taken.
+    pub number: u32,
 }
 
 /// Who revises, when and why.

@@ -10,7 +10,7 @@ use super::registry::Registry;
 use super::seen::Print;
 use super::{LogError, Record};
 use crate::clock::Timestamp;
-use crate::event::revision::{HEADER, History};
+use crate::event::revision::{HEADER, History, Rank};
 use crate::event::{Event, TenantId, schema};
 
 /// What a record says: an event, as it was taken or as a revision leaves it.
@@ -23,6 +23,26 @@ pub struct Decoded {
 }
 
 impl Decoded {
+    /// What a record says by its bytes alone, whatever a registry knows of its schema: for one that is known to be ours.
+    pub fn of(record: &Record) -> Result<Self, String> {
+        Self::with_schema(record).map(|(decoded, _)| decoded)
+    }
+
+    /// The same, and the id under which a registry must know the schema.
+    fn with_schema(record: &Record) -> Result<(Self, Option<u32>), String> {
+        let (mut event, schema) = read(&record.payload)?;
+        let history = history(record)?;
+        event.revision = history.as_ref().map_or(0, |history| history.number());
+        Ok((Self { event, history }, schema))
+    }
+
+    /// What it counts among the records of its event.
+    pub fn rank(&self) -> Rank {
+        self.history
+            .as_ref()
+            .map_or(Rank::default(), |history| history.rank())
+    }
+
     /// What the seen window needs to know of it. A revision is no copy of the event that it revises, but one of itself
     /// when it was appended twice.
     pub fn print(&self) -> Print {
@@ -66,13 +86,11 @@ impl Decoder {
     /// The event of a record. What is unreadable is so by its bytes alone, so that every reader, whatever its
     /// settings, comes to the same verdict.
     pub async fn decode(&self, record: &Record) -> Result<Decoded, DecodeError> {
-        let (mut event, schema) = read(&record.payload).map_err(DecodeError::Unreadable)?;
-        let history = history(record).map_err(DecodeError::Unreadable)?;
-        event.revision = history.as_ref().map_or(0, |history| history.number());
+        let (decoded, schema) = Decoded::with_schema(record).map_err(DecodeError::Unreadable)?;
         if let Some(id) = schema {
             self.check_schema(id).await.map_err(DecodeError::Later)?;
         }
-        Ok(Decoded { event, history })
+        Ok(decoded)
     }
 
     /// Only our own schema is ever written to `audit.events`, under whatever id the registry gave it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::event::Event;
-use crate::event::revision::{HEADER, History};
+use crate::event::revision::{HEADER, History, Rank};
 use crate::ingest::UNCHECKED;
 use crate::log::decode::Decoded;
 use crate::log::seen::WINDOW;
@@ -28,6 +28,8 @@ pub struct Row {
     pub at: Position,
     /// What it says.
     pub event: Event,
+    /// What it counts among the records of its event.
+    pub rank: Rank,
     /// Size of the record.
     pub bytes: usize,
     /// The door could not look for copies further back than the seen window.
@@ -40,13 +42,16 @@ pub struct Row {
 
 impl Row {
     /// The row of a record that says this.
-    pub fn new(record: &Record, Decoded { event, history }: Decoded) -> Self {
+    pub fn new(record: &Record, decoded: Decoded) -> Self {
+        let rank = decoded.rank();
+        let Decoded { event, history } = decoded;
         Self {
             at: Position {
                 partition: record.partition,
                 offset: record.offset,
             },
             event,
+            rank,
             bytes: record.payload.len() + record.header(HEADER).map_or(0, <[u8]>::len),
             unchecked: record.header(UNCHECKED).is_some(),
             again: false,
@@ -56,12 +61,12 @@ impl Row {
 
     /// What its row in the table is ranked by, among those of the same event.
     pub fn version(&self) -> u64 {
-        version_of(self.event.revision, self.at.offset.max(0).cast_unsigned())
+        version_of(self.rank, self.at.offset.max(0).cast_unsigned())
     }
 
     /// Whether it takes the place of another row.
     pub fn is_revision(&self) -> bool {
-        self.event.revision > 0
+        self.rank.number > 0
     }
 }
 
@@ -135,6 +140,7 @@ impl Batch {
 pub(super) mod samples {
     use super::Row;
     use crate::event::Event;
+    use crate::event::revision::Rank;
     use crate::log::Position;
 
     /// Event `id`, of 1970, at an offset of partition 0.
@@ -142,6 +148,7 @@ pub(super) mod samples {
         Row {
             at: Position { partition: 0, offset },
             event: Event::sample(id),
+            rank: Rank::default(),
             bytes: 100,
             unchecked: false,
             again: false,

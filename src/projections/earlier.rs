@@ -118,8 +118,9 @@ fn place(row: &Row) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::revision::Rank;
     use crate::projections::batch::samples::row;
-    use crate::store::row::version_at;
+    use crate::store::row::{version_at, version_of};
 
     #[test]
     fn without_a_time_an_earlier_copy_is_found_by_its_id() {
@@ -151,11 +152,13 @@ mod tests {
         rows[3].event.time = crate::clock::Timestamp::from_micros(1);
         rows[4].event.tenant_id = TenantId::parse("another").unwrap();
         assert_eq!(later_copies(rows.iter(), &held), HashSet::from([rows[0].at]));
-        // A revision counts more than the event that it revises, and less than a later revision.
-        rows[0].event.revision = 1;
+        // A revision counts more than the event that it revises, and less than a later revision, or one that redacts.
+        rows[0].rank.number = 2;
         assert_eq!(later_copies(rows.iter(), &held), HashSet::new());
-        let revised = [(place(&rows[0]), crate::store::row::version_of(2, 7))];
-        let held = Held::from([(TenantId::default_tenant(), revised.into())]);
-        assert_eq!(later_copies(rows[..3].iter(), &held), HashSet::from([rows[0].at]));
+        for (redacted, number) in [(false, 3), (true, 1)] {
+            let revised = [(place(&rows[0]), version_of(Rank { redacted, number }, 7))];
+            let held = Held::from([(TenantId::default_tenant(), revised.into())]);
+            assert_eq!(later_copies(rows[..3].iter(), &held), HashSet::from([rows[0].at]));
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::fields::{Fields, Named as N};
 use crate::clock::Timestamp;
 use crate::event::Event;
+use crate::event::revision::Rank;
 use crate::store::row::{self, StrangeRow};
 use crate::store::{EventRow, details};
 
@@ -75,7 +76,11 @@ pub fn push_json(row: &EventRow<'_>, fields: &Fields, out: &mut Vec<u8>) -> Resu
 
 /// The chosen fields of an event as one JSON object.
 pub fn to_json(event: &Event, fields: &Fields) -> Result<String, StrangeRow> {
-    let version = row::version_of(event.revision, 0);
+    let rank = Rank {
+        redacted: false,
+        number: event.revision,
+    };
+    let version = row::version_of(rank, 0);
     let row = EventRow::from_event(event, uuid::Uuid::nil(), 0, version);
     let mut out = Vec::with_capacity(512);
     push_json(&row, fields, &mut out)?;

@@ -1,12 +1,11 @@
 //! An event as it stands, with its history: for whoever shows it, and for whoever revises it.
 
-use std::time::Duration;
-
 use clickhouse::Row;
 use serde::Deserialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::arrival::Looks;
 use super::{Queries, QueryError};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
@@ -15,14 +14,14 @@ use crate::event::{Event, TenantId};
 use crate::store::row::revision_of;
 use crate::store::{Statement, Value};
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How often a history is sought that fits the event: between the two questions the event may be revised.
 const LOOKS: usize = 5;
 
 /// An event, and what was changed of it where that is anything.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stands {
+    /// Of its row: tells this revision from any other.
+    pub version: u64,
     /// As it is now.
     pub event: Event,
     /// How it came to be so.
@@ -54,18 +53,28 @@ impl Queries {
         id: &str,
     ) -> Result<Option<Stands>, QueryError> {
         for _ in 0..LOOKS {
-            let Some(event) = self.get(principal, tenant, id).await? else {
+            let found = self.get_with_version(principal, tenant, id).await?;
+            let Some((version, event)) = found else {
                 return Ok(None);
             };
-            if event.revision == 0 {
-                return Ok(Some(Stands { event, history: None }));
+            if revision_of(version) == 0 {
+                let history = None;
+                return Ok(Some(Stands {
+                    version,
+                    event,
+                    history,
+                }));
             }
             let newest = self.newest(&event.tenant_id, event.time, event.event_id).await?;
             let history = newest
-                .filter(|newest| revision_of(newest.version) == event.revision)
+                .filter(|newest| newest.version == version)
                 .and_then(|newest| History::parse(&newest.history));
             if history.is_some() {
-                return Ok(Some(Stands { event, history }));
+                return Ok(Some(Stands {
+                    version,
+                    event,
+                    history,
+                }));
             }
         }
         Err(QueryError::Busy)
@@ -75,12 +84,13 @@ impl Queries {
     /// ClickHouse is away.
     pub async fn wait_for_version(&self, event: &Event, version: u64, deadline: Instant) -> bool {
         let arrived = async {
+            let mut looks = Looks::default();
             loop {
                 let newest = self.newest(&event.tenant_id, event.time, event.event_id).await;
                 if matches!(newest, Ok(Some(newest)) if newest.version >= version) {
                     return;
                 }
-                tokio::time::sleep(PAUSE).await;
+                looks.pause().await;
             }
         };
         tokio::time::timeout_at(deadline, arrived).await.is_ok()
@@ -94,8 +104,9 @@ impl Queries {
         id: Uuid,
     ) -> Result<Option<Newest>, QueryError> {
         let mut sql = Statement::new();
-        sql.push("SELECT version, history FROM events WHERE tenant_id = ");
-        sql.bind("String", Value::text(tenant.as_str()));
+        sql.push("SELECT version, history");
+        sql.push(" FROM events WHERE tenant_id = ")
+            .bind("String", Value::text(tenant.as_str()));
         sql.push(" AND time IN ")
             .bind("Array(DateTime64(6, 'UTC'))", Value::moments([time]));
         sql.push(" AND event_id = ")

@@ -21,13 +21,17 @@ use uuid::Uuid;
 use super::details;
 use super::original::Beside;
 use crate::clock::Timestamp;
+use crate::event::revision::{NUMBER_MAX, Rank};
 use crate::event::{Actor, Event, Json, Raw, Resource, Source, TenantId};
 
 /// Version of the record at offset 0; the record at offset `o` has `FIRST_VERSION - o`, so that the first copy wins.
 pub const FIRST_VERSION: u64 = 1 << 62;
 
-/// Versions from here on belong to revisions: the number, then how far the offset is from the last one there can be.
+/// Versions from here on belong to revisions: whether anything was redacted (a bit), the number (18 bits), then how far
+/// the offset is from the last one there can be (44 bits).
 pub const REVISED_VERSION: u64 = 1 << 63;
+/// Versions from here on belong to revisions of which something was redacted.
+pub const REDACTED_VERSION: u64 = REVISED_VERSION + (1 << 62);
 /// Bits of a revision's version that tell its offset.
 const OFFSET_BITS: u32 = 44;
 const OFFSET_MAX: u64 = (1 << OFFSET_BITS) - 1;
@@ -42,18 +46,28 @@ pub const fn version_at(offset: u64) -> u64 {
     FIRST_VERSION.saturating_sub(offset)
 }
 
-/// The version of a record at `offset`: of an original, where `revision` is 0, else of that revision of it. A higher
-/// number counts more, and of the same number the first in the log.
-pub const fn version_of(revision: u32, offset: u64) -> u64 {
-    if revision == 0 {
+/// The version of a record at `offset`: of an original, where the number is 0, else of a revision of it. Versions are
+/// ordered as their ranks are, and those of one rank with the first in the log on top.
+pub const fn version_of(rank: Rank, offset: u64) -> u64 {
+    if rank.number == 0 {
         return version_at(offset);
     }
-    REVISED_VERSION + ((revision as u64) << OFFSET_BITS) + OFFSET_MAX.saturating_sub(offset)
+    let first = if rank.redacted {
+        REDACTED_VERSION
+    } else {
+        REVISED_VERSION
+    };
+    // Numbers end at NUMBER_MAX wherever they are made or read.
+    let number = (rank.number & NUMBER_MAX) as u64;
+    first + (number << OFFSET_BITS) + OFFSET_MAX.saturating_sub(offset)
 }
 
 /// The number of the revision that a row of this version is; 0 for an original.
 pub const fn revision_of(version: u64) -> u32 {
-    (version.saturating_sub(REVISED_VERSION) >> OFFSET_BITS) as u32
+    if version < REVISED_VERSION {
+        return 0;
+    }
+    (version >> OFFSET_BITS) as u32 & NUMBER_MAX
 }
 
 /// One row of `events`; the columns in the order of the table.

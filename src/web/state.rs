@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Mutex;
 
 use super::budget::Budgets;
+use super::revising::Revising;
 use super::{ApiError, Config};
 use crate::auth::{Auth, AuthError, Principal};
 use crate::clock::Clock;
@@ -51,6 +52,8 @@ pub struct Services {
     pub trail: Trail,
     /// Events as they come.
     pub streams: Streams,
+    /// Amendments and redactions under way.
+    pub revising: Revising,
     /// Credentials.
     pub auth: Auth,
     /// How much anybody may do.

@@ -37,6 +37,7 @@ mod operator;
 mod outages;
 mod partitions;
 mod poison;
+mod racing;
 mod rebuild;
 mod registry;
 mod rejected;

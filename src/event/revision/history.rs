@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::{Deed, Standing, redact};
+use super::{Deed, Rank, Standing, redact};
 use crate::clock::Timestamp;
 use crate::event::content::Content;
 use crate::event::json::Json;
@@ -139,13 +139,16 @@ impl History {
             },
         };
         let number = history.number().saturating_add(1);
+        let base = history.last().map_or(Uuid::nil(), |last| last.id);
+        let made_of = [&number.to_be_bytes(), &base.as_bytes()[..]].concat();
         let (kind, changes, fields) = match what {
             What::Amended(changes) => (Kind::Amendment, changes, None),
             What::Redacted(fields) => (Kind::Redaction, Vec::new(), fields),
         };
         history.revisions.push(Entry {
-            // The same wish at the same place is the same revision, however often it is appended.
-            id: Uuid::new_v5(&deed.wish, &number.to_be_bytes()),
+            // The same wish applied to the same is the same revision, however often it is appended; applied to something
+            // else it is another one, also where the number is the same.
+            id: Uuid::new_v5(&deed.wish, &made_of),
             wish: deed.wish,
             asked: format!("{:016x}", deed.asked),
             number,
@@ -179,6 +182,14 @@ impl History {
         self.revisions.last().map_or(0, |entry| entry.number)
     }
 
+    /// What its last revision counts.
+    pub fn rank(&self) -> Rank {
+        Rank {
+            redacted: self.redactions().next().is_some(),
+            number: self.number(),
+        }
+    }
+
     /// Its last revision.
     pub fn last(&self) -> Option<&Entry> {
         self.revisions.last()
@@ -187,6 +198,24 @@ impl History {
     /// Whether a revision of this name is part of it.
     pub fn has(&self, id: Uuid) -> bool {
         self.revisions.iter().any(|entry| entry.id == id)
+    }
+
+    /// The redactions that are part of it.
+    pub fn redactions(&self) -> impl Iterator<Item = &Entry> {
+        let entries = self.revisions.iter();
+        entries.filter(|entry| entry.kind == Kind::Redaction)
+    }
+
+    /// Whether its last revision, an amendment, changes what a redaction took away of which its author did not know: any
+    /// but those `known`.
+    pub fn touches_redacted(&self, known: &[Uuid]) -> bool {
+        let Some(amendment) = self.revisions.last() else {
+            return false;
+        };
+        let mut unknown = self
+            .redactions()
+            .filter(|redaction| !known.contains(&redaction.id));
+        unknown.any(|redaction| redact::touches(&amendment.changes, redaction.fields.as_deref()))
     }
 
     /// The revision that granted a wish.

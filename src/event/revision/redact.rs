@@ -96,6 +96,15 @@ pub(super) fn blank(edits: &mut [Edit], fields: Option<&[String]>) {
     }
 }
 
+/// Whether changes are of what a redaction took away; `None`: it took everything.
+pub(super) fn touches(edits: &[Edit], fields: Option<&[String]>) -> bool {
+    let taken = |edit: &Edit| {
+        let mut fields = fields.into_iter().flatten().map(|field| whole_lists(field));
+        fields.any(|field| meet(&edit.path, field))
+    };
+    fields.is_none() || edits.iter().any(taken)
+}
+
 /// Whether two pointers name the same, or one something within the other.
 fn meet(a: &str, b: &str) -> bool {
     let within = |inner: &str, outer: &str| {

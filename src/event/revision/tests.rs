@@ -1,5 +1,8 @@
 //! Revisions follow one another, and say what was changed until that must go.
 
+use std::cmp::Reverse;
+
+use proptest::prelude::*;
 use serde_json::{Value as Tree, json};
 
 use super::*;
@@ -208,5 +211,57 @@ fn what_is_not_there_can_not_be_redacted() {
         "/tags/9",
     ] {
         assert_eq!(refused(field), ["field"], "{field}");
+    }
+}
+
+#[test]
+fn the_same_wish_applied_to_something_else_is_another_revision() {
+    let event = event();
+    let of = |standing: Option<&Revised>| {
+        let (event, history) = standing.map_or((&event, None), |made| (&made.event, Some(&made.history)));
+        let made = amendment(Standing { event, history }, br#"{"message": "hers"}"#, deed(1));
+        made.unwrap().unwrap()
+    };
+    let standing = Standing {
+        event: &event,
+        history: None,
+    };
+    let redacted = redaction(standing, None, deed(2)).unwrap();
+    let amended = amendment(standing, br#"{"tags": null}"#, deed(3))
+        .unwrap()
+        .unwrap();
+    let (first, on_redacted, on_amended) = (of(None), of(Some(&redacted)), of(Some(&amended)));
+    // Both are number 2; the seen window must not take one for a copy of the other.
+    assert_eq!((on_redacted.event.revision, on_amended.event.revision), (2, 2));
+    let id = |made: &Revised| made.history.last().unwrap().id;
+    assert_eq!(id(&first), id(&of(None)));
+    assert!(id(&first) != id(&on_redacted) && id(&on_redacted) != id(&on_amended));
+}
+
+proptest! {
+    /// Whoever revises what, knowing whichever earlier revision: what was redacted is in none that counts.
+    #[test]
+    fn no_amendment_wins_over_a_redaction_that_it_did_not_know(
+        deeds in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..12),
+    ) {
+        let original = event();
+        let mut made: Vec<Revised> = Vec::new();
+        for (n, (base, redacts)) in deeds.iter().enumerate() {
+            let base = base.index(made.len() + 1).checked_sub(1).map(|base| &made[base]);
+            let (event, history) = base.map_or((&original, None), |base| (&base.event, Some(&base.history)));
+            let standing = Standing { event, history };
+            let next = match redacts {
+                true => redaction(standing, Some(&["/message".to_owned()]), deed(n as u128))
+                    .or_else(|_| redaction(standing, None, deed(n as u128))),
+                false => amendment(standing, format!("{{\"details\": {{\"by\": {n}}}}}").as_bytes(), deed(n as u128))
+                    .map(Option::unwrap),
+            };
+            made.push(next.unwrap());
+        }
+        let places = made.iter().zip(0u64..);
+        let (counts, _) = places.max_by_key(|(made, offset)| (made.history.rank(), Reverse(*offset))).unwrap();
+        let is_redacted = deeds.iter().any(|(_, redacts)| *redacts);
+        prop_assert_eq!(counts.history.rank().redacted, is_redacted);
+        prop_assert_eq!(counts.event.message.is_none(), is_redacted);
     }
 }

@@ -92,17 +92,27 @@ proptest! {
     }
 }
 
-#[test]
-fn versions_fall_as_offsets_rise_and_replacements_stand_above() {
-    assert!(version_at(0) > version_at(1));
-    let ranked = [
-        version_at(OFFSET_MAX),
-        version_at(0),
-        version_of(1, OFFSET_MAX),
-        version_of(1, 0),
-        version_of(2, 7),
-        version_of(crate::event::revision::NUMBER_MAX, 0),
-    ];
-    assert!(ranked.is_sorted() && ranked.windows(2).all(|two| two[0] < two[1]));
-    assert_eq!(ranked.map(revision_of), [0, 0, 1, 1, 2, (1 << 19) - 1]);
+fn any_rank() -> impl Strategy<Value = Rank> {
+    let number = prop_oneof![Just(1), Just(NUMBER_MAX), 1..=NUMBER_MAX];
+    (any::<bool>(), number).prop_map(|(redacted, number)| Rank { redacted, number })
+}
+
+fn any_offset() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), Just(OFFSET_MAX), 0..=OFFSET_MAX]
+}
+
+proptest! {
+    /// Versions are ordered as ranks are, and of one rank the first in the log stands on top; all of it can be read back.
+    #[test]
+    fn versions_are_ranks_and_places(one in any_rank(), other in any_rank(), a in any_offset(), b in any_offset()) {
+        let version = version_of(one, a);
+        let order = one.cmp(&other).then(b.cmp(&a));
+        prop_assert_eq!(version.cmp(&version_of(other, b)), order);
+        prop_assert_eq!(version >= REDACTED_VERSION, one.redacted);
+        prop_assert_eq!(revision_of(version), one.number);
+        // As the column `log_offset` has it.
+        prop_assert_eq!(OFFSET_MAX - (version & OFFSET_MAX), a);
+        prop_assert!(version > version_at(b) && revision_of(version_at(b)) == 0);
+        prop_assert_eq!(version_at(a).cmp(&version_at(b)), b.cmp(&a));
+    }
 }

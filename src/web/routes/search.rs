@@ -216,7 +216,7 @@ pub(super) async fn by_id(
     let answer = state.queries.standing(&principal, named, &id);
     let read = Reading::get(tenant.as_ref(), &id);
     match state.recorded(&principal, &occasion, read, answer).await? {
-        Some(Stands { event, history }) => {
+        Some(Stands { event, history, .. }) => {
             let shown = view::to_json_with_changes(&event).with_history(history.as_ref());
             Ok(([etag(&Tag::of(event.revision.into()))], Json(shown)).into_response())
         }
