@@ -60,12 +60,13 @@ mod tests {
 
     use super::*;
     use crate::event::Event;
+    use crate::event::revision::Rank;
 
     #[test]
     fn frames_are_json_on_one_line() {
         let mut event = Event::sample(7);
         event.message = Some("a\nb \"c\"".to_owned());
-        let passed = Arc::new(Passed::new(0, 0, event, 1));
+        let passed = Arc::new(Passed::new((0, 0), event, Rank::default(), 1));
         for (frame, kind) in [
             (Frame::Event(passed), "event"),
             (Frame::Heartbeat, "heartbeat"),

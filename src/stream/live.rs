@@ -14,7 +14,7 @@ use super::cursor::Place;
 use super::passed::Passed;
 use super::recent::{Recent, Revised};
 use crate::clock::Timestamp;
-use crate::event::{Event, TenantId};
+use crate::event::TenantId;
 use crate::meters;
 use crate::query::Scope;
 use crate::query::filter::Filter;
@@ -211,7 +211,7 @@ impl Live {
         let Inside { recent, clients, .. } = &mut *inside;
         for passed in events {
             let passed = Arc::new(passed);
-            self.note_revision(&passed.event);
+            self.note_revision(&passed);
             for client in clients.get(&passed.event.tenant_id).into_iter().flatten() {
                 if client.wants(&passed) && client.offer(&passed, || self.place()) {
                     woken.push(client);
@@ -261,19 +261,19 @@ impl Live {
     }
 
     /// Whether an event says something else by now, as far as that passed here.
-    pub fn supersedes(&self, event: &Event) -> bool {
+    pub fn supersedes(&self, passed: &Passed) -> bool {
         self.any_revised.load(Ordering::Acquire)
             && self
                 .revised
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
-                .supersedes(event)
+                .supersedes(passed)
     }
 
-    fn note_revision(&self, event: &Event) {
-        if event.revision > 0 {
+    fn note_revision(&self, passed: &Passed) {
+        if passed.is_revision() {
             let mut revised = self.revised.write().unwrap_or_else(PoisonError::into_inner);
-            revised.note(event);
+            revised.note(passed);
             self.any_revised.store(!revised.is_empty(), Ordering::Release);
         }
     }

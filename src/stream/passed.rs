@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
+use crate::event::revision::Rank;
 use crate::event::{Event, view};
 use crate::query::matching::Facts;
+use crate::store::row::{REVISED_VERSION, version_of};
 
 /// An event and where it stands. Its JSON is written once, when the first client wants it.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ pub struct Passed {
     pub partition: usize,
     /// The offset in it.
     pub offset: i64,
+    /// What it counts among the records of its event: what the table ranks its row by.
+    pub version: u64,
     /// The event, without the original of an imported one.
     pub event: Event,
     /// About how much memory it takes.
@@ -21,17 +25,23 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// An event that stands there.
-    pub fn new(partition: usize, offset: i64, mut event: Event, bytes: usize) -> Self {
+    /// An event that stands there, of that rank.
+    pub fn new((partition, offset): (usize, i64), mut event: Event, rank: Rank, bytes: usize) -> Self {
         event.raw = None;
         Self {
             partition,
             offset,
+            version: version_of(rank, offset.max(0).cast_unsigned()),
             event,
             bytes,
             facts: Facts::default(),
             json: OnceLock::new(),
         }
+    }
+
+    /// Whether it revises what passed before.
+    pub fn is_revision(&self) -> bool {
+        self.version >= REVISED_VERSION
     }
 
     /// What was worked out of it so far.

@@ -83,12 +83,8 @@ impl Reader {
             let Some(decoded) = decoded else { continue };
             let verdict = self.seen.show(record.offset, decoded.print());
             if verdict == Verdict::First && record.offset >= self.from {
-                passed.push(Passed::new(
-                    self.partition,
-                    record.offset,
-                    decoded.event,
-                    record.bytes(),
-                ));
+                let (place, rank) = ((self.partition, record.offset), decoded.rank());
+                passed.push(Passed::new(place, decoded.event, rank, record.bytes()));
             }
         }
         passed

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::passed::Passed;
-use crate::event::{Event, TenantId};
+use crate::event::TenantId;
 
 /// How much memory they may take.
 const BYTES_MAX: usize = 32 << 20;
@@ -65,50 +65,59 @@ impl Recent {
     }
 }
 
-/// The highest revision of each event that was revised lately.
+/// Which revision counts of each event that was revised lately, by the rule by which the table keeps one.
 #[derive(Debug, Default)]
 pub struct Revised {
-    latest: HashMap<(TenantId, Uuid), u32>,
+    counts: HashMap<(TenantId, Uuid), u64>,
     order: VecDeque<(TenantId, Uuid)>,
 }
 
 impl Revised {
-    /// Notes what an event is now.
-    pub fn note(&mut self, event: &Event) {
-        if event.revision == 0 {
+    /// Notes what passes, where it is a revision. One that lost to another, which two made at once, changes nothing.
+    pub fn note(&mut self, passed: &Passed) {
+        if !passed.is_revision() {
             return;
         }
-        let id = (event.tenant_id.clone(), event.event_id);
-        let latest = self.latest.entry(id.clone()).or_insert_with(|| {
+        let id = (passed.event.tenant_id.clone(), passed.event.event_id);
+        let counts = self.counts.entry(id.clone()).or_insert_with(|| {
             self.order.push_back(id);
             0
         });
-        *latest = (*latest).max(event.revision);
+        *counts = passed.version.max(*counts);
         if self.order.len() > REVISED_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.latest.remove(&oldest);
+            self.counts.remove(&oldest);
         }
     }
 
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {
-        self.latest.is_empty()
+        self.counts.is_empty()
     }
 
     /// Whether the event says something else by now.
-    pub fn supersedes(&self, event: &Event) -> bool {
-        let latest = self.latest.get(&(event.tenant_id.clone(), event.event_id));
-        latest.is_some_and(|latest| *latest > event.revision)
+    pub fn supersedes(&self, passed: &Passed) -> bool {
+        let id = (passed.event.tenant_id.clone(), passed.event.event_id);
+        self.counts
+            .get(&id)
+            .is_some_and(|counts| *counts > passed.version)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
+    use crate::event::revision::Rank;
 
     fn passed(partition: usize, offset: i64) -> Arc<Passed> {
-        Arc::new(Passed::new(partition, offset, Event::sample(1), 100))
+        Arc::new(Passed::new(
+            (partition, offset),
+            Event::sample(1),
+            Rank::default(),
+            100,
+        ))
     }
 
     fn since(recent: &Recent, place: &[i64]) -> Option<Vec<(usize, i64)>> {
@@ -138,17 +147,28 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_said_before_a_revision_is_superseded() {
-        let revision = |revision| Event {
-            revision,
-            ..Event::sample(7)
+    fn what_does_not_count_any_more_is_superseded() {
+        let record = |id, redacted, number, offset| {
+            let rank = Rank { redacted, number };
+            Passed::new((0, offset), Event::sample(id), rank, 100)
         };
+        let amended = |number, offset| record(7, false, number, offset);
         let mut revised = Revised::default();
-        revised.note(&revision(0));
+        revised.note(&amended(0, 1));
         assert!(revised.is_empty());
-        revised.note(&revision(2));
-        revised.note(&revision(1));
-        assert!(revised.supersedes(&revision(0)) && revised.supersedes(&revision(1)));
-        assert!(!revised.supersedes(&revision(2)) && !revised.supersedes(&Event::sample(8)));
+        revised.note(&amended(2, 5));
+        revised.note(&amended(1, 4));
+        assert!(revised.supersedes(&amended(0, 1)) && revised.supersedes(&amended(1, 4)));
+        assert!(!revised.supersedes(&amended(2, 5)) && !revised.supersedes(&record(8, false, 0, 2)));
+        // Of two who made number 2 at once, the second in the log lost, whichever passes first.
+        revised.note(&amended(2, 6));
+        assert!(revised.supersedes(&amended(2, 6)) && !revised.supersedes(&amended(2, 5)));
+        // And whoever amends without knowing that it was redacted, whatever the number.
+        revised.note(&record(7, true, 1, 7));
+        for lost in [amended(2, 5), amended(3, 8)] {
+            revised.note(&lost);
+            assert!(revised.supersedes(&lost));
+        }
+        assert!(!revised.supersedes(&record(7, true, 1, 7)));
     }
 }

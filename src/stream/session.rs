@@ -130,7 +130,7 @@ impl Session {
             }
             let event = &passed.event;
             let is_shown =
-                visible.is_none_or(|from| event.time >= from) && !self.parts.live.supersedes(event);
+                visible.is_none_or(|from| event.time >= from) && !self.parts.live.supersedes(&passed);
             if is_shown {
                 frames.push((Frame::Event(passed), self.cursors.seal(&at)));
             }

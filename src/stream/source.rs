@@ -170,7 +170,7 @@ impl Source {
 
     /// Without what says something else by now; as long as it takes to know.
     async fn as_they_stand(&self, mut events: Vec<Passed>) -> Vec<Passed> {
-        events.retain(|passed| !self.live.supersedes(&passed.event));
+        events.retain(|passed| !self.live.supersedes(passed));
         if events.is_empty() {
             return events;
         }

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::Event;
+use crate::event::revision::Rank;
 
 fn live(partitions: usize) -> Arc<Live> {
     let live = Arc::new(Live::new(partitions, 1_000));
@@ -14,7 +16,7 @@ fn client(room: usize) -> Arc<Client> {
 }
 
 fn passed(partition: usize, offset: i64) -> Passed {
-    Passed::new(partition, offset, Event::sample(1), 100)
+    Passed::new((partition, offset), Event::sample(1), Rank::default(), 100)
 }
 
 fn places(events: impl IntoIterator<Item = Arc<Passed>>) -> Vec<(usize, i64)> {
