@@ -20,6 +20,7 @@ pub mod names;
 pub mod params;
 pub mod parse;
 pub mod read;
+mod redacted;
 pub mod scope;
 pub mod show;
 pub mod sql;

@@ -352,6 +352,7 @@ mod tests {
                     events: 1,
                     bytes: 2,
                     sha256: "ab".into(),
+                    redactions: "cd".into(),
                 },
             },
             Command::SetPassword { password: sealed() },

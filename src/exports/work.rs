@@ -123,6 +123,8 @@ impl Exports {
         }
         let (scope, order) = order::read(export, &self.0.parts.control.state())?;
         let queries = &self.0.parts.queries;
+        // Before the first event is read: a redaction that comes while it is read is none that the file knows.
+        let redactions = queries.redactions(&scope, &order).await?;
         let chunks = queries.export_in(scope.clone(), order.clone());
         let count = async {
             if let Some(events) = queries.export_size(&scope, &order).await {
@@ -136,6 +138,7 @@ impl Exports {
             events: written.events,
             bytes: written.bytes,
             sha256: written.sha256,
+            redactions,
         })
     }
 

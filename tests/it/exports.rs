@@ -334,3 +334,53 @@ async fn a_file_from_before_a_clean_up_is_given_to_nobody() {
     assert_eq!(done(&acme, &again).await["events"], 6);
     assert_eq!(file(&acme, &again, &[]).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_from_before_a_redaction_is_given_to_nobody() {
+    let app = App::shared().await;
+    let acme = app.tenant("exports-redacted").await;
+    let secret = unique("secret");
+    let take = async |time: &str| {
+        let event = json!({"event_type": "r", "time": time, "message": secret});
+        acme.take(&event).await
+    };
+    let (january, february) = (take("2026-01-05").await, take("2026-02-05").await);
+    let export = async |query: &str| {
+        let id = asked(&acme, &json!({"query": query, "format": "ndjson"})).await;
+        done(&acme, &id).await;
+        assert_eq!(file(&acme, &id, &[]).await.status, 200);
+        id
+    };
+    let redact = async |id: &str, field: &str| {
+        let path = format!("/api/v1/logs/{id}?reason=x{field}");
+        acme.send(Method::DELETE, &path, &[], "").await.expect(200);
+    };
+    let is_outdated = async |id: &str| {
+        let answer = file(&acme, id, &[]).await;
+        if answer.status == 200 {
+            return false;
+        }
+        assert_eq!(answer.problem(410)["type"], "urn:trailhouse:problem:outdated");
+        true
+    };
+    let (all, of_january) = (export("").await, export("to=2026-02-01").await);
+    redact(&february, "").await;
+    assert!(is_outdated(&all).await && !is_outdated(&of_january).await);
+    let again = export("").await;
+    assert!(
+        !file(&acme, &again, &[])
+            .await
+            .text()
+            .lines()
+            .any(|line| { line.contains(&february) && line.contains(&secret) })
+    );
+    // A merge is none, and a second redaction is one.
+    app.sql("OPTIMIZE TABLE events FINAL").await;
+    assert!(!is_outdated(&again).await);
+    redact(&january, "&field=/message").await;
+    assert!(is_outdated(&again).await && is_outdated(&of_january).await);
+    let again = export("").await;
+    assert!(!file(&acme, &again, &[]).await.text().contains(&secret));
+    redact(&january, "").await;
+    assert!(is_outdated(&again).await);
+}

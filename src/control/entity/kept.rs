@@ -88,6 +88,8 @@ pub enum ExportState {
         bytes: u64,
         /// Of the file, in hexadecimal.
         sha256: String,
+        /// What was redacted when its reading began, as a print (`query::redacted`).
+        redactions: String,
     },
     /// There will be no file.
     Failed {

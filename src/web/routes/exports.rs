@@ -116,6 +116,7 @@ fn shown(export: &Export, state: Option<&AppState>) -> Value {
             events,
             bytes,
             sha256,
+            ..
         } => ("done", Some((*events, *bytes, sha256)), None),
         ExportState::Failed { reason } => ("failed", None, Some(reason)),
         ExportState::Expired => ("expired", None, None),
@@ -277,8 +278,10 @@ async fn file(
 ) -> Result<Response, ApiError> {
     let export = find(&state, &principal, &id)?;
     let refused = |status, kind, detail: String| Err(ApiError::new(status, kind, detail));
-    let sha256 = match &export.state {
-        ExportState::Done { sha256, .. } => sha256,
+    let (sha256, redactions) = match &export.state {
+        ExportState::Done {
+            sha256, redactions, ..
+        } => (sha256, redactions),
         ExportState::Queued | ExportState::Running => {
             let detail = "The export is not finished: ask again when its state is `done`.";
             return refused(StatusCode::CONFLICT, "not_ready", detail.to_owned());
@@ -296,6 +299,12 @@ async fn file(
     let scope = state.queries.scope(&principal, Some(&export.tenant))?;
     if order::is_outdated(&scope, &export) {
         let detail = "Events in the file have been cleaned up since. Ask for another export.";
+        return refused(StatusCode::GONE, "outdated", detail.to_owned());
+    }
+    let (_, order) = order::read(&export, &state.control.state())?;
+    if state.queries.redactions(&scope, &order).await? != *redactions {
+        let detail =
+            "Events of the time that is in the file have been redacted since. Ask for another export.";
         return refused(StatusCode::GONE, "outdated", detail.to_owned());
     }
     let tag = value(&format!("\"{sha256}\""));
@@ -340,7 +349,6 @@ async fn file(
         }
         _ => {}
     }
-    let (_, order) = order::read(&export, &state.control.state())?;
     let name = file_name(&export.tenant, &order, export.created_at);
     let headers = answer.headers_mut();
     headers.insert(header::ETAG, tag);

@@ -53,8 +53,6 @@ fn said_of_amend() -> Doc {
         .problem(412, "The event was revised meanwhile.")
 }
 
-const REVISED_TOO_OFTEN: &str = "The event keeps being revised by others, can't be revised more often, or the `Idempotency-Key` belongs to another request.";
-
 fn said_of_redact() -> Doc {
     Doc::new("redactEvent", "Events", "Redact an event")
         .text("Takes fields away, or, where none is named, everything but the bare fact. The redaction is appended to the log; the records that were written before stay there until its retention removes them, and are shown nowhere.")

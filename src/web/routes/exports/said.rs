@@ -73,6 +73,9 @@ pub(super) fn file() -> Doc {
             409,
             "It is not finished, it failed, or the file lies on another instance.",
         )
-        .problem(410, "The file is gone, or events in it were cleaned up since.")
+        .problem(
+            410,
+            "The file is gone, or events were cleaned up or redacted since that may be in it.",
+        )
         .problem(416, "The file has no such range.")
 }
