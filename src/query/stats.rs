@@ -92,7 +92,9 @@ impl Asking<'_> {
             let sql = sql::distinct(self.scope, question, dimension, self.is_dirty);
             let rows = self.counted::<DistinctRow>(sql).await?;
             let found = rows.first().map_or((0, 0), |row| (row.different, row.events));
-            stats.total.get_or_insert(found.1);
+            if dimension.counts_events() {
+                stats.total.get_or_insert(found.1);
+            }
             stats.distinct.insert(dimension.name(), found.0);
             if question.interval.is_some() {
                 self.distinct_by_bucket(&mut stats, dimension).await?;

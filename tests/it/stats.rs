@@ -88,7 +88,27 @@ async fn everything_is_counted_every_way() {
         json!({"actor.email": 0, "details.amount": 36, "tags": 3})
     );
     assert_eq!(different["total"], 36);
-    let new = stats(&acme, "new_types_since=2026-01-01T02:00:00Z&from=2026-01-03").await;
+    // An event counts once, however many tags it has.
+    acme.take(&json!({"event_type": "tagged", "time": "2026-02-01", "tags": ["x", "y", "z"]}))
+        .await;
+    for query in [
+        "distinct=tag",
+        "distinct=tag,ip",
+        "distinct=ip,tag",
+        "group_by=tag",
+        "group_by=tag&distinct=tag",
+        "group_by=action&distinct=tag",
+        "interval=day&distinct=tag",
+    ] {
+        let answer = stats(&acme, &format!("from=2026-02-01&{query}")).await;
+        assert_eq!(answer["total"], 1, "{query}: {answer}");
+        assert_eq!(answer["distinct"]["tags"].as_u64().unwrap_or(3), 3, "{query}");
+    }
+    let new = stats(
+        &acme,
+        "new_types_since=2026-01-01T02:00:00Z&from=2026-01-03&event_type[prefix]=document",
+    )
+    .await;
     assert_eq!(
         new["new_types"],
         json!([{"event_type": "document.delete", "first_seen": "2026-01-01T02:00:00Z", "count": 20}])

@@ -157,9 +157,8 @@ impl Question {
     /// Whether events are counted by time, severity and outcome; the total comes with the other counts otherwise.
     pub(super) fn needs_cells(&self) -> bool {
         let has_total = match self.group_by.as_slice() {
-            [] => !self.distinct.is_empty(),
-            // An event counts in the group of each of its tags.
-            group_by => !group_by.contains(&Dimension::Field(Named::Tags)),
+            [] => self.distinct.iter().any(Dimension::counts_events),
+            group_by => group_by.iter().all(Dimension::counts_events),
         };
         self.interval.is_some() || self.has_shares() || !has_total
     }
@@ -189,6 +188,11 @@ impl Dimension {
             Some(named) => Ok(Self::Field(named)),
             None => Err(fields::unknown(name)),
         }
+    }
+
+    /// Whether its counts add up to the number of events: an event counts with each of its tags.
+    pub(super) fn counts_events(&self) -> bool {
+        *self != Self::Field(Named::Tags)
     }
 
     /// What the answer calls it: `actor.id`, `details.amount`.
