@@ -50,6 +50,10 @@ impl Problem {
             }
             FaultKind::TooDeep => format!("nested deeper than {} levels", Limits::EVENT.depth),
             FaultKind::TooManyKeys => format!("more than {} keys in one event", Limits::EVENT.keys),
+            FaultKind::TooSpread => format!(
+                "the names above what it holds, written before each of it, are over {} MiB: shorten those above long lists",
+                Limits::EVENT.paths >> 20
+            ),
             FaultKind::Nul => "a NUL character (\\u0000) can't be stored".to_owned(),
             FaultKind::Surrogate => "half of a surrogate pair is no character".to_owned(),
             FaultKind::Twice => "this key stands twice in its object".to_owned(),

@@ -12,6 +12,9 @@ use super::walk::Scan;
 pub struct Limits {
     /// Keys in all objects together.
     pub keys: usize,
+    /// Bytes of the paths of all keys and elements: a table holds each leaf under its whole path, so that a long name over
+    /// a long list takes as much as both multiplied.
+    pub paths: usize,
     /// Objects and arrays inside one another, the outermost included.
     pub depth: usize,
     /// Whether a key may stand only once in its object.
@@ -22,12 +25,14 @@ impl Limits {
     /// What a client may send.
     pub const EVENT: Self = Self {
         keys: 1_000,
+        paths: 8 << 20,
         depth: 32,
         unique: true,
     };
     /// What an outside record may hold, which was bounded by its size; and what was checked before.
     pub const STORED: Self = Self {
         keys: usize::MAX,
+        paths: usize::MAX,
         depth: 128,
         unique: false,
     };
@@ -77,6 +82,8 @@ pub enum FaultKind {
     TooDeep,
     /// More keys than [`Limits::keys`].
     TooManyKeys,
+    /// Longer paths than [`Limits::paths`].
+    TooSpread,
     /// `\u0000`, which no store of ours can keep.
     Nul,
     /// Half of a surrogate pair, which is no character.
@@ -205,6 +212,30 @@ mod tests {
         assert_eq!(
             outline(&wide(1_001), Limits::EVENT).unwrap_err().kind,
             FaultKind::TooManyKeys
+        );
+    }
+
+    #[test]
+    fn a_long_name_stands_over_no_long_list() {
+        let named = |name: usize, elements: usize| {
+            let list = vec!["1"; elements].join(",");
+            format!(r#"{{"details":{{"{}":[{list}]}}}}"#, "k".repeat(name))
+        };
+        for (name, elements) in [(20, 120_000), (1_000, 8_000), (100_000, 80)] {
+            assert!(outline(&named(name, elements), Limits::EVENT).is_ok(), "{name}");
+        }
+        for (name, elements) in [(1_000, 9_000), (100_000, 70_000)] {
+            let refused = outline(&named(name, elements), Limits::EVENT).unwrap_err();
+            assert_eq!(refused.kind, FaultKind::TooSpread, "{name}");
+        }
+        let nested = format!(
+            r#"{{"{}":[{}]}}"#,
+            "k".repeat(100_000),
+            vec![r#"{"a":1}"#; 50].join(",")
+        );
+        assert_eq!(
+            outline(&nested, Limits::EVENT).unwrap_err().kind,
+            FaultKind::TooSpread
         );
     }
 

@@ -15,6 +15,10 @@ pub(super) struct Scan<'a> {
     limits: Limits,
     depth: usize,
     keys: usize,
+    /// Bytes of the keys that lead to where it is.
+    path: usize,
+    /// Bytes of the paths of all keys and elements so far.
+    paths: usize,
     /// Hashes of the keys of all open objects, innermost last.
     names: Vec<u64>,
     /// Blanks or escapes were met: the text is not in its compact form.
@@ -30,6 +34,8 @@ impl<'a> Scan<'a> {
             limits,
             depth: 0,
             keys: 0,
+            path: 0,
+            paths: 0,
             names: Vec::new(),
             untidy: false,
             faults: Vec::new(),
@@ -126,6 +132,9 @@ impl<'a> Scan<'a> {
             }
             let key = self.string()?;
             self.count(key, base)?;
+            let above = self.path;
+            self.path += key.raw().len() + 1;
+            self.spread()?;
             self.space();
             if self.peek() != Some(b':') {
                 return Err(self.fault(FaultKind::Syntax("expected `:`")));
@@ -133,6 +142,7 @@ impl<'a> Scan<'a> {
             self.at += 1;
             self.space();
             each(self, key)?;
+            self.path = above;
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -161,6 +171,7 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         loop {
+            self.spread()?;
             each(self)?;
             self.space();
             match self.peek() {
@@ -173,6 +184,15 @@ impl<'a> Scan<'a> {
         self.at += 1;
         self.depth -= 1;
         Ok(())
+    }
+
+    /// One more stands at the present path.
+    fn spread(&mut self) -> Result<(), Fault> {
+        self.paths = self.paths.saturating_add(self.path);
+        match self.paths > self.limits.paths {
+            true => Err(self.fault(FaultKind::TooSpread)),
+            false => Ok(()),
+        }
     }
 
     fn count(&mut self, key: Text<'a>, base: usize) -> Result<(), Fault> {
