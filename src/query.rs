@@ -19,6 +19,7 @@ pub mod matching;
 pub mod names;
 pub mod params;
 pub mod parse;
+pub mod paths;
 pub mod read;
 mod redacted;
 pub mod scope;

@@ -7,6 +7,7 @@
 //! [`client`] knows who is asking.
 
 pub mod answer;
+mod aside;
 pub mod body;
 pub mod budget;
 pub mod client;

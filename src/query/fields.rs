@@ -5,6 +5,7 @@
 
 use super::names::nearest;
 use super::parse::canonical_path;
+use super::paths::Paths;
 use crate::event::problem::Problem;
 
 /// The most that one question may name.
@@ -111,6 +112,7 @@ pub enum Column {
 pub struct Fields {
     columns: Vec<Column>,
     named: u32,
+    paths: Paths,
 }
 
 impl Fields {
@@ -154,8 +156,13 @@ impl Fields {
             Column::Named(named) => bit(*named),
             Column::Details(_) => 0,
         });
+        let paths = kept.iter().filter_map(|column| match column {
+            Column::Details(path) => Some(path.as_str()),
+            Column::Named(_) => None,
+        });
         Self {
             named: bits.fold(0, |all, bit| all | bit),
+            paths: Paths::of(paths),
             columns: kept,
         }
     }
@@ -176,16 +183,13 @@ impl Fields {
     }
 
     /// The paths that are wanted of the details, where not all of them are.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().filter_map(|column| match column {
-            Column::Details(path) => Some(path.as_str()),
-            Column::Named(_) => None,
-        })
+    pub fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// Whether anything of the details is wanted.
     pub fn has_details(&self) -> bool {
-        self.has(N::Details) || self.paths().next().is_some()
+        self.has(N::Details) || !self.paths.is_empty()
     }
 }
 

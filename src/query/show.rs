@@ -1,14 +1,16 @@
 //! A row as JSON, without an event in between: the same bytes as `event::view` writes, or of chosen fields alone.
 
+pub(super) mod details;
+
 use std::io::Write as _;
 use std::net::IpAddr;
 
 use super::fields::{Fields, Named as N};
 use crate::clock::Timestamp;
-use crate::event::Event;
 use crate::event::revision::Rank;
+use crate::event::{Event, Json};
+use crate::store::EventRow;
 use crate::store::row::{self, StrangeRow};
-use crate::store::{EventRow, details};
 
 /// Writes an event as one JSON object. [`StrangeRow`] when a column holds what no event can have; what was written until
 /// then must be taken back.
@@ -53,7 +55,7 @@ pub fn push_json(row: &EventRow<'_>, fields: &Fields, out: &mut Vec<u8>) -> Resu
     object.json(N::Before, "before", &row.before);
     object.json(N::After, "after", &row.after);
     if fields.has_details() && !row.details_types.is_empty() {
-        push_details(row, fields, &mut object);
+        details::push(row, fields, &mut object);
     }
     object.text(N::RequestId, "request_id", &row.request_id);
     object.text(N::TraceId, "trace_id", &row.trace_id);
@@ -85,6 +87,13 @@ pub fn to_json(event: &Event, fields: &Fields) -> Result<String, StrangeRow> {
     let mut out = Vec::with_capacity(512);
     push_json(&row, fields, &mut out)?;
     Ok(String::from_utf8(out).unwrap_or_default())
+}
+
+/// About how many bytes some events are, where they are large.
+pub fn bytes(events: &[Event]) -> usize {
+    let json = |json: &Option<Json>| json.as_ref().map_or(0, |json| json.as_str().len());
+    let of = |event: &Event| json(&event.details) + json(&event.before) + json(&event.after);
+    events.iter().map(of).sum()
 }
 
 fn push_display(out: &mut Vec<u8>, number: u32) {
@@ -166,85 +175,6 @@ fn push_actor(row: &EventRow<'_>, fields: &Fields, out: &mut Vec<u8>) {
     }
     actor.text(N::UserAgent, "user_agent", &row.user_agent);
     actor.end();
-}
-
-fn push_details(row: &EventRow<'_>, fields: &Fields, object: &mut Object<'_>) {
-    if fields.has(N::Details) && is_flat(row) {
-        object.key("details");
-        return push_flat(row, object.out);
-    }
-    let text = match fields.has(N::Details) {
-        true => details::rebuild(entries(row), &row.details_types),
-        false => chosen(row, |path| fields.paths().any(|wanted| lies_in(path, wanted))),
-    };
-    if let Some(text) = text {
-        object.key("details");
-        object.out.extend_from_slice(text.as_bytes());
-    }
-}
-
-/// The details at a path, or below it: the text of the one leaf that stands there, else the object of what there is.
-pub(super) fn detail(row: &EventRow<'_>, wanted: &str) -> Option<String> {
-    let mut there = row.details.iter().filter(|(path, _)| lies_in(path, wanted));
-    let (first, value) = there.next()?;
-    match there.next() {
-        None if first == wanted => Some(value.to_string()),
-        _ => chosen(row, |path| lies_in(path, wanted)),
-    }
-}
-
-/// All details as one text; `None` where there are none.
-pub(super) fn all_details(row: &EventRow<'_>) -> Option<String> {
-    details::rebuild(entries(row), &row.details_types)
-}
-
-/// The object of those leaves alone.
-fn chosen(row: &EventRow<'_>, is_wanted: impl Fn(&str) -> bool) -> Option<String> {
-    let wanted = row
-        .details
-        .iter()
-        .zip(row.details_types.bytes())
-        .filter(|((path, _), _)| is_wanted(path));
-    let (leaves, types): (Vec<_>, Vec<_>) = wanted
-        .map(|((path, value), kind)| ((path.as_ref(), value.as_ref()), char::from(kind)))
-        .unzip();
-    details::rebuild(leaves, &types.into_iter().collect::<String>())
-}
-
-/// Whether a leaf stands at a path, indexes left out, or below it.
-fn lies_in(leaf: &str, wanted: &str) -> bool {
-    let plain = details::without_indexes(leaf);
-    let rest = plain.strip_prefix(wanted);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-fn entries<'a>(row: &'a EventRow<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
-    row.details
-        .iter()
-        .map(|(path, value)| (path.as_ref(), value.as_ref()))
-}
-
-/// Whether every leaf stands at the top, under a key that needs no unescaping: most details are so.
-fn is_flat(row: &EventRow<'_>) -> bool {
-    !row.details.is_empty()
-        && row.details.iter().all(|(path, _)| {
-            let special = |byte| matches!(byte, b'.' | b'[' | b'\\' | b'"') || byte < 0x20;
-            !path.bytes().any(special)
-        })
-}
-
-fn push_flat(row: &EventRow<'_>, out: &mut Vec<u8>) {
-    let mut letters = row.details_types.bytes();
-    for (index, (path, value)) in row.details.iter().enumerate() {
-        out.push(if index == 0 { b'{' } else { b',' });
-        push_text(out, path);
-        out.push(b':');
-        match letters.next() {
-            Some(b'j') => out.extend_from_slice(value.as_bytes()),
-            _ => push_text(out, value),
-        }
-    }
-    out.push(b'}');
 }
 
 /// A JSON string as serde_json writes it.

@@ -4,14 +4,15 @@ use std::io::Write as _;
 
 use crate::query::fields::{Column, Named as N};
 use crate::query::show;
+use crate::query::show::details::{self, Parts};
 use crate::store::EventRow;
 use crate::store::row::revision_of;
 
 /// Writes what a row has in a column; `false` when it has nothing there.
-pub(super) fn push(row: &EventRow<'_>, column: &Column, out: &mut Vec<u8>) -> bool {
+pub(super) fn push(row: &EventRow<'_>, column: &Column, parts: &Parts<'_>, out: &mut Vec<u8>) -> bool {
     let field = match column {
         Column::Named(field) => *field,
-        Column::Details(path) => return push_some(out, show::detail(row, path)),
+        Column::Details(path) => return push_some(out, parts.at(row, path)),
     };
     match field {
         N::EventId => {
@@ -28,7 +29,7 @@ pub(super) fn push(row: &EventRow<'_>, column: &Column, out: &mut Vec<u8>) -> bo
             None => false,
         },
         N::Ip => push_some(out, show::ip(row).map(|ip| ip.to_string())),
-        N::Details => push_some(out, show::all_details(row)),
+        N::Details => push_some(out, details::all(row)),
         N::Revision => match revision_of(row.version) {
             0 => false,
             number => {

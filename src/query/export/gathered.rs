@@ -8,6 +8,7 @@ use super::table::Cells;
 use crate::clock::Timestamp;
 use crate::query::fields::{Column, Fields};
 use crate::query::show;
+use crate::query::show::details::Parts;
 use crate::store::EventRow;
 use crate::store::held::Place;
 use crate::store::row::StrangeRow;
@@ -112,13 +113,13 @@ impl Gathered {
 
 /// A line of CSV (RFC 4180). A cell that a spreadsheet would take for a formula gets an apostrophe in front.
 fn push_record(row: &EventRow<'_>, fields: &Fields, out: &mut Vec<u8>) {
-    let mut cell = Vec::new();
+    let (mut cell, parts) = (Vec::new(), Parts::of(row, fields.paths()));
     for (index, column) in fields.columns().iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         cell.clear();
-        cell::push(row, column, &mut cell);
+        cell::push(row, column, &parts, &mut cell);
         push_cell(&cell, out);
     }
     out.extend_from_slice(b"\r\n");

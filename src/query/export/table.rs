@@ -13,13 +13,16 @@ use parquet::schema::types::{ColumnPath, Type};
 
 use super::cell;
 use crate::query::fields::{Column, Fields, Named};
+use crate::query::paths::Paths;
 use crate::query::show;
+use crate::query::show::details::Parts;
 use crate::store::EventRow;
 use crate::store::row::StrangeRow;
 
 /// The cells of some rows.
 pub(super) struct Cells {
     columns: Vec<(Column, Values)>,
+    paths: Paths,
     bytes: usize,
     rows: usize,
 }
@@ -51,6 +54,7 @@ impl Cells {
                 .iter()
                 .map(|column| (column.clone(), values(column)))
                 .collect(),
+            paths: fields.paths().clone(),
             bytes: 0,
             rows: 0,
         }
@@ -58,6 +62,7 @@ impl Cells {
 
     pub(super) fn push(&mut self, row: &EventRow<'_>) -> Result<(), StrangeRow> {
         show::check(row)?;
+        let parts = Parts::of(row, &self.paths);
         for (column, values) in &mut self.columns {
             match values {
                 Values::Moments(moments) => {
@@ -67,7 +72,7 @@ impl Cells {
                 }
                 Values::Texts { text, ends, has } => {
                     let before = text.len();
-                    let is_there = cell::push(row, column, text);
+                    let is_there = cell::push(row, column, &parts, text);
                     has.push(i16::from(is_there));
                     if is_there {
                         ends.push(text.len());

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::event::{Json, view};
+use crate::event::view;
 
 fn event(details: &Value) -> Event {
     let mut event = Event::sample(7);
@@ -38,21 +38,6 @@ fn chosen_fields_stand_where_they_always_do() {
         ("time,tags", json!({"time": "1970-01-01T00:00:00Z", "tags": []})),
     ] {
         assert_eq!(shown(&event, fields), expected, "{fields}");
-    }
-}
-
-#[test]
-fn a_cell_holds_the_one_leaf_or_the_object_of_several() {
-    let event = event(&json!({"a": {"b": "x", "c": [1, 2]}, "d": "y"}));
-    let row = EventRow::from_event(&event, uuid::Uuid::nil(), 0, 0);
-    for (path, cell) in [
-        ("d", Some("y")),
-        ("a.b", Some("x")),
-        ("a.c", Some(r#"{"a":{"c":[1,2]}}"#)),
-        ("a", Some(r#"{"a":{"b":"x","c":[1,2]}}"#)),
-        ("e", None),
-    ] {
-        assert_eq!(detail(&row, path).as_deref(), cell, "{path}");
     }
 }
 

@@ -10,8 +10,10 @@ use super::whose::existing;
 use super::{Access::Needs, Budget, Route, get};
 use crate::control::Permission::Read;
 use crate::query::correlate::{self, Summary};
+use crate::query::show;
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
+use crate::web::aside::aside;
 use crate::web::doc::{self, Doc};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState, Json};
@@ -64,13 +66,17 @@ pub(super) async fn story(
             state.recorded(&principal, &occasion, read, answer).await?
         }
     };
-    let story = Story {
-        page: Body::of(&page, search.fields.as_ref())?,
-        summary,
+    let bytes = show::bytes(&page.events);
+    let written = move || {
+        let story = Story {
+            page: Body::of(&page, search.fields.as_ref())?,
+            summary,
+        };
+        let mut response = Json(story).into_response();
+        if let Some(link) = link(uri.path(), &params, &page) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        Ok(response)
     };
-    let mut response = Json(story).into_response();
-    if let Some(link) = link(uri.path(), &params, &page) {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    Ok(response)
+    aside(bytes, written).await?
 }

@@ -21,6 +21,7 @@ use crate::query::standing::Stands;
 use crate::query::{self, Page, QueryError, params, show};
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
+use crate::web::aside::aside;
 use crate::web::doc::{self, Doc, query as parameter};
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::given::Given;
@@ -119,11 +120,15 @@ pub(super) async fn page(
             state.recorded(&principal, &occasion, read, answer).await?
         }
     };
-    let mut response = Json(Body::of(&page, search.fields.as_ref())?).into_response();
-    if let Some(link) = link(uri.path(), &params, &page) {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    Ok(response)
+    let bytes = show::bytes(&page.events);
+    let written = move || {
+        let mut response = Json(Body::of(&page, search.fields.as_ref())?).into_response();
+        if let Some(link) = link(uri.path(), &params, &page) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        Ok(response)
+    };
+    aside(bytes, written).await?
 }
 
 /// What is wrong with the parameters of a question.
