@@ -4,24 +4,50 @@
 //! behind the last one is refused.
 
 use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, iter};
 
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
-use axum::body::{self, Bytes};
+use axum::body::{self, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt as _, TryStreamExt};
 use http_body_util::{LengthLimitError, Limited};
 use tokio::io::{AsyncBufRead, AsyncRead};
 use tokio_util::io::{ReaderStream, StreamReader};
 use tower_http::timeout::{TimeoutBody, TimeoutError};
 
 use super::{ApiError, AppState};
+use crate::limit::room::Held;
 
-/// The largest body that this request may have, in bytes: put there by the layer that bounds bodies.
-#[derive(Clone, Copy)]
-pub(super) struct BodyMax(pub(super) usize);
+/// What this request's body may take: put there by the layer that bounds bodies.
+#[derive(Clone)]
+pub(super) struct Allowed {
+    /// Bytes it may have at most.
+    max: usize,
+    /// The room it has. Taken out while the body is read.
+    held: Arc<Mutex<Option<Held>>>,
+}
+
+impl Allowed {
+    /// So many bytes, in room that is shared.
+    pub(super) fn new(max: usize, held: Held) -> Self {
+        Self {
+            max,
+            held: Arc::new(Mutex::new(Some(held))),
+        }
+    }
+
+    /// Gives the room back.
+    pub(super) fn end(&self) {
+        drop(self.room().take());
+    }
+
+    fn room(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// How long a client may pause within its body.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -30,6 +56,8 @@ const SLOWEST: u64 = 64 * 1024;
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
 /// How much is unpacked at once.
 const CHUNK: usize = 16 * 1024;
+/// Room that is taken at once, at least, by a body that does not say that it has less; then as much again as there is.
+const STEP: usize = 64 * 1024;
 
 /// What a body may take.
 #[derive(Clone, Copy, Debug)]
@@ -58,20 +86,65 @@ impl FromRequest<AppState> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &AppState) -> Result<Self, ApiError> {
-        let max = request.extensions().get().map_or(0, |BodyMax(max)| *max);
+        let Some(allowed) = request.extensions().get::<Allowed>().cloned() else {
+            return Err(too_large(0));
+        };
         let coding = Coding::of(request.headers())?;
-        read(request.into_body(), coding, Bounds::of(max)).await.map(Self)
+        let Some(mut held) = allowed.room().take() else {
+            return Err(too_busy());
+        };
+        let read = read(request.into_body(), coding, Bounds::of(allowed.max), &mut held).await;
+        *allowed.room() = Some(held);
+        read.map(Self)
     }
 }
 
-async fn read(body: body::Body, coding: Coding, bounds: Bounds) -> Result<Bytes, ApiError> {
+async fn read(body: body::Body, coding: Coding, bounds: Bounds, held: &mut Held) -> Result<Bytes, ApiError> {
+    // What the connection says of the body, not what a header does: HTTP/2 needs no header to send one.
+    let stated = body.size_hint().exact().filter(|_| coding == Coding::Plain);
+    let stated = stated.and_then(|length| usize::try_from(length).ok());
     let sent = Limited::new(TimeoutBody::new(bounds.pause, body), bounds.max);
     let unpacked = coding.unpacked(body::Body::new(sent));
-    match tokio::time::timeout(bounds.within, body::to_bytes(unpacked, bounds.max)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(refused(&error, bounds.max)),
+    let gathered = gathered(unpacked, stated, bounds.max, held);
+    match tokio::time::timeout(bounds.within, gathered).await {
+        Ok(read) => read,
         Err(_) => Err(too_slow()),
     }
+}
+
+/// All of a body, for which room is taken as it arrives: at most twice what has.
+async fn gathered(
+    body: body::Body,
+    stated: Option<usize>,
+    max: usize,
+    held: &mut Held,
+) -> Result<Bytes, ApiError> {
+    let mut pieces = body.into_data_stream();
+    let mut all = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| refused(&error, max))?;
+        let length = all.len() + piece.len();
+        if length > max {
+            return Err(too_large(max));
+        }
+        if length > all.capacity() {
+            let most = stated.unwrap_or(max);
+            let room = length.max((2 * all.len()).max(STEP).min(most));
+            if !held.grow_to(room as u64).await {
+                return Err(too_busy());
+            }
+            // Most come in one piece. The end is waited for, so that the connection knows that all was taken.
+            if all.is_empty() && stated == Some(length) {
+                return match pieces.next().await {
+                    Some(Err(error)) => Err(refused(&error, max)),
+                    _ => Ok(piece),
+                };
+            }
+            all.reserve_exact(room - all.len());
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(all.into())
 }
 
 /// What the reason of a failure is, which its layers have wrapped.
@@ -108,6 +181,15 @@ fn too_slow() -> ApiError {
         StatusCode::REQUEST_TIMEOUT,
         "body_too_slow",
         "The body came too slowly. Send it in smaller parts.",
+    )
+}
+
+/// 503: there was no room for the body in time.
+fn too_busy() -> ApiError {
+    ApiError::unavailable(
+        "too_busy",
+        "Too many requests are being read, of this tenant or of all. Try again.",
+        Duration::from_secs(2),
     )
 }
 

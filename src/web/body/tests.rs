@@ -6,12 +6,17 @@ use axum::http::HeaderValue;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::*;
+use crate::limit::room::Room;
 
 const BOUNDS: Bounds = Bounds {
     max: 1_000,
     pause: Duration::from_secs(5),
     within: Duration::from_secs(5),
 };
+
+fn room() -> Room {
+    Room::new(1 << 20, Duration::ZERO)
+}
 
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -42,7 +47,7 @@ async fn reads(coding: Coding, bytes: &[u8]) -> Result<Bytes, (u16, &'static str
     let mut read_so_far = None;
     for size in [1, 7, 1 << 20] {
         let body = body::Body::from_stream(pieces(bytes, size));
-        let found = read(body, coding, BOUNDS).await;
+        let found = read(body, coding, BOUNDS, &mut room().of("a")).await;
         let found = found.map_err(|refused| (refused.status.as_u16(), refused.kind));
         assert_eq!(
             *read_so_far.get_or_insert(found.clone()),
@@ -107,7 +112,7 @@ async fn the_limit_holds_for_what_is_sent_and_for_what_is_unpacked() {
 #[tokio::test]
 async fn a_body_that_stalls_or_drips_for_ever_is_given_up() {
     let slow = async |body, coding, bounds| {
-        let refused = read(body, coding, bounds).await.unwrap_err();
+        let refused = read(body, coding, bounds, &mut room().of("a")).await.unwrap_err();
         assert_eq!((refused.status.as_u16(), refused.kind), (408, "body_too_slow"));
     };
     let pauses = Bounds {
@@ -131,6 +136,48 @@ async fn a_body_that_stalls_or_drips_for_ever_is_given_up() {
         ..BOUNDS
     };
     slow(body::Body::from_stream(drops), Coding::Plain, drips).await;
+}
+
+#[tokio::test]
+async fn a_body_takes_room_for_what_has_arrived_of_it() {
+    let bounds = Bounds {
+        max: 1 << 20,
+        ..BOUNDS
+    };
+    let all = Room::new(3 << 20, Duration::ZERO);
+    let taken = async |body, coding| {
+        let mut held = all.of("a");
+        assert!(read(body, coding, bounds, &mut held).await.is_ok());
+        held.bytes()
+    };
+    let zeros = vec![0; 300 << 10];
+    let endless = body::Body::from_stream(pieces(&zeros, 1 << 10));
+    for (body, coding, bytes) in [
+        (body::Body::empty(), Coding::Plain, 0),
+        (body::Body::from("x"), Coding::Plain, 1),
+        (body::Body::from(zeros.clone()), Coding::Plain, 300 << 10),
+        (body::Body::from(gzip(b"x")), Coding::Gzip, STEP as u64),
+        (body::Body::from(gzip(&zeros)), Coding::Gzip, 512 << 10),
+        (endless, Coding::Plain, 512 << 10),
+    ] {
+        assert_eq!(taken(body, coding).await, bytes, "{coding:?}");
+    }
+    // As large as it may be, and then no room for another one.
+    let largest = vec![0; 1 << 20];
+    let mut held = all.of("a");
+    let read_whole = read(body::Body::from(gzip(&largest)), Coding::Gzip, bounds, &mut held).await;
+    assert_eq!((read_whole.unwrap().len(), held.bytes()), (1 << 20, 1 << 20));
+    let mut none = all.of("a");
+    let refused = read(body::Body::from("x"), Coding::Plain, bounds, &mut none)
+        .await
+        .unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.kind), (503, "too_busy"));
+    let mut other = all.of("b");
+    assert!(
+        read(body::Body::from("x"), Coding::Plain, bounds, &mut other)
+            .await
+            .is_ok()
+    );
 }
 
 #[test]
