@@ -218,8 +218,12 @@ impl Control {
         if let Some(first) = self.follower.fold().answer(request_id, asked) {
             return Ok(first);
         }
-        let record =
-            record::write(&self.envelope(change), &self.keyring).map_err(ControlError::Unavailable)?;
+        let envelope = self.envelope(change);
+        // What has no room is not written: the log would keep, and every start fold, however often somebody tries.
+        if let Some(refusal) = self.state().has_no_room(&envelope) {
+            return Ok(Outcome::Refused(refusal));
+        }
+        let record = record::write(&envelope, &self.keyring).map_err(ControlError::Unavailable)?;
         tokio::time::timeout(SUBMIT_WITHIN, self.append(record, request_id, asked))
             .await
             .map_err(|_| ControlError::Unavailable("the answer did not come in time".into()))?

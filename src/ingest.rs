@@ -124,6 +124,8 @@ impl Ingest {
         let spender = Spender {
             tenant: principal.tenant(),
             key: principal.key_id(),
+            user: None,
+            manages: false,
         };
         parts.limits.write(&parts.control.state(), spender, events)
     }

@@ -1,13 +1,17 @@
-//! How much anybody may do: requests by address, before anybody is known; then events written, searches, and exports at
-//! once, by tenant and by API key.
+//! How much anybody may do: requests by address, before anybody is known; then events written, searches, changes of
+//! control state, and exports and streams at once, by tenant and by API key.
 //!
-//! Rates are token buckets ([`buckets`]) that hold one second's worth; exports at once are counted ([`exports`]). All of
-//! it is of this instance alone: n instances together let through n times as much. Each of a tenant's budgets stands for
-//! itself, so that who exports much can still write.
+//! Rates are token buckets ([`buckets`]) that hold one second's worth, of changes ten; what runs at once is counted
+//! ([`running`]), memory is shared out ([`room`]), and [`disk`] says how full the disk may be. All of it is of this
+//! instance alone: n instances together let through n times as much. Each of a tenant's budgets stands for itself, so that
+//! who exports much can still write.
 
 pub mod addresses;
 mod buckets;
-pub mod exports;
+pub mod disk;
+pub mod room;
+mod running;
+mod spender;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -17,13 +21,13 @@ use std::time::Duration;
 use governor::clock::{Clock, DefaultClock, Reference};
 
 use crate::control::{self, State};
-use crate::event::TenantId;
 use crate::meters;
 
 use addresses::Addresses;
 use buckets::Buckets;
-pub use exports::Permit;
-use exports::Running;
+pub use running::Permit;
+use running::{Entry, Full, RETRY_AFTER, Running};
+pub use spender::{Spender, Whose};
 
 /// Rates that hold where control state says nothing else.
 #[derive(Clone, Debug, confique::Config)]
@@ -35,9 +39,21 @@ pub struct Config {
     /// start of a stream.
     #[config(default = 50)]
     pub searches_per_second: NonZeroU32,
+    /// Changes a second of what each tenant manages and keeps (users, keys, searches, schemas, background exports, …), on
+    /// each instance; up to ten seconds' worth may come at once. Admins' changes are counted apart from everybody
+    /// else's, and one user or key has half of that.
+    #[config(default = 10)]
+    pub changes_per_second: NonZeroU32,
     /// Exports of each tenant that run at once on each instance.
     #[config(default = 4)]
     pub exports_at_once: NonZeroU32,
+    /// Exports of all tenants together that run at once on each instance, each with some 24 MiB of memory. The last quarter
+    /// is for tenants that run none.
+    #[config(default = 32)]
+    pub all_exports_at_once: NonZeroU32,
+    /// Streams of each tenant that are open at once on each instance; one user or key has half of them.
+    #[config(default = 1_000)]
+    pub streams_at_once: NonZeroU32,
     /// Requests a second from one address (of IPv6, one network of 64 bits), on each instance, whoever sends them.
     /// Callers on this machine are not counted.
     #[config(default = 2_000)]
@@ -53,8 +69,12 @@ pub enum Budget {
     Writing,
     /// One search.
     Searching,
+    /// One change of control state.
+    Managing,
     /// One of the exports at once, for as long as its answer is being sent.
     Exporting,
+    /// One of the streams at once, for as long as it is open.
+    Streaming,
 }
 
 impl Budget {
@@ -64,7 +84,9 @@ impl Budget {
             Self::Free => "free",
             Self::Writing => "writing",
             Self::Searching => "searching",
+            Self::Managing => "managing",
             Self::Exporting => "exporting",
+            Self::Streaming => "streaming",
         }
     }
 }
@@ -82,6 +104,12 @@ pub enum Limited {
         /// When the same would be let through, if nobody else comes.
         retry_after: Duration,
     },
+    /// As many run as may, of all tenants together.
+    #[error("as many {} run as this server has room for: try again in {} ms", plural(*budget), RETRY_AFTER.as_millis())]
+    Full {
+        /// Of which budget.
+        budget: Budget,
+    },
     /// Too many requests come from one address.
     #[error("too many requests come from this address: try again in {} ms", retry_after.as_millis())]
     Address {
@@ -95,6 +123,7 @@ impl Limited {
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::Spent { retry_after, .. } | Self::Address { retry_after } => *retry_after,
+            Self::Full { .. } => RETRY_AFTER,
         }
     }
 }
@@ -104,46 +133,30 @@ fn no_more(budget: Budget) -> &'static str {
         Budget::Free => "do no more",
         Budget::Writing => "write no more events",
         Budget::Searching => "search no more",
+        Budget::Managing => "change no more",
         Budget::Exporting => "run no more exports at once",
+        Budget::Streaming => "have no more streams open at once",
     }
 }
 
-/// Whose budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// The tenant's.
-    Tenant,
-    /// The API key's.
-    Key,
-}
-
-impl std::fmt::Display for Whose {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Tenant => "tenant",
-            Self::Key => "key",
-        })
+fn plural(budget: Budget) -> &'static str {
+    match budget {
+        Budget::Exporting => "exports",
+        _ => "streams",
     }
 }
 
 /// How much is left of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// All of it: a second's worth, or at once.
+    /// All of it: what a window lets through, or at once.
     pub quota: NonZeroU32,
     /// What is left now.
     pub left: u32,
+    /// For how long the quota is, where time alone brings more.
+    pub window: Duration,
     /// When there is more, where time alone brings it.
     pub more_in: Option<Duration>,
-}
-
-/// Who spends: a tenant, by one of its keys or not.
-#[derive(Clone, Copy, Debug)]
-pub struct Spender<'a> {
-    /// The tenant.
-    pub tenant: &'a TenantId,
-    /// The API key it comes with.
-    pub key: Option<&'a str>,
 }
 
 /// The budgets of one instance.
@@ -153,24 +166,29 @@ pub struct Limits<C: Clock = DefaultClock> {
     config: Config,
     writing: OfWhom<C>,
     searching: OfWhom<C>,
+    managing: OfWhom<C>,
     exporting: Arc<Running>,
+    streaming: Arc<Running>,
     addresses: Addresses<C>,
 }
 
 /// The buckets of one budget.
 struct OfWhom<C: Clock> {
     tenants: Buckets<C>,
-    keys: Buckets<C>,
+    callers: Buckets<C>,
 }
 
-impl<C: Clock> Default for OfWhom<C> {
-    fn default() -> Self {
+impl<C: Clock + Clone> OfWhom<C> {
+    fn holding(seconds: NonZeroU32) -> Self {
         Self {
-            tenants: Buckets::default(),
-            keys: Buckets::default(),
+            tenants: Buckets::of(seconds),
+            callers: Buckets::of(seconds),
         }
     }
 }
+
+/// Whoever sets something up makes many changes at once, and then none for long.
+const CHANGES_OF: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 impl Limits {
     /// Full budgets for everybody.
@@ -185,9 +203,11 @@ impl<C: Clock + Clone> Limits<C> {
         Self {
             start: clock.now(),
             config: config.clone(),
-            writing: OfWhom::default(),
-            searching: OfWhom::default(),
+            writing: OfWhom::holding(NonZeroU32::MIN),
+            searching: OfWhom::holding(NonZeroU32::MIN),
+            managing: OfWhom::holding(CHANGES_OF),
             exporting: Arc::default(),
+            streaming: Arc::default(),
             addresses: Addresses::new(config.requests_per_second_by_address, clock.clone()),
             clock,
         }
@@ -211,38 +231,88 @@ impl<C: Clock + Clone> Limits<C> {
         self.spend(state, spender, Budget::Searching, 1)
     }
 
+    /// Lets a change of control state through, or says when.
+    pub fn change(&self, state: &State, spender: Spender<'_>) -> Result<(), Limited> {
+        self.spend(state, spender, Budget::Managing, 1)
+    }
+
     /// Lets an export begin. It counts as running until the permit is dropped.
     pub fn export(&self, state: &State, spender: Spender<'_>) -> Result<Permit, Limited> {
-        let (key, tenant) = self.quotas(state, spender, Budget::Exporting);
-        self.exporting
-            .enter(spender, key, tenant)
-            .map_err(|whose| refused(Budget::Exporting, whose, exports::RETRY_AFTER))
+        self.begin(state, spender, Budget::Exporting, &self.exporting)
+    }
+
+    /// Lets a stream begin. It counts as open until the permit is dropped.
+    pub fn stream(&self, state: &State, spender: Spender<'_>) -> Result<Permit, Limited> {
+        self.begin(state, spender, Budget::Streaming, &self.streaming)
+    }
+
+    fn begin(
+        &self,
+        state: &State,
+        spender: Spender<'_>,
+        budget: Budget,
+        running: &Arc<Running>,
+    ) -> Result<Permit, Limited> {
+        self.with_entry(state, spender, budget, |entry| running.enter(entry))
+            .map_err(|full| match full {
+                Full::Of(whose) => refused(budget, whose, RETRY_AFTER),
+                Full::All => {
+                    metrics::counter!(meters::LIMITED, "what" => "all", "budget" => budget.as_str())
+                        .increment(1);
+                    Limited::Full { budget }
+                }
+            })
+    }
+
+    fn with_entry<T>(
+        &self,
+        state: &State,
+        spender: Spender<'_>,
+        budget: Budget,
+        use_it: impl FnOnce(&Entry<'_>) -> T,
+    ) -> T {
+        let (caller, tenant) = self.quotas(state, spender, budget);
+        let (caller_name, tenant_name) = spender.names(budget);
+        let caller = caller_name.as_deref().zip(caller);
+        use_it(&Entry {
+            caller: caller.map(|(name, quota)| (name, spender.caller(), quota)),
+            tenant: (&tenant_name, tenant),
+            of_all: (budget == Budget::Exporting).then_some(self.config.all_exports_at_once),
+        })
     }
 
     /// What is left of a budget: of the key's own or of the tenant's, whichever is closer to its end. `None` for what
     /// is free.
     pub fn standing(&self, state: &State, spender: Spender<'_>, budget: Budget) -> Option<Standing> {
-        let (key, tenant) = self.quotas(state, spender, budget);
+        let (caller, tenant) = self.quotas(state, spender, budget);
         let buckets = match budget {
             Budget::Free => return None,
-            Budget::Exporting => return Some(self.exporting.standing(spender, key, tenant)),
+            Budget::Exporting => {
+                let standing = |entry: &Entry<'_>| self.exporting.standing(entry);
+                return Some(self.with_entry(state, spender, budget, standing));
+            }
+            Budget::Streaming => {
+                let standing = |entry: &Entry<'_>| self.streaming.standing(entry);
+                return Some(self.with_entry(state, spender, budget, standing));
+            }
             Budget::Writing => &self.writing,
             Budget::Searching => &self.searching,
+            Budget::Managing => &self.managing,
         };
-        let now = self.since_start();
-        let of_tenant = buckets.tenants.standing(spender.tenant.as_str(), tenant, now);
-        let of_key = key
-            .zip(spender.key)
-            .map(|(quota, id)| buckets.keys.standing(id, quota, now));
+        let (now, (caller_name, tenant_name)) = (self.since_start(), spender.names(budget));
+        let of_tenant = buckets.tenants.standing(&tenant_name, tenant, now);
+        let of_caller = caller
+            .zip(caller_name)
+            .map(|(quota, name)| buckets.callers.standing(&name, quota, now));
         Some(
-            of_key
-                .filter(|of_key| of_key.left <= of_tenant.left)
+            of_caller
+                .filter(|of_caller| of_caller.left <= of_tenant.left)
                 .unwrap_or(of_tenant),
         )
     }
 
-    /// A key's own rate, where it has one, is asked first, so that a key that asks for too much takes nothing from the
-    /// rest of its tenant.
+    /// The caller's own rate, where it has one, is asked first, so that a key that asks for too much takes nothing from
+    /// the rest of its tenant.
     fn spend(
         &self,
         state: &State,
@@ -252,24 +322,26 @@ impl<C: Clock + Clone> Limits<C> {
     ) -> Result<(), Limited> {
         let buckets = match budget {
             Budget::Searching => &self.searching,
+            Budget::Managing => &self.managing,
             _ => &self.writing,
         };
         let Some(amount) = u32::try_from(amount).ok().and_then(NonZeroU32::new) else {
             return Ok(());
         };
-        let (key, tenant) = self.quotas(state, spender, budget);
-        let now = (self.clock.now(), self.since_start());
-        if let Some((rate, id)) = key.zip(spender.key) {
-            let taken = buckets.keys.take(id, rate, amount, &self.clock, now);
-            taken.map_err(|wait| refused(budget, Whose::Key, wait))?;
+        let (caller, tenant) = self.quotas(state, spender, budget);
+        let (now, (caller_name, tenant_name)) =
+            ((self.clock.now(), self.since_start()), spender.names(budget));
+        if let Some((rate, name)) = caller.zip(caller_name) {
+            let taken = buckets.callers.take(&name, rate, amount, &self.clock, now);
+            taken.map_err(|wait| refused(budget, spender.caller(), wait))?;
         }
         let taken = buckets
             .tenants
-            .take(spender.tenant.as_str(), tenant, amount, &self.clock, now);
+            .take(&tenant_name, tenant, amount, &self.clock, now);
         taken.map_err(|wait| refused(budget, Whose::Tenant, wait))
     }
 
-    /// How much the key may do, where that is said of it, and the tenant.
+    /// How much the caller may do by itself, where that is bounded, and the tenant.
     fn quotas(
         &self,
         state: &State,
@@ -279,13 +351,20 @@ impl<C: Clock + Clone> Limits<C> {
         let of = |limits: &control::Limits| match budget {
             Budget::Searching => limits.searches_per_second,
             Budget::Exporting => limits.exports_at_once,
+            Budget::Managing | Budget::Streaming => None,
             Budget::Free | Budget::Writing => limits.events_per_second,
         };
         let configured = match budget {
             Budget::Searching => self.config.searches_per_second,
             Budget::Exporting => self.config.exports_at_once,
+            Budget::Managing => self.config.changes_per_second,
+            Budget::Streaming => self.config.streams_at_once,
             Budget::Free | Budget::Writing => self.config.events_per_second,
         };
+        if matches!(budget, Budget::Managing | Budget::Streaming) {
+            let half = NonZeroU32::new(configured.get().div_ceil(2));
+            return (half, configured);
+        }
         let key = spender.key.and_then(|id| of(&state.key(id)?.limits));
         let tenant = state.tenant(spender.tenant).and_then(|tenant| of(&tenant.limits));
         (key, tenant.unwrap_or(configured))

@@ -255,6 +255,36 @@ async fn a_command_that_makes_no_sense_is_not_written() {
 }
 
 #[tokio::test]
+async fn what_a_tenant_has_no_room_for_is_not_written() {
+    let journal = MemoryJournal::new();
+    let control = start(&journal, &Keyring::ephemeral()).await.unwrap();
+    control.submit(tenant(1, "acme")).await.unwrap();
+    let search = |request: u128| {
+        let command = Command::CreateSearch {
+            tenant: TenantId::parse("acme").unwrap(),
+            name: "n".into(),
+            query: "tag=x".into(),
+        };
+        control.submit(change(request, 0, &format!("s{request}"), command))
+    };
+    let many = (2..2 + state::SEARCHES_MAX as u128).map(search);
+    for made in futures_util::future::join_all(many).await {
+        assert!(matches!(made, Ok(Outcome::Accepted { .. })), "{made:?}");
+    }
+    let before = journal.records().len();
+    let max = state::SEARCHES_MAX;
+    assert_eq!(
+        search(1_000_000).await.unwrap(),
+        Outcome::Refused(Refusal::TooMany { max })
+    );
+    assert_eq!(journal.records().len(), before);
+    let deleted = change(1_000_001, 1, "s7", Command::DeleteSearch);
+    control.submit(deleted).await.unwrap();
+    let again = search(1_000_000).await.unwrap();
+    assert_eq!(again, Outcome::Accepted { version: 1 });
+}
+
+#[tokio::test]
 async fn while_the_log_is_away_writes_fail_and_the_age_rises() {
     let (journal, clock) = (
         MemoryJournal::new(),

@@ -1,6 +1,6 @@
 //! Token buckets by name.
 //!
-//! A bucket holds one second's worth. A batch that is larger than that is taken when the bucket is full, and then
+//! A bucket holds what its rate lets through in a second, or in some. A batch that is larger than that is taken when the bucket is full, and then
 //! nothing more until all of it is paid for: so the rate holds over time whatever the batches are, and a tenant with
 //! a low rate can still send a large one.
 
@@ -22,15 +22,20 @@ pub(super) const BUCKETS_MAX: usize = 4_096;
 const SECOND: u64 = 1_000_000_000;
 
 /// The buckets of one kind.
-pub(super) struct Buckets<C: Clock>(pub(super) RwLock<HashMap<Box<str>, Arc<Bucket<C>>>>);
-
-impl<C: Clock> Default for Buckets<C> {
-    fn default() -> Self {
-        Self(RwLock::default())
-    }
+pub(super) struct Buckets<C: Clock> {
+    pub(super) by_name: RwLock<HashMap<Box<str>, Arc<Bucket<C>>>>,
+    /// Of how many seconds a bucket holds what its rate lets through.
+    seconds: NonZeroU32,
 }
 
 impl<C: Clock + Clone> Buckets<C> {
+    pub(super) fn of(seconds: NonZeroU32) -> Self {
+        Self {
+            by_name: RwLock::default(),
+            seconds,
+        }
+    }
+
     /// Takes an amount out of a bucket, or says when. `now` is that of the clock, and in nanoseconds since the start.
     pub(super) fn take(
         &self,
@@ -47,16 +52,18 @@ impl<C: Clock + Clone> Buckets<C> {
 
     /// What is in a bucket at `now`.
     pub(super) fn standing(&self, name: &str, rate: NonZeroU32, now: u64) -> Standing {
+        let quota = rate.saturating_mul(self.seconds);
         let full = Standing {
-            quota: rate,
-            left: rate.get(),
+            quota,
+            left: quota.get(),
+            window: Duration::from_secs(self.seconds.get().into()),
             more_in: Some(Duration::from_secs(1)),
         };
         self.found(name, rate).map_or(full, |bucket| bucket.standing(now))
     }
 
     fn found(&self, name: &str, rate: NonZeroU32) -> Option<Arc<Bucket<C>>> {
-        let buckets = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let buckets = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         buckets.get(name).filter(|bucket| bucket.rate == rate).cloned()
     }
 
@@ -64,14 +71,14 @@ impl<C: Clock + Clone> Buckets<C> {
         if let Some(bucket) = self.found(name, rate) {
             return bucket;
         }
-        let mut buckets = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         match buckets.get(name).filter(|bucket| bucket.rate == rate) {
             Some(bucket) => bucket.clone(),
             None => {
                 if buckets.len() >= BUCKETS_MAX {
                     buckets.retain(|_, bucket| !bucket.is_full(now));
                 }
-                let bucket = Arc::new(Bucket::new(rate, clock.clone()));
+                let bucket = Arc::new(Bucket::new(rate, self.seconds, clock.clone()));
                 buckets.insert(name.into(), bucket.clone());
                 bucket
             }
@@ -82,6 +89,7 @@ impl<C: Clock + Clone> Buckets<C> {
 /// One bucket. Times are nanoseconds since the buckets' start.
 pub(super) struct Bucket<C: Clock> {
     rate: NonZeroU32,
+    seconds: NonZeroU32,
     limiter: RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>,
     /// When the last batch that was larger than the bucket will have been paid for.
     paid_at: AtomicU64,
@@ -92,14 +100,16 @@ pub(super) struct Bucket<C: Clock> {
 }
 
 impl<C: Clock> Bucket<C> {
-    fn new(rate: NonZeroU32, clock: C) -> Self {
-        let limiter = RateLimiter::direct_with_clock(Quota::per_second(rate), clock);
+    fn new(rate: NonZeroU32, seconds: NonZeroU32, clock: C) -> Self {
+        let all = rate.saturating_mul(seconds);
+        let limiter = RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(all), clock);
         Self {
             rate,
+            seconds,
             limiter: limiter.with_middleware(),
             paid_at: AtomicU64::new(0),
             used_at: AtomicU64::new(0),
-            left: AtomicU32::new(rate.get()),
+            left: AtomicU32::new(all.get()),
             left_at: AtomicU64::new(0),
         }
     }
@@ -110,7 +120,7 @@ impl<C: Clock> Bucket<C> {
         if unpaid > 0 {
             return Err(Duration::from_nanos(unpaid));
         }
-        match self.limiter.check_n(amount.min(self.rate)) {
+        match self.limiter.check_n(amount.min(self.all())) {
             Ok(Ok(after)) => {
                 self.left
                     .store(after.remaining_burst_capacity(), Ordering::Relaxed);
@@ -120,7 +130,7 @@ impl<C: Clock> Bucket<C> {
             // Can't be: nothing larger than the bucket is asked for.
             Err(_) => return Err(Duration::from_secs(1)),
         }
-        if amount > self.rate {
+        if amount > self.all() {
             let price = u64::from(amount.get()).saturating_mul(SECOND) / u64::from(self.rate.get());
             self.paid_at
                 .store(since_start.saturating_add(price), Ordering::Release);
@@ -131,20 +141,31 @@ impl<C: Clock> Bucket<C> {
     fn standing(&self, now: u64) -> Standing {
         let unpaid = self.paid_at.load(Ordering::Relaxed).saturating_sub(now);
         let since = now.saturating_sub(self.left_at.load(Ordering::Relaxed));
-        let refilled = since.min(SECOND) * u64::from(self.rate.get()) / SECOND;
+        let refilled = since.min(self.nanos()).saturating_mul(self.rate.get().into()) / SECOND;
         let left = u64::from(self.left.load(Ordering::Relaxed)) + refilled;
         Standing {
-            quota: self.rate,
+            quota: self.all(),
             left: match unpaid {
-                0 => u32::try_from(left).unwrap_or(u32::MAX).min(self.rate.get()),
+                0 => u32::try_from(left).unwrap_or(u32::MAX).min(self.all().get()),
                 _ => 0,
             },
+            window: Duration::from_nanos(self.nanos()),
             more_in: Some(Duration::from_nanos(unpaid.max(SECOND))),
         }
     }
 
     fn is_full(&self, now: u64) -> bool {
-        let refilled = self.used_at.load(Ordering::Relaxed).saturating_add(SECOND);
+        let refilled = self.used_at.load(Ordering::Relaxed).saturating_add(self.nanos());
         now >= refilled && now >= self.paid_at.load(Ordering::Relaxed)
+    }
+
+    /// What it holds when it is full.
+    fn all(&self) -> NonZeroU32 {
+        self.rate.saturating_mul(self.seconds)
+    }
+
+    /// In how many it is full again.
+    fn nanos(&self) -> u64 {
+        u64::from(self.seconds.get()) * SECOND
     }
 }

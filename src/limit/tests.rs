@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::control::state::fixture;
+use crate::event::TenantId;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -13,7 +14,10 @@ fn limits(rate: u32) -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
             &Config {
                 events_per_second: NonZeroU32::new(rate).unwrap(),
                 searches_per_second: NonZeroU32::new(5).unwrap(),
+                changes_per_second: NonZeroU32::new(3).unwrap(),
                 exports_at_once: NonZeroU32::new(2).unwrap(),
+                all_exports_at_once: NonZeroU32::new(4).unwrap(),
+                streams_at_once: NonZeroU32::new(4).unwrap(),
                 requests_per_second_by_address: NonZeroU32::new(3).unwrap(),
             },
             clock.clone(),
@@ -23,13 +27,18 @@ fn limits(rate: u32) -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
 }
 
 fn by<'a>(tenant: &'a TenantId, key: Option<&'a str>) -> Spender<'a> {
-    Spender { tenant, key }
+    Spender {
+        tenant,
+        key,
+        user: None,
+        manages: false,
+    }
 }
 
 fn whose(limited: Limited) -> Whose {
     match limited {
         Limited::Spent { whose, .. } => whose,
-        Limited::Address { .. } => panic!("no address was asked"),
+        limited => panic!("nobody's budget is spent: {limited}"),
     }
 }
 
@@ -108,7 +117,7 @@ fn buckets_that_are_full_again_are_let_go() {
         );
         clock.advance(Duration::from_millis(1));
     }
-    let buckets = limits.writing.tenants.0.read().unwrap();
+    let buckets = limits.writing.tenants.by_name.read().unwrap();
     assert!(buckets.len() <= buckets::BUCKETS_MAX, "{}", buckets.len());
     assert!(buckets.contains_key("in-debt"));
 }
@@ -162,6 +171,79 @@ fn exports_at_once_are_counted_until_they_end() {
     );
     drop(running);
     assert!(limits.export(&state, by(&a, None)).is_ok());
+}
+
+#[test]
+fn changes_come_ten_seconds_worth_at_once_and_nobody_keeps_an_admin_from_them() {
+    let (limits, clock) = limits(10);
+    let state = State::default();
+    let a = tenant("a");
+    let user = |user, manages| Spender {
+        user: Some(user),
+        manages,
+        ..by(&a, None)
+    };
+    let changes = |spender| {
+        let granted = std::iter::repeat_with(|| limits.change(&state, spender)).take(100);
+        let (granted, refused): (Vec<_>, Vec<_>) = granted.partition(Result::is_ok);
+        (granted.len(), refused[0].map_err(whose).unwrap_err())
+    };
+    assert_eq!(changes(user("ada", false)), (20, Whose::User));
+    assert_eq!(changes(by(&a, Some("key"))), (10, Whose::Tenant));
+    assert_eq!(changes(user("ben", false)), (0, Whose::Tenant));
+    assert_eq!(changes(user("root", true)), (20, Whose::User));
+    let standing = limits
+        .standing(&state, user("carl", true), Budget::Managing)
+        .unwrap();
+    assert_eq!(
+        (standing.quota.get(), standing.left, standing.window),
+        (30, 10, 10 * SECOND)
+    );
+    clock.advance(SECOND);
+    assert_eq!(changes(user("root", true)), (2, Whose::User));
+    assert_eq!(changes(user("carl", false)), (3, Whose::Tenant));
+}
+
+#[test]
+fn the_last_exports_of_all_are_for_those_who_run_none() {
+    let (limits, _) = limits(10);
+    let state = State::default();
+    let export = |name: &str| limits.export(&state, by(&tenant(name), None));
+    let mut running = vec![export("a"), export("a"), export("b")];
+    assert!(matches!(export("b"), Err(Limited::Full { .. })));
+    running.push(export("c"));
+    assert!(running.iter().all(Result::is_ok));
+    let refused = export("d").err().unwrap();
+    assert_eq!(refused.retry_after(), running::RETRY_AFTER);
+    running.pop();
+    assert!(export("d").is_ok());
+}
+
+#[test]
+fn streams_at_once_are_counted_and_one_caller_has_half_of_them() {
+    let (limits, _) = limits(10);
+    let state = State::default();
+    let a = tenant("a");
+    let user = |user| Spender {
+        user: Some(user),
+        ..by(&a, None)
+    };
+    let open = |spender| limits.stream(&state, spender);
+    let streams = [open(user("ada")), open(user("ada"))];
+    assert!(streams.iter().all(Result::is_ok));
+    assert_eq!(open(user("ada")).err().map(whose), Some(Whose::User));
+    let keys = [open(by(&a, Some("k"))), open(by(&a, Some("k")))];
+    assert!(keys.iter().all(Result::is_ok));
+    let refused = open(user("ben")).err().unwrap();
+    assert_eq!(whose(refused), Whose::Tenant);
+    assert!(
+        refused.to_string().contains("have no more streams open"),
+        "{refused}"
+    );
+    let b = tenant("b");
+    assert!(limits.stream(&state, by(&b, None)).is_ok());
+    drop(streams);
+    assert!(open(user("ben")).is_ok());
 }
 
 #[test]

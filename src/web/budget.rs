@@ -19,8 +19,8 @@ use hyper::body::{Frame, SizeHint};
 
 use super::client::Client;
 use super::{ApiError, AppState};
-use crate::auth::Principal;
-use crate::control::Control;
+use crate::auth::{Principal, PrincipalKind};
+use crate::control::{Control, Permission};
 use crate::limit::{Budget, Limited, Limits, Permit, Spender, Standing};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -43,6 +43,11 @@ impl Budgets {
         self.limits.export(&self.control.state(), spender(principal))
     }
 
+    /// One of the streams that the caller's tenant, and the caller, may have open at once: hold it while it is open.
+    pub fn stream_permit(&self, principal: &Principal) -> Result<Permit, Limited> {
+        self.limits.stream(&self.control.state(), spender(principal))
+    }
+
     /// Spends what a request costs before it is looked at; what it writes is counted by the door for events.
     pub(super) fn spend(&self, principal: &Principal, budget: Budget) -> Result<Spent, Limited> {
         let permit = match budget {
@@ -51,7 +56,12 @@ impl Budgets {
                 self.limits.search(&self.control.state(), spender(principal))?;
                 None
             }
+            Budget::Managing => {
+                self.limits.change(&self.control.state(), spender(principal))?;
+                None
+            }
             Budget::Exporting => Some(self.export_permit(principal)?),
+            Budget::Streaming => Some(self.stream_permit(principal)?),
         };
         Ok(Spent {
             budget,
@@ -75,6 +85,8 @@ fn spender(principal: &Principal) -> Spender<'_> {
     Spender {
         tenant: principal.tenant(),
         key: principal.key_id(),
+        user: (principal.kind() == PrincipalKind::User).then(|| principal.id()),
+        manages: principal.can(Permission::Manage),
     }
 }
 
@@ -145,7 +157,10 @@ fn note(headers: &mut HeaderMap, name: &str, standing: Standing) {
     );
     // Writing to a String can't fail.
     let _ = match standing.more_in {
-        Some(more_in) => write!(limit, ";t={}", whole_seconds(more_in)).and_then(|()| write!(policy, ";w=1")),
+        Some(more_in) => write!(limit, ";t={}", whole_seconds(more_in)).and_then(|()| {
+            let window = whole_seconds(standing.window);
+            write!(policy, ";w={window}")
+        }),
         None => write!(policy, ";qu=\"concurrent-requests\""),
     };
     for (name, text) in [(POLICY, policy), (LIMIT, limit)] {
@@ -170,6 +185,7 @@ mod tests {
         let standing = |left, more_in| Standing {
             quota: NonZeroU32::new(50).unwrap(),
             left,
+            window: Duration::from_secs(1),
             more_in,
         };
         let mut headers = HeaderMap::new();

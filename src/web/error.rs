@@ -220,9 +220,15 @@ impl From<NotRecorded> for ApiError {
 
 impl From<Limited> for ApiError {
     fn from(limited: Limited) -> Self {
+        let (status, kind) = match limited {
+            Limited::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_busy"),
+            Limited::Spent { .. } | Limited::Address { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+            }
+        };
         Self {
             retry_after: Some(limited.retry_after()),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", limited.to_string())
+            ..Self::new(status, kind, limited.to_string())
         }
     }
 }

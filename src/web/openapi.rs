@@ -85,7 +85,7 @@ pub fn document(routes: &[Route]) -> Value {
 fn operation(route: &Route, doc: &Doc) -> Value {
     let needs_credential = matches!(
         route.access,
-        Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known
+        Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known(_)
     );
     let mut operation = json!({
         "operationId": doc.id,
@@ -116,7 +116,7 @@ fn permission(access: Access) -> String {
     match access {
         Access::Open => "For anyone.".to_owned(),
         Access::Loopback => "For callers on the server's own machine.".to_owned(),
-        Access::Known => "For everybody with a credential.".to_owned(),
+        Access::Known(_) => "For everybody with a credential.".to_owned(),
         Access::Needs(permission, _) | Access::NeedsOrTicket(permission, _) => {
             let may = |role: &Role| Roles::of(&[*role]).can(permission);
             let roles: Vec<&str> = Role::ALL
@@ -214,7 +214,7 @@ fn implied(route: &Route, doc: &Doc) -> Vec<(u16, &'static str)> {
         ),
     ];
     match route.access {
-        Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known => problems.extend([
+        Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known(_) => problems.extend([
             (401, "No credential, or one that does not count."),
             (403, "The role does not allow it, or another tenant is named."),
         ]),

@@ -45,8 +45,8 @@ pub enum Access {
     Open,
     /// To come from this machine.
     Loopback,
-    /// A credential, whatever it allows.
-    Known,
+    /// A credential, whatever it allows, and room in this budget.
+    Known(Budget),
     /// A credential that allows this, and room in this budget.
     Needs(Permission, Budget),
     /// The same, or a ticket of somebody who has such a credential: `?ticket=`.
@@ -142,10 +142,10 @@ pub(super) fn router(state: &AppState) -> Router {
     } in table()
     {
         let bodies = match access {
-            Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known => &of_callers,
+            Access::Needs(..) | Access::NeedsOrTicket(..) | Access::Known(_) => &of_callers,
             Access::Open | Access::Loopback => &of_strangers,
         };
-        let handler = reading(handler, bodies);
+        let handler = reading(handler, state, bodies);
         let gate = (state.clone(), access);
         router = router.route(path, handler.layer(from_fn_with_state(gate, check)));
     }
@@ -177,21 +177,27 @@ fn enter(state: &AppState, access: Access, request: &mut Request) -> Result<Opti
             health::from_loopback(&state.config, client).map_err(refused)?;
             Ok(None)
         }
-        Access::Known => {
-            admit(state, None, false, request).map_err(refused)?;
-            Ok(None)
-        }
-        Access::Needs(permission, budget) | Access::NeedsOrTicket(permission, budget) => {
-            let tickets = matches!(access, Access::NeedsOrTicket(..));
-            let principal = admit(state, Some(permission), tickets, request).map_err(refused)?;
-            let spent = state.limits.spend(&principal, budget);
-            spent.map(Some).map_err(|limited| {
-                let mut answer = refused(limited.into());
-                state.limits.note(&principal, budget, answer.headers_mut());
-                answer
-            })
-        }
+        Access::Known(budget) => entered(state, None, budget, false, request),
+        Access::Needs(permission, budget) => entered(state, Some(permission), budget, false, request),
+        Access::NeedsOrTicket(permission, budget) => entered(state, Some(permission), budget, true, request),
     }
+}
+
+fn entered(
+    state: &AppState,
+    permission: Option<Permission>,
+    budget: Budget,
+    tickets: bool,
+    request: &mut Request,
+) -> Result<Option<Spent>, Box<Response>> {
+    let refused = |error: ApiError| Box::new(error.into_response());
+    let principal = admit(state, permission, tickets, request).map_err(refused)?;
+    let spent = state.limits.spend(&principal, budget);
+    spent.map(Some).map_err(|limited| {
+        let mut answer = refused(limited.into());
+        state.limits.note(&principal, budget, answer.headers_mut());
+        answer
+    })
 }
 
 fn admit(

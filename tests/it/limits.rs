@@ -1,9 +1,14 @@
-//! Who writes too much is told when to come back; and a data directory has one server.
+//! Who writes, asks or changes too much is told when to come back, and nobody else is held up; and a data directory has
+//! one server.
 
+use std::io::Write as _;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{App, unique, until, until_some};
+use crate::support::{App, Caller, unique, until, until_some};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_events_are_answered_with_a_time_to_come_back() {
@@ -139,5 +144,84 @@ async fn an_address_has_a_budget_before_anybody_is_known_and_this_machine_has_no
     let here = app.stranger();
     for answer in futures_util::future::join_all((0..50).map(|_| here.get("/healthz"))).await {
         answer.expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_have_a_budget_and_who_spends_it_keeps_no_admin_from_revoking_a_key() {
+    let app = App::start_with(&[("TRAILHOUSE_LIMITS__CHANGES_PER_SECOND", "4")]).await;
+    let acme = app.tenant("changing").await;
+    let made = acme
+        .post("/api/v1/keys", &json!({"name": "loops", "roles": ["auditor"]}))
+        .await;
+    assert!(
+        made.header("ratelimit-policy")
+            .unwrap()
+            .starts_with("\"managing\";q="),
+        "{made:?}"
+    );
+    let made = made.expect(201);
+    let key = acme.with(made["key"].as_str());
+    let search = json!({"name": "again and again", "query": "tag=x"});
+    let refused = until_some("a change too many", async || {
+        let answer = key.post("/api/v1/searches", &search).await;
+        (answer.status == 429).then_some(answer)
+    })
+    .await;
+    let problem = refused.problem(429);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("the key may change no more"), "{problem}");
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"managing\";q=20;w=10"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    key.get("/api/v1/searches").await.expect(200);
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(acme.send(Method::DELETE, &path, &[], "").await.status, 204);
+}
+
+/// Posts something of nine megabytes that is small on its way, and never ends it.
+async fn drip(by: &Caller) -> u16 {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&vec![b' '; 9 << 20]).unwrap();
+    gzip.flush().unwrap();
+    let begun = Bytes::from(gzip.get_ref().clone());
+    let body = stream::once(async { Ok::<_, std::io::Error>(begun) }).chain(stream::pending());
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let body = reqwest::Body::wrap_stream(body);
+    let sent = by
+        .try_send(Method::POST, "/api/v1/logs/bulk", &headers, body)
+        .await;
+    sent.map_or(0, |answer| answer.status.as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_never_end_take_no_other_tenants_room() {
+    let app = App::shared().await;
+    let (slow, acme) = (app.tenant("dripping").await, app.tenant("undisturbed").await);
+    let dripping: Vec<_> = (0..20)
+        .map(|_| {
+            let slow = slow.clone();
+            tokio::spawn(async move { drip(&slow).await })
+        })
+        .collect();
+    until("the tenant has no more room", async || {
+        let answers = dripping.iter().filter(|one| one.is_finished()).count();
+        // Three of them have all that a tenant may have.
+        acme.post("/api/v1/logs", &json!({"action": "VIEW"}))
+            .await
+            .expect(201);
+        answers >= 10
+    })
+    .await;
+    let large = vec![json!({"action": "VIEW", "message": "x".repeat(1_000)}); 2_000];
+    acme.post("/api/v1/logs/bulk", &Value::Array(large))
+        .await
+        .expect(200);
+    for one in dripping {
+        if one.is_finished() {
+            // Where the answer came before all was sent, a client may see the end of the connection alone.
+            assert!(matches!(one.await.unwrap(), 503 | 0));
+        } else {
+            one.abort();
+        }
     }
 }

@@ -21,12 +21,8 @@ impl State {
             return Err(Refusal::NotFound);
         };
         may_grant(envelope, *roles)?;
-        let spare = (self.keys.count(tenant) >= KEYS_MAX)
-            .then(|| self.first_revoked(tenant))
-            .flatten();
-        let max = KEYS_MAX + usize::from(spare.is_some());
-        self.expect_room(envelope, tenant, &self.keys, max)?;
-        if let Some(spare) = spare {
+        self.expect_room(envelope, tenant, &self.keys, self.keys_max(tenant))?;
+        if let Some(spare) = self.spare(tenant) {
             self.keys.remove(&spare);
         }
         Ok(self.keys.put(ApiKey {
@@ -73,6 +69,17 @@ impl State {
     }
 
     /// The key of a tenant that was revoked before its others.
+    /// How many keys a tenant may have for one more to have room.
+    pub(super) fn keys_max(&self, tenant: &TenantId) -> usize {
+        KEYS_MAX + usize::from(self.spare(tenant).is_some())
+    }
+
+    /// The key that makes room for another one, where one has to.
+    fn spare(&self, tenant: &TenantId) -> Option<std::sync::Arc<str>> {
+        let is_full = self.keys.count(tenant) >= KEYS_MAX;
+        is_full.then(|| self.first_revoked(tenant)).flatten()
+    }
+
     fn first_revoked(&self, tenant: &TenantId) -> Option<std::sync::Arc<str>> {
         let revoked = self.keys.of(tenant).filter(|key| key.revoked_at.is_some());
         revoked.min_by_key(|key| key.revoked_at).map(|key| key.id.clone())

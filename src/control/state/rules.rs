@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::shelf::Shelf;
-use super::{Refusal, State};
-use crate::control::command::{By, Envelope};
-use crate::control::entity::Owned;
+use super::{EXPORTS_MAX, Refusal, SCHEMAS_MAX, SEARCHES_MAX, State, USERS_MAX};
+use crate::control::command::{By, Command, Envelope};
+use crate::control::entity::{Owned, parse_schema_id};
 use crate::control::role::{Role, Roles};
 use crate::event::TenantId;
 
@@ -33,6 +33,25 @@ impl State {
             true => Ok(()),
             false => Err(Refusal::TooMany { max }),
         }
+    }
+
+    /// That a tenant has as many as it may of what a command would make, where that is so by now. What makes room may be
+    /// on its way; whoever is told so can ask again.
+    pub fn has_no_room(&self, envelope: &Envelope) -> Option<Refusal> {
+        use Command::{CreateExport, CreateKey, CreateSearch, CreateUser, PutSchema};
+        let room = match &envelope.command {
+            CreateUser { tenant, .. } => self.expect_room(envelope, tenant, &self.users, USERS_MAX),
+            CreateKey { tenant, .. } => self.expect_room(envelope, tenant, &self.keys, self.keys_max(tenant)),
+            CreateSearch { tenant, .. } => self.expect_room(envelope, tenant, &self.searches, SEARCHES_MAX),
+            CreateExport { tenant, .. } => self.expect_room(envelope, tenant, &self.exports, EXPORTS_MAX),
+            PutSchema { .. } => match parse_schema_id(&envelope.id) {
+                Some((tenant, _)) => self.expect_room(envelope, &tenant, &self.schemas, SCHEMAS_MAX),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        };
+        room.err()
+            .filter(|refusal| matches!(refusal, Refusal::TooMany { .. }))
     }
 
     /// That the tenant exists within the sender's wall.

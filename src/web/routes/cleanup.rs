@@ -23,7 +23,7 @@ use crate::web::given::Given;
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![delete("/api/v1/logs/cleanup", Needs(Manage, Budget::Searching), clean_up).doc(said())]
+    vec![delete("/api/v1/logs/cleanup", Needs(Manage, Budget::Managing), clean_up).doc(said())]
 }
 
 fn said() -> Doc {

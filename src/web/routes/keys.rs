@@ -13,7 +13,10 @@ use super::manage::{
     update,
 };
 use super::whose::tenant_of;
-use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
+use super::{
+    Access::Needs,
+    Budget::{Free, Managing},
+    Route, delete, get, patch, post};
 use crate::auth::{NewKey, Principal};
 use crate::clock::Timestamp;
 use crate::control::Permission::{self, Manage};
@@ -29,12 +32,12 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/keys", Needs(Manage, Free), list::<Keys>)
             .doc(said("listKeys", "List API keys").lists("KeyPage")),
-        post("/api/v1/keys", Needs(Manage, Free), create)
+        post("/api/v1/keys", Needs(Manage, Managing), create)
             .doc(said("createKey", "Make an API key").text("Its text is in `key`, this once: sent again under the same `Idempotency-Key`, the request is answered without it.").takes("KeyToMake").makes("Key")),
         get("/api/v1/keys/{id}", Needs(Manage, Free), one::<Keys>).doc(said("getKey", "Get an API key").shows("Key")),
-        patch("/api/v1/keys/{id}", Needs(Manage, Free), update::<Keys>)
+        patch("/api/v1/keys/{id}", Needs(Manage, Managing), update::<Keys>)
             .doc(said("updateKey", "Change an API key").takes("KeyPatch").changes("Key")),
-        delete("/api/v1/keys/{id}", Needs(Manage, Free), remove::<Keys>)
+        delete("/api/v1/keys/{id}", Needs(Manage, Managing), remove::<Keys>)
             .doc(said("revokeKey", "Revoke an API key").text("For good.").removes()),
     ]
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::manage::{refuse_parameters, request_id};
 use super::{
     Access::{Known, Open},
+    Budget::{Free, Managing},
     Route, get, post,
 };
 use crate::auth::{AuthError, LoginTokens, PrincipalKind};
@@ -36,7 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .answers(200, "The new pair.", "Tokens")
                 .problem(401, "The refresh token does not count, or no more."),
         ),
-        post("/api/v1/auth/logout", Known, logout).doc(
+        post("/api/v1/auth/logout", Known(Managing), logout).doc(
             Doc::new("logOut", "Sessions", "Log out")
                 .text("Ends the session of the token, with all that it was refreshed to; with `everywhere`, all sessions of the user. A key has no session: 403.")
                 .param(doc::idempotency_key())
@@ -45,7 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .answers_nothing(204, "You are out.")
                 .problem(409, "The `Idempotency-Key` belongs to another request."),
         ),
-        post("/api/v1/auth/password", Known, password).doc(
+        post("/api/v1/auth/password", Known(Managing), password).doc(
             Doc::new("changeOwnPassword", "Sessions", "Change one's own password")
                 .text("All tokens that were before count no more.")
                 .param(doc::idempotency_key())
@@ -53,7 +54,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .answers(200, "A new pair of tokens.", "Tokens")
                 .problem(409, "The `Idempotency-Key` belongs to another request."),
         ),
-        get("/api/v1/auth/me", Known, me).doc(
+        get("/api/v1/auth/me", Known(Free), me).doc(
             Doc::new("getMe", "Sessions", "Who I am").answers(200, "As far as the server knows.", "Me"),
         ),
     ]

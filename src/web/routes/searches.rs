@@ -12,7 +12,10 @@ use uuid::Uuid;
 
 use super::manage::{Changeable, Removable, Resource, list, made, one, remove, request_id, update};
 use super::whose::tenant_of;
-use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
+use super::{
+    Access::Needs,
+    Budget::{Free, Managing},
+    Route, delete, get, patch, post};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
 use crate::control::Permission::{self, Manage, Read};
@@ -29,20 +32,20 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/searches", Needs(Read, Free), list::<Searches>)
             .doc(said("listSavedSearches", "List saved searches").lists("SavedSearchPage")),
-        post("/api/v1/searches", Needs(Read, Free), create).doc(
+        post("/api/v1/searches", Needs(Read, Managing), create).doc(
             said("createSavedSearch", "Save a search")
                 .takes("SearchToSave")
                 .makes("SavedSearch"),
         ),
         get("/api/v1/searches/{id}", Needs(Read, Free), one::<Searches>)
             .doc(said("getSavedSearch", "Get a saved search").shows("SavedSearch")),
-        patch("/api/v1/searches/{id}", Needs(Read, Free), update::<Searches>).doc(
+        patch("/api/v1/searches/{id}", Needs(Read, Managing), update::<Searches>).doc(
             said("updateSavedSearch", "Change a saved search")
                 .text("One's own; an admin changes any.")
                 .takes("SavedSearchPatch")
                 .changes("SavedSearch"),
         ),
-        delete("/api/v1/searches/{id}", Needs(Read, Free), remove::<Searches>).doc(
+        delete("/api/v1/searches/{id}", Needs(Read, Managing), remove::<Searches>).doc(
             said("deleteSavedSearch", "Remove a saved search")
                 .text("One's own; an admin removes any.")
                 .removes(),

@@ -22,6 +22,7 @@ use super::{Access::Needs, Access::NeedsOrTicket, Budget, Route, get, post};
 use crate::control::Permission::Read;
 use crate::crypto::ExposeSecret;
 use crate::event::problem::Problem;
+use crate::limit::Permit;
 use crate::query::parse::{Asked, question};
 use crate::query::{params, parse};
 use crate::stream::{End, Frame, Next, Session, Start, StreamError, ticket};
@@ -125,6 +126,7 @@ pub(super) async fn stream(
         }
     };
     let scope = state.queries.scope(&principal, search.tenant_id.as_ref())?;
+    let permit = state.limits.stream_permit(&principal)?;
     let read = Reading::of(Kind::Stream, search.tenant_id.as_ref(), &params);
     let opened = state.streams.open(principal.clone(), scope, search.filter, start);
     let session = state.recorded(&principal, &occasion, read, opened).await?;
@@ -134,10 +136,10 @@ pub(super) async fn stream(
             .max_frame_size(SAID_MAX)
             .on_upgrade(async move |socket| {
                 converse(socket, session).await;
-                // The connection has its place until now.
-                drop(place);
+                // The connection has its place until now, and counts as a stream.
+                drop((place, permit));
             }),
-        None => server_sent(session),
+        None => server_sent(session, permit),
     })
 }
 
@@ -180,6 +182,11 @@ impl From<StreamError> for ApiError {
                 let detail = "not a cursor of this stream: leave it out, or repeat the filters and the tenant it came with";
                 Self::invalid(StatusCode::BAD_REQUEST, vec![Problem::new("cursor", detail)])
             }
+            StreamError::Busy => Self::unavailable(
+                "too_busy",
+                "Too many streams look for where they begin. Come back later, or begin with a cursor.",
+                Duration::from_secs(5),
+            ),
             StreamError::Log(error) => {
                 tracing::warn!(%error, "a stream can't find where it begins");
                 Self::unavailable(
@@ -205,23 +212,23 @@ fn last_words(end: End) -> Frame {
     Frame::Error(problem.to_value())
 }
 
-fn server_sent(session: Session) -> Response {
-    let chunks = futures_util::stream::unfold(Some(session), async |session| {
-        let mut session = session?;
+fn server_sent(session: Session, permit: Permit) -> Response {
+    let chunks = futures_util::stream::unfold(Some((session, permit)), async |open| {
+        let (mut session, permit) = open?;
         let mut chunk = String::new();
-        let session = match session.next().await {
+        let open = match session.next().await {
             Next::Frames(frames) => {
                 for (frame, cursor) in &frames {
                     frame.write_sse(cursor, &mut chunk);
                 }
-                Some(session)
+                Some((session, permit))
             }
             Next::End(end, cursor) => {
                 last_words(end).write_sse(&cursor, &mut chunk);
                 None
             }
         };
-        Some((Ok::<_, Infallible>(Bytes::from(chunk)), session))
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), open))
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),

@@ -8,7 +8,11 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::manage::{Changeable, Resource, list, made, one, request_id, update};
-use super::{Access::Needs, Budget::Free, Route, get, patch, post};
+use super::{
+    Access::Needs,
+    Budget::{Free, Managing},
+    Route, get, patch, post,
+};
 use crate::auth::Principal;
 use crate::auth::manage::ManageError;
 use crate::clock::Timestamp;
@@ -27,7 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .text("An operator sees all of them, an admin its own.")
                 .lists("TenantPage"),
         ),
-        post("/api/v1/tenants", Needs(ManageTenants, Free), create).doc(
+        post("/api/v1/tenants", Needs(ManageTenants, Managing), create).doc(
             said("createTenant", "Make a tenant")
                 .takes("TenantToMake")
                 .makes("Tenant"),
@@ -36,7 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
             .doc(said("getTenant", "Get a tenant").shows("Tenant")),
         patch(
             "/api/v1/tenants/{id}",
-            Needs(ManageTenants, Free),
+            Needs(ManageTenants, Managing),
             update::<Tenants>,
         )
         .doc(

@@ -15,7 +15,10 @@ use super::manage::{
     Removable, Resource, answer, check_limit, find, list, made, may_grant, one, remove, request_id, submit,
 };
 use super::whose::tenant_of;
-use super::{Access::Needs, Budget::Free, Route, delete, get, patch, post};
+use super::{
+    Access::Needs,
+    Budget::{Free, Managing},
+    Route, delete, get, patch, post};
 use crate::auth::{NewUser, Principal};
 use crate::control::Permission::{self, Manage};
 use crate::control::{self, Command, Patch, Roles, User};
@@ -30,20 +33,20 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/users", Needs(Manage, Free), list::<Users>)
             .doc(said("listUsers", "List users").lists("UserPage")),
-        post("/api/v1/users", Needs(Manage, Free), create).doc(
+        post("/api/v1/users", Needs(Manage, Managing), create).doc(
             said("createUser", "Make a user")
                 .takes("UserToMake")
                 .makes("User"),
         ),
         get("/api/v1/users/{id}", Needs(Manage, Free), one::<Users>)
             .doc(said("getUser", "Get a user").shows("User")),
-        patch("/api/v1/users/{id}", Needs(Manage, Free), change).doc(
+        patch("/api/v1/users/{id}", Needs(Manage, Managing), change).doc(
             said("updateUser", "Change a user")
                 .text("A new password ends all sessions of the user.")
                 .takes("UserPatch")
                 .changes("User"),
         ),
-        delete("/api/v1/users/{id}", Needs(Manage, Free), remove::<Users>).doc(
+        delete("/api/v1/users/{id}", Needs(Manage, Managing), remove::<Users>).doc(
             said("disableUser", "Disable a user")
                 .text("Its name stays taken, so that a name in an old event means one person.")
                 .removes(),

@@ -185,6 +185,10 @@ impl App {
             .env("TRAILHOUSE_ENGINES__HUNG_AFTER_SECONDS", "600")
             // Stories that wait for something search again and again.
             .env("TRAILHOUSE_LIMITS__SEARCHES_PER_SECOND", "100000")
+            // Stories make many tenants, keys and more.
+            .env("TRAILHOUSE_LIMITS__CHANGES_PER_SECOND", "100000")
+            // However full this machine's disk is.
+            .env("TRAILHOUSE_EXPORTS__FREE_PERCENT", "5")
             // On a busy machine things take longer, and are none the worse.
             .env("TRAILHOUSE_WEB__WAIT_INDEXED_SECONDS", "60");
         match self.kafka_address() {
