@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod compatible;
+mod patterns;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +21,8 @@ use crate::event::{Event, view};
 
 /// How many compiled schemas are kept; when there are more, all are compiled anew as they are needed.
 const COMPILED_MAX: usize = 1_024;
+/// How many bytes of them, about.
+const COMPILED_BYTES_MAX: usize = 256 << 20;
 /// How many of the things that are wrong with an event are said.
 const PROBLEMS_MAX: usize = 20;
 /// How much is said of each, in bytes.
@@ -28,7 +31,13 @@ const DETAIL_MAX: usize = 300;
 /// Compiled schemas. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Schemas {
-    compiled: Arc<RwLock<HashMap<Arc<str>, Compiled>>>,
+    kept: Arc<RwLock<Kept>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_id: HashMap<Arc<str>, Compiled>,
+    bytes: usize,
 }
 
 #[derive(Clone)]
@@ -60,29 +69,33 @@ impl Schemas {
 
     fn compiled(&self, id: &Arc<str>, text: &Arc<str>) -> Option<Arc<Validator>> {
         let known = self
-            .compiled
+            .kept
             .read()
             .unwrap_or_else(PoisonError::into_inner)
+            .by_id
             .get(id)
             .filter(|known| Arc::ptr_eq(&known.text, text) || known.text == *text)
             .cloned();
         if let Some(known) = known {
             return known.validator;
         }
-        let validator = check::read(text).and_then(|schema| check::compile(&schema));
-        if let Err(problems) = &validator {
+        let compiled = check::read(text).and_then(|schema| check::compile(&schema));
+        if let Err(problems) = &compiled {
             tracing::error!(schema = %id, ?problems, "a registered schema can't be used: nothing is held to it");
         }
-        let validator = validator.ok().map(Arc::new);
-        let mut compiled = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
-        if compiled.len() >= COMPILED_MAX {
-            compiled.clear();
+        let bytes = compiled.as_ref().map_or(0, |compiled| compiled.bytes);
+        let validator = compiled.ok().map(|compiled| Arc::new(compiled.validator));
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.by_id.len() >= COMPILED_MAX || kept.bytes + bytes > COMPILED_BYTES_MAX {
+            *kept = Kept::default();
         }
         let entry = Compiled {
             text: text.clone(),
             validator: validator.clone(),
         };
-        compiled.insert(id.clone(), entry);
+        kept.by_id.insert(id.clone(), entry);
+        // What was there under this id counts until all go: too much is the safe side.
+        kept.bytes += bytes;
         validator
     }
 }
@@ -117,7 +130,7 @@ mod tests {
             "properties": {"details": {"properties": {"card": {"type": "integer"}}}},
         });
         let schema = check::read(&schema.to_string()).unwrap();
-        let validator = check::compile(&schema).unwrap();
+        let validator = check::compile(&schema).unwrap().validator;
         let problems = violations(&validator, &json!({"details": {"card": "4111 1111"}}));
         let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
         assert!(

@@ -2,13 +2,14 @@
 //!
 //! It may refer to nothing but itself, by pointer, and not in circles: then it is a finite tree, nothing is fetched or
 //! read from a disk for it, and what a check costs is bounded by its size and the event's. Patterns are of the kind
-//! that takes time in proportion to the text.
+//! that takes time in proportion to the text, and take no more memory than [`patterns`] lets them.
 
 use std::collections::HashMap;
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::Validator;
 use serde_json::{Map, Value};
 
+use super::patterns;
 use crate::event::draft::Problem;
 use crate::event::json::pointer::push_step;
 
@@ -16,6 +17,8 @@ use crate::event::json::pointer::push_step;
 const DEPTH_MAX: usize = 64;
 /// How many schemas it may consist of once its references are followed.
 const PARTS_MAX: usize = 2_000;
+/// How much larger than its text one is when it is compiled, about, patterns left aside.
+const COMPILED_TO_TEXT: usize = 16;
 
 /// Keywords whose value is no schema: what stands in it is data.
 const DATA: [&str; 5] = ["enum", "const", "default", "examples", "required"];
@@ -49,12 +52,29 @@ pub fn read(text: &str) -> Result<Value, Vec<Problem>> {
     }
 }
 
-/// Compiles a schema that was read.
-pub fn compile(schema: &Value) -> Result<Validator, Vec<Problem>> {
-    let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-    options.build(schema).map_err(|error| {
+/// A schema that events can be held to.
+pub struct Compiled {
+    /// What holds them to it.
+    pub validator: Validator,
+    /// About how much memory it takes.
+    pub bytes: usize,
+}
+
+/// Compiles a schema that was read. It takes a while where there are large patterns.
+pub fn compile(schema: &Value) -> Result<Compiled, Vec<Problem>> {
+    let patterns = patterns::weigh(schema).map_err(|problem| vec![problem])?;
+    let options = jsonschema::options().with_pattern_options(patterns::options());
+    let validator = options.build(schema).map_err(|error| {
         let field = error.instance_path().as_str().to_owned();
-        vec![Problem::new(field, format!("it is no JSON Schema: {error}"))]
+        let mut detail = format!("it is no JSON Schema: {error}");
+        if field.contains("pattern") {
+            detail = format!("{detail}; {}", patterns::WHAT_IS_TAKEN);
+        }
+        vec![Problem::new(field, detail)]
+    })?;
+    Ok(Compiled {
+        validator,
+        bytes: patterns + COMPILED_TO_TEXT * inlined(schema, schema).to_string().len(),
     })
 }
 
@@ -302,6 +322,7 @@ mod tests {
             ),
             (json!({"type": "strin"}), "/type"),
             (json!({"pattern": "(?=x)"}), "/pattern"),
+            (json!({"pattern": r"(\w{1000}){100}"}), "/pattern"),
             (json!([]), ""),
         ] {
             assert_eq!(fields(schema.clone()), [field], "{schema}");

@@ -13,13 +13,19 @@ use serde_json::{Value, json};
 use super::manage::precondition::{Expected, Tag, is_known};
 use super::manage::{Removable, Resource, answer, etag, find, list, shown, submit};
 use super::whose::tenant_of;
-use super::{Access::Needs, Budget::Free, Route, delete, get, put};
+use super::{
+    Access::Needs,
+    Budget::{Free, Managing},
+    Route, delete, get, put,
+};
+use crate::auth::Principal;
 use crate::auth::manage::ManageError;
 use crate::control::Permission::{self, Manage};
 use crate::control::{self, Command, EventSchema, Refusal, schema_id};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::schemas::{check, compatible};
+use crate::web::aside::aside;
 use crate::web::body::Body;
 use crate::web::doc::{self, Doc, Param, query};
 use crate::web::extract::{Caller, Id, Params};
@@ -34,8 +40,8 @@ pub(super) fn routes() -> Vec<Route> {
                 .lists("EventSchemaPage"),
         ),
         get("/api/v1/schemas/{event_type}", Needs(Manage, Free), one).doc(said_of_one()),
-        put("/api/v1/schemas/{event_type}", Needs(Manage, Free), add).doc(said_of_adding()),
-        delete("/api/v1/schemas/{event_type}", Needs(Manage, Free), remove).doc(said_of_removing()),
+        put("/api/v1/schemas/{event_type}", Needs(Manage, Managing), add).doc(said_of_adding()),
+        delete("/api/v1/schemas/{event_type}", Needs(Manage, Managing), remove).doc(said_of_removing()),
     ]
 }
 
@@ -227,7 +233,12 @@ async fn add(
     }
     let text = std::str::from_utf8(&body).map_err(|_| invalid(vec![Problem::new("", "it is not UTF-8")]))?;
     let schema = check::read(text).map_err(invalid)?;
-    check::compile(&schema).map_err(invalid)?;
+    let (schema, compiled) = aside(usize::MAX, move || {
+        let compiled = check::compile(&schema).map(drop);
+        (schema, compiled)
+    })
+    .await?;
+    compiled.map_err(invalid)?;
     let id = schema_id(&tenant, &event_type);
     for n in 0..TRIES {
         let control = state.control.state();
