@@ -19,8 +19,11 @@ mod stretch;
 mod table;
 mod writer;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub use ask::{Compression, Export, Format};
 use gathered::Gathered;
@@ -29,7 +32,7 @@ use writer::Writer;
 
 use super::scope::Scope;
 use super::{Queries, QueryError};
-use crate::auth::Principal;
+use crate::auth::{Auth, AuthError, Principal, PrincipalKind};
 use crate::clock::Timestamp;
 
 /// A piece of the file.
@@ -47,21 +50,58 @@ pub struct Chunk {
 
 /// The pieces of a file, in order. An error ends them, and the file is worth nothing. Who drops this ends the work.
 pub type Chunks = mpsc::Receiver<Result<Chunk, QueryError>>;
+type Out = mpsc::Sender<Result<Chunk, QueryError>>;
+
+/// How long a piece may lie until it is taken: it has some 8 MiB at most, so a reader of 14 KiB a second is fast enough.
+const TAKEN_WITHIN: Duration = Duration::from_secs(600);
+
+/// Who waits for an export.
+pub struct Asker {
+    auth: Auth,
+    principal: Principal,
+    gives_up: CancellationToken,
+    within: Duration,
+}
+
+impl Asker {
+    /// Somebody who was let in. Who takes nothing for long is given up: `gives_up` tells whoever holds what it was given.
+    pub fn new(auth: &Auth, principal: &Principal, gives_up: CancellationToken) -> Self {
+        Self {
+            auth: auth.clone(),
+            principal: principal.clone(),
+            gives_up,
+            within: TAKEN_WITHIN,
+        }
+    }
+
+    /// That it would be let in now. A user's token may come to its end meanwhile: it was good when the export began.
+    fn counts(&self) -> Result<(), QueryError> {
+        match self.auth.still_counts(&self.principal) {
+            Err(AuthError::Expired) if self.principal.kind() == PrincipalKind::User => Ok(()),
+            Err(error) => Err(QueryError::Forbidden(error.to_string())),
+            Ok(()) => Ok(()),
+        }
+    }
+}
 
 impl Queries {
-    /// Begins an export on somebody's behalf.
-    pub fn export(&self, principal: &Principal, export: Export) -> Result<Chunks, QueryError> {
-        let scope = self.scope(principal, export.search.tenant_id.as_ref())?;
-        Ok(self.export_in(scope, export))
+    /// Begins an export for somebody who waits for it.
+    pub fn export(&self, asker: Asker, export: Export) -> Result<Chunks, QueryError> {
+        let scope = self.scope(&asker.principal, export.search.tenant_id.as_ref())?;
+        Ok(self.begin_export(scope, export, Some(asker)))
     }
 
     /// Begins an export of what a scope sees.
     pub fn export_in(&self, scope: Scope, export: Export) -> Chunks {
+        self.begin_export(scope, export, None)
+    }
+
+    fn begin_export(&self, scope: Scope, export: Export, asker: Option<Asker>) -> Chunks {
         let (read, gathered) = mpsc::channel(1);
         let (write, chunks) = mpsc::channel(1);
         let stretches = Stretches::new(self.clone(), scope, &export);
         tokio::spawn(stretches.read(read));
-        tokio::spawn(pass_on(gathered, export, write));
+        tokio::spawn(pass_on(gathered, export, asker, write));
         chunks
     }
 
@@ -76,12 +116,13 @@ impl Queries {
 async fn pass_on(
     mut gathered: mpsc::Receiver<Result<Gathered, QueryError>>,
     export: Export,
-    out: mpsc::Sender<Result<Chunk, QueryError>>,
+    asker: Option<Asker>,
+    out: Out,
 ) {
     let work = async {
         let mut writer = Writer::new(&export).map_err(fault)?;
         // What was written waits until it is taken; only then is more unpacked.
-        while let Ok(room) = out.reserve().await {
+        while let Some(room) = room(&out, asker.as_ref()).await {
             let next = gathered.recv().await.transpose()?;
             let Some(next) = next else {
                 // It ended without saying so.
@@ -102,6 +143,7 @@ async fn pass_on(
                 reached,
                 is_last,
             };
+            asker.as_ref().map_or(Ok(()), Asker::counts)?;
             room.send(Ok(chunk));
             if is_last {
                 break;
@@ -115,7 +157,27 @@ async fn pass_on(
     };
     if let Err(error) = done {
         tracing::warn!(%error, tenant = ?export.search.tenant_id, "an export broke off");
-        let _ = out.send(Err(error)).await;
+        if let Some(room) = room(&out, asker.as_ref()).await {
+            room.send(Err(error));
+        }
+    }
+}
+
+/// Room for the next piece; `None` when nobody will take it.
+async fn room<'a>(
+    out: &'a Out,
+    asker: Option<&Asker>,
+) -> Option<mpsc::Permit<'a, Result<Chunk, QueryError>>> {
+    let Some(asker) = asker else {
+        return out.reserve().await.ok();
+    };
+    match tokio::time::timeout(asker.within, out.reserve()).await {
+        Ok(room) => room.ok(),
+        Err(_) => {
+            tracing::info!(tenant = %asker.principal.tenant(), "an export that nobody takes is given up");
+            asker.gives_up.cancel();
+            None
+        }
     }
 }
 

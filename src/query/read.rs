@@ -98,6 +98,11 @@ impl Queries {
         self.exports.take(tenant).await
     }
 
+    /// Takes into a scope what was cleaned up since it was made.
+    pub(super) fn renew(&self, scope: &mut Scope) {
+        scope.renew(&self.control.state());
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }

@@ -69,6 +69,11 @@ impl Scope {
         }
     }
 
+    /// Takes in what was cleaned up since.
+    pub fn renew(&mut self, state: &State) {
+        self.visible_from = self.visible_from.max(state.visible_from(&self.tenant));
+    }
+
     /// From when on there are events for anybody: earlier ones were cleaned up.
     pub fn visible_from(&self) -> Option<Timestamp> {
         self.visible_from

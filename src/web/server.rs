@@ -63,9 +63,15 @@ impl Bounds {
     }
 }
 
-/// A connection's place among all. Put into every request, for who keeps the connection when the request is answered.
+/// A connection's place among all. Put into every request, for who keeps the connection when the request is answered, or
+/// ends it before.
 #[derive(Clone)]
-pub struct Place(#[allow(dead_code)] Arc<(Option<OwnedSemaphorePermit>, TaskTrackerToken)>);
+pub struct Place {
+    #[allow(dead_code)]
+    held: Arc<(Option<OwnedSemaphorePermit>, TaskTrackerToken)>,
+    /// Ends the connection at once, with all that is under way in it.
+    pub cut: CancellationToken,
+}
 
 /// Answers whoever connects, until `stop`; then finishes the requests there are. HTTP/1.1 and HTTP/2.
 pub async fn serve(
@@ -84,7 +90,10 @@ pub async fn serve(
     };
     while let Some((held, (stream, peer))) = stop.run_until_cancelled(next()).await {
         let tls = tls.as_ref().map(|offered| offered.borrow().clone());
-        let place = Place(Arc::new((held, connections.token())));
+        let place = Place {
+            held: Arc::new((held, connections.token())),
+            cut: CancellationToken::new(),
+        };
         let met = (peer, place);
         let connected = connected(stream, met, tls, app.clone(), bounds.silence, stop.clone());
         connections.spawn(connected);
@@ -160,6 +169,7 @@ async fn converse<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let cut = place.cut.clone();
     let asked = Arc::new(AtomicBool::new(false));
     let seen = asked.clone();
     let app = app.map_request(move |mut request: Request<Incoming>| {
@@ -185,9 +195,13 @@ async fn converse<S>(
         () = nothing_asked(&asked, silence) => {
             return tracing::debug!(%peer, "a connection that asked for nothing is closed");
         }
+        () = cut.cancelled() => return tracing::debug!(%peer, "a connection is cut"),
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = cut.cancelled() => return tracing::debug!(%peer, "a connection is cut"),
+            }
         }
     };
     if let Err(error) = ended {

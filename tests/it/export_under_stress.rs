@@ -174,3 +174,22 @@ async fn a_clickhouse_that_dies_meanwhile_is_waited_for() {
     let events = text.windows(11).filter(|at| at == b"\"event_id\":").count();
     assert_eq!(events, 120_000, "each once, in spite of what was read again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_breaks_off_when_the_key_that_asked_for_it_is_revoked() {
+    let app = App::shared().await;
+    let acme = app.tenant("revoked-meanwhile").await;
+    filled(app, &acme, 200_000).await;
+    let wanted = serde_json::json!({"name": "leaves", "roles": ["auditor"]});
+    let made = acme.post("/api/v1/keys", &wanted).await.expect(201);
+    let key = acme.with(made["key"].as_str());
+    let mut stream = begun(app, &key, "format=ndjson").await;
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(acme.send(Method::DELETE, &path, &[], "").await.status, 204);
+    key.get("/api/v1/logs").await.problem(401);
+    let mut text = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut text)).await;
+    // Reset or closed: either is an end before the end.
+    let _ = read.expect("it ends");
+    assert!(!text.ends_with(b"\r\n0\r\n\r\n"), "all {} bytes came", text.len());
+}

@@ -104,6 +104,7 @@ impl Stretches {
 
     /// One stretch; `None` when it must be read again, because records may stand twice where it was read.
     async fn stretch(&mut self) -> Result<Option<Gathered>, QueryError> {
+        self.queries.renew(&mut self.scope);
         let store = self.queries.store();
         let wanted = self.export.search.filter.time;
         let begin = self.behind.map(|(time, _)| time).or(self.from);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
@@ -17,11 +18,12 @@ use crate::clock::Timestamp;
 use crate::control::Permission;
 use crate::event::TenantId;
 use crate::query::QueryError;
-use crate::query::export::{Chunk, Chunks, Compression, Export, Format, ask};
+use crate::query::export::{Asker, Chunk, Chunks, Compression, Export, Format, ask};
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
 use crate::web::doc::{self, Doc, component_ref, query};
 use crate::web::extract::{Caller, Params};
+use crate::web::server::Place;
 use crate::web::{ApiError, AppState};
 
 /// For the first events: a failure until then is answered as one. An export that finds little and late is answered without
@@ -36,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
 fn said() -> Doc {
     let choice = |of: &[&str], default: &str| json!({"type": "string", "enum": of, "default": default});
     let doc = Doc::new("exportEvents", "Events", "Export events")
-        .text("Everything that is found, oldest first, as a file that is made while it is read. A connection that ends without the end of the body is a file that broke off.")
+        .text("Everything that is found, oldest first, as a file that is made while it is read. A connection that ends without the end of the body is a file that broke off: so does one whose asker's credential is revoked meanwhile.")
         .params(doc::filters())
         .param(query("format", "A JSON array, an event a line, or a table.", choice(&["json", "ndjson", "csv", "parquet"], "ndjson")))
         .param(query("compression", "How the file is packed. Parquet is compressed inside, and takes none.", choice(&["none", "gzip", "zstd"], "none")))
@@ -72,6 +74,7 @@ pub(super) async fn export(
     Caller(principal): Caller,
     occasion: Occasion,
     Params(params): Params,
+    place: Option<Extension<Place>>,
 ) -> Result<Response, ApiError> {
     let steering = ["sort", "limit", "cursor", "count"];
     let asked = with_saved(&state, &principal, &params, &steering)?;
@@ -93,7 +96,10 @@ pub(super) async fn export(
         (header::CACHE_CONTROL, "no-store, no-transform".to_owned()),
     ];
     let tenant = tenant.cloned();
-    let answer = async { body(state.queries.export(&principal, export)?).await };
+    // HTTP/2 lets one take nothing of an answer and go on talking.
+    let gives_up = place.map_or_else(Default::default, |Extension(place)| place.cut);
+    let asker = Asker::new(&state.auth, &principal, gives_up);
+    let answer = async { body(state.queries.export(asker, export)?).await };
     let read = Reading::of(Kind::Export, tenant.as_ref(), &asked);
     let body = state.recorded(&principal, &occasion, read, answer).await?;
     Ok((headers, body).into_response())
