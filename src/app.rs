@@ -31,6 +31,7 @@ use crate::keyring::{self, Keyring};
 use crate::lifecycle::Lifecycle;
 use crate::limit::Limits;
 use crate::log::decode::Decoder;
+use crate::limit::disk::Disk;
 use crate::log::framing::Framing;
 use crate::log::registry::Registry;
 use crate::log::{Log, topics};
@@ -304,8 +305,7 @@ pub async fn start(config: Config, start: Start) -> anyhow::Result<Running> {
             store,
             pulse: Pulse::default(),
             metrics,
-            data_dir: embedded.then(|| data.path().to_owned()),
-            free_percent: engines::disk::free_percent,
+            disk: embedded.then(|| Disk::of(data.path().to_owned(), engines::disk::free_percent)),
         },
         config: config.web.clone(),
     });

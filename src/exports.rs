@@ -2,24 +2,29 @@
 //!
 //! That an export was asked for, who works on it and where it stands is control state, so every instance can tell. The
 //! file lies where it was made. [`order`] is what was asked for, with what its asker may see; [`work`] begins what is to
-//! be done and takes away what is over; `job` writes one file; [`progress`] is how far each has come.
+//! be done, by tenants' turns (`turns`), and takes away what is over; `job` writes one file; [`progress`] is how far each
+//! has come.
 
 mod job;
 pub mod order;
 pub mod progress;
+mod turns;
 mod work;
 
 use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::control::Control;
+use crate::event::TenantId;
+use crate::limit::disk::Disk;
 use crate::query::Queries;
 use progress::Progress;
+use turns::Turns;
 
 /// The section `exports` of the configuration.
 #[derive(Clone, Debug, confique::Config)]
@@ -28,13 +33,15 @@ pub struct Config {
     #[config(default = 72)]
     pub keep_hours: NonZeroU32,
 
-    /// Background exports that each instance writes at once; further ones wait.
+    /// Background exports that each instance writes at once, of one tenant half of them (rounded up); further ones wait.
     #[config(default = 2)]
     pub at_once: NonZeroUsize,
-}
 
-/// Under this much free disk no file is begun, and none goes on.
-const FREE_PERCENT_MIN: f64 = 5.0;
+    /// Percent of the disk that must be free for background exports to be written: more than events need (5), so that
+    /// files are not what stops events from being taken.
+    #[config(default = 15.0)]
+    pub free_percent: f64,
+}
 
 /// The exports of this instance. Cheap to clone.
 #[derive(Clone)]
@@ -52,8 +59,8 @@ pub struct Parts {
     pub dir: PathBuf,
     /// The name of this instance, the same after a restart.
     pub instance: String,
-    /// Percent of a disk which is free.
-    pub free_percent: fn(&Path) -> std::io::Result<f64>,
+    /// What they lie on.
+    pub disk: Disk,
     /// This module's configuration.
     pub config: Config,
 }
@@ -61,11 +68,13 @@ pub struct Parts {
 struct Inner {
     parts: Parts,
     running: Mutex<HashMap<Arc<str>, Running>>,
+    turns: Mutex<Turns>,
 }
 
 /// An export that is being written.
 #[derive(Clone)]
 struct Running {
+    tenant: TenantId,
     progress: Arc<Progress>,
     ends: CancellationToken,
 }
@@ -76,6 +85,7 @@ impl Exports {
         Self(Arc::new(Inner {
             parts,
             running: Mutex::default(),
+            turns: Mutex::default(),
         }))
     }
 
@@ -101,10 +111,8 @@ impl Exports {
 
     /// A sentence when there is no room for further files.
     pub fn disk_problem(&self) -> Option<String> {
-        let free = (self.0.parts.free_percent)(&self.0.parts.dir).ok()?;
-        (free < FREE_PERCENT_MIN).then(|| {
-            format!("{free:.1} % of the disk is free, at least {FREE_PERCENT_MIN} % is needed for exports")
-        })
+        let parts = &self.0.parts;
+        parts.disk.problem(parts.config.free_percent)
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<Arc<str>, Running>> {

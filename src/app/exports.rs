@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::engines::{DataDir, disk};
 use crate::exports::{Config, Exports, Parts};
+use crate::limit::disk::Disk;
 use crate::query::Queries;
 
 /// Their files lie in the data directory.
@@ -17,13 +18,14 @@ pub(super) fn of(
     queries: &Queries,
     clock: &Arc<dyn Clock>,
 ) -> Exports {
+    let dir = data.path().join("exports");
     Exports::new(Parts {
         control: control.clone(),
         queries: queries.clone(),
         clock: clock.clone(),
-        dir: data.path().join("exports"),
+        disk: Disk::of(dir.clone(), disk::free_percent),
+        dir,
         instance: connections::member(data.path()),
-        free_percent: disk::free_percent,
         config: config.clone(),
     })
 }

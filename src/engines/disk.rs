@@ -6,9 +6,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Under this share of free space writes are refused, so that what was acknowledged can still be kept.
-pub const MIN_FREE_PERCENT: f64 = 5.0;
-
 /// How long a start waits for the lock: the last server may just be dying.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
 

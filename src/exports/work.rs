@@ -1,9 +1,9 @@
-//! What is to be done: exports of this instance that nobody has written yet are begun, the oldest first, so many at once;
+//! What is to be done: exports of this instance that nobody has written yet are begun, tenant by tenant, so many at once;
 //! those that were deleted end; files that have expired, or belong to no export, are removed.
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -35,6 +35,7 @@ impl Exports {
             self.expire().await;
             for export in self.due() {
                 let running = Running {
+                    tenant: export.tenant.clone(),
                     progress: Arc::default(),
                     ends: stop.child_token(),
                 };
@@ -79,10 +80,10 @@ impl Exports {
             let is_open = matches!(export.state, ExportState::Queued | ExportState::Running);
             is_open && *export.instance == *self.instance() && !running.contains_key(&export.id)
         };
-        let mut due: Vec<_> = state.exports().filter(is_due).cloned().collect();
-        due.sort_by_key(|export| export.created_at);
-        due.truncate(self.0.parts.config.at_once.get().saturating_sub(running.len()));
-        due
+        let waiting = state.exports().filter(is_due).cloned().collect();
+        let tenants: Vec<_> = running.values().map(|running| running.tenant.clone()).collect();
+        let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.next(waiting, &tenants, self.0.parts.config.at_once.get())
     }
 
     async fn work(&self, export: &Arc<Export>, running: Running) {

@@ -1,7 +1,6 @@
 //! What handlers work with.
 
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::exports::Exports;
 use crate::ingest::Ingest;
+use crate::limit::disk::{self, Disk};
 use crate::log::Log;
 use crate::query::Queries;
 use crate::store::Store;
@@ -79,13 +79,8 @@ pub struct Health {
     /// The metrics as text.
     pub metrics: Option<PrometheusHandle>,
     /// Where data is written, when that is this machine's disk.
-    pub data_dir: Option<PathBuf>,
-    /// Percent of that disk which is free.
-    pub free_percent: fn(&std::path::Path) -> std::io::Result<f64>,
+    pub disk: Option<Disk>,
 }
-
-/// Under this much free disk nothing more is taken.
-pub const FREE_PERCENT_MIN: f64 = 5.0;
 
 /// An answer that is kept for a while: `/readyz` is open, and however many ask there, ClickHouse is asked by one of them
 /// at a time and once a second.
@@ -126,10 +121,7 @@ impl Health {
 
     /// A sentence when the disk is nearly full.
     pub fn disk_problem(&self) -> Option<String> {
-        let free = (self.free_percent)(self.data_dir.as_deref()?).ok()?;
-        (free < FREE_PERCENT_MIN).then(|| {
-            format!("{free:.1} % of the disk is free, at least {FREE_PERCENT_MIN} % is needed: make room in the data directory's file system")
-        })
+        self.disk.as_ref()?.problem(disk::FREE_FOR_EVENTS)
     }
 }
 

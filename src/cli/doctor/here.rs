@@ -10,11 +10,8 @@ use super::Finding;
 use crate::config::Config;
 use crate::engines::{EngineDirs, LIBCHDB_VERSION, Missing, NISSHI_VERSION, disk_free_percent};
 use crate::keyring::{self, Keyring};
+use crate::limit::disk::{FREE_FOR_EVENTS, FREE_IS_FEW};
 use crate::web::tls::Certificates;
-
-/// Under this share the disk will soon be too full; under 5 % nothing is taken any more.
-const FREE_PERCENT_FEW: f64 = 15.0;
-const FREE_PERCENT_MIN: f64 = 5.0;
 
 /// The file, where there is one, and who may read the secrets in it.
 pub(super) fn configuration(config: &Config, file: Option<&Path>) -> Finding {
@@ -70,14 +67,12 @@ pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
     let remedy = "make room in the file system of the data directory";
     let disk = match disk_free_percent(dir) {
         Err(error) => Finding::warning("disk", format!("its free space is not known: {error}"), remedy),
-        Ok(free) if free < FREE_PERCENT_MIN => Finding::problem(
+        Ok(free) if free < FREE_FOR_EVENTS => Finding::problem(
             "disk",
-            format!("{free:.1} % is free; under {FREE_PERCENT_MIN} % nothing is taken"),
+            format!("{free:.1} % is free; under {FREE_FOR_EVENTS} % nothing is taken"),
             remedy,
         ),
-        Ok(free) if free < FREE_PERCENT_FEW => {
-            Finding::warning("disk", format!("{free:.1} % is free"), remedy)
-        }
+        Ok(free) if free < FREE_IS_FEW => Finding::warning("disk", format!("{free:.1} % is free"), remedy),
         Ok(free) => Finding::ok("disk", format!("{free:.0} % is free")),
     };
     vec![access, disk]

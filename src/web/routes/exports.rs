@@ -34,10 +34,10 @@ use crate::web::{ApiError, AppState, Json};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/api/v1/exports", Needs(Exporting, Budget::Free), list).doc(said::list()),
-        post("/api/v1/exports", Needs(Exporting, Budget::Searching), create).doc(said::create()),
+        post("/api/v1/exports", Needs(Exporting, Budget::Managing), create).doc(said::create()),
         get("/api/v1/exports/{id}", Needs(Exporting, Budget::Free), one).doc(said::one()),
         get("/api/v1/exports/{id}/file", Needs(Exporting, Budget::Free), file).doc(said::file()),
-        delete("/api/v1/exports/{id}", Needs(Exporting, Budget::Free), cancel).doc(said::cancel()),
+        delete("/api/v1/exports/{id}", Needs(Exporting, Budget::Managing), cancel).doc(said::cancel()),
     ]
 }
 
