@@ -15,6 +15,7 @@ mod follow;
 pub mod frame;
 pub mod history;
 pub mod live;
+mod matched;
 pub mod passed;
 pub mod reader;
 pub mod recent;
@@ -34,6 +35,8 @@ use crate::auth::{Auth, Principal};
 use crate::clock::Timestamp;
 use crate::control::Control;
 use crate::crypto::Key;
+use crate::event::TenantId;
+use crate::limit::room::Room;
 use crate::log::decode::Decoder;
 use crate::log::{Log, LogError, topics};
 use crate::query::Scope;
@@ -48,6 +51,12 @@ pub use ticket::Tickets;
 
 /// Events stand in a partition in the order in which they were received, but for what this long was on its way.
 const OUT_OF_ORDER: Duration = Duration::from_secs(30);
+
+/// Streams that look for the place of a moment at once, each with a consumer for every partition: four, and of one tenant
+/// two at most (see [`Room`]).
+const SEEKING: u64 = 6;
+/// How long one waits for its turn to look.
+const SEEKS_WITHIN: Duration = Duration::from_secs(3);
 
 /// How streams are served.
 #[derive(Clone, Debug, Confique)]
@@ -85,6 +94,9 @@ pub enum StreamError {
     /// The cursor is none of this question.
     #[error("not a cursor of this stream")]
     Cursor,
+    /// Too many look for their place already.
+    #[error("too many streams look for where they begin")]
+    Busy,
     /// The log can't be asked where that is.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -106,6 +118,7 @@ pub struct Parts {
     pub cursor_key: Key,
     live: Arc<Live>,
     catching_up: Semaphore,
+    seeking: Room,
     heartbeat: Duration,
     buffer: usize,
     stop: CancellationToken,
@@ -139,6 +152,7 @@ impl Streams {
             cursor_key,
             live: Arc::new(Live::new(partitions as usize, config.kept_events)),
             catching_up: Semaphore::new(config.catching_up_at_once.clamp(1, 1_000)),
+            seeking: Room::new(SEEKING, SEEKS_WITHIN),
             heartbeat: Duration::from_secs(config.heartbeat_seconds.max(1)),
             buffer: config.buffer_events.max(1),
             stop,
@@ -171,26 +185,34 @@ impl Streams {
                 let place = cursors.open(&text, parts.live.partitions());
                 (Some(place.ok_or(StreamError::Cursor)?), None)
             }
-            Start::Since(at) => (Some(self.place_at(at).await?), Some(at)),
+            Start::Since(at) => (Some(self.place_at(principal.tenant(), at).await?), Some(at)),
         };
         let client = Client::new(scope, filter, since, parts.buffer);
         Ok(Session::begin(parts.clone(), principal, client, cursors, place))
     }
 
     /// Where what was received at a moment begins, or a little before.
-    async fn place_at(&self, at: Timestamp) -> Result<Place, LogError> {
+    async fn place_at(&self, tenant: &TenantId, at: Timestamp) -> Result<Place, StreamError> {
         let parts = &self.parts;
+        let mut turn = parts.seeking.of(tenant.as_str());
+        if !turn.grow_to(1).await {
+            return Err(StreamError::Busy);
+        }
+        let turn = Arc::new(turn);
         let at = at.minus(OUT_OF_ORDER);
         let places = (0..parts.live.partitions()).map(|partition| {
             let runtime = tokio::runtime::Handle::current();
             let decoder = parts.decoder.clone();
+            // The looking goes on when nobody waits for it any more, and so does its turn.
+            let turn = turn.clone();
             let before = move |record: &crate::log::Record| {
+                let _turn = &turn;
                 // What is no event says at least when it was appended.
                 let decoded = runtime.block_on(decoder.decode(record)).ok();
                 decoded.map_or(record.appended_at, |decoded| decoded.event.received_at) < at
             };
             parts.log.first_not(topics::EVENTS, partition as i32, before)
         });
-        futures_util::future::try_join_all(places).await
+        Ok(futures_util::future::try_join_all(places).await?)
     }
 }

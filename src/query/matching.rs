@@ -21,8 +21,34 @@ const FEW: usize = 16;
 /// What is worked out of an event once, whoever asks.
 #[derive(Debug, Default)]
 pub struct Facts {
-    leaves: OnceLock<Vec<Leaf>>,
+    leaves: OnceLock<Leaves>,
     words: OnceLock<Vec<String>>,
+}
+
+/// The leaves of the details.
+#[derive(Debug, Default)]
+struct Leaves {
+    /// As they stand in the event.
+    all: Vec<Leaf>,
+    /// The same by their paths: an event may have very many, and a filter ask for very many.
+    by_path: Vec<usize>,
+}
+
+impl Leaves {
+    fn of(all: Vec<Leaf>) -> Self {
+        let mut by_path: Vec<usize> = (0..all.len()).collect();
+        by_path.sort_by(|a, b| all[*a].path.cmp(&all[*b].path));
+        Self { all, by_path }
+    }
+
+    /// The values at a path.
+    fn at(&self, path: &str) -> impl Iterator<Item = &str> {
+        let begin = self.by_path.partition_point(|at| *self.all[*at].path < *path);
+        let leaves = self.by_path[begin..].iter().map(|at| &self.all[*at]);
+        leaves
+            .take_while(move |leaf| leaf.path == path)
+            .map(|leaf| leaf.value.as_str())
+    }
 }
 
 /// A leaf of the details: its path without indexes, and its value as text.
@@ -33,19 +59,18 @@ struct Leaf {
 }
 
 impl Facts {
-    fn leaves(&self, event: &Event) -> &[Leaf] {
+    fn leaves(&self, event: &Event) -> &Leaves {
         self.leaves.get_or_init(|| {
             let flat = event
                 .details
                 .as_ref()
                 .and_then(|json| details::flatten(json.as_str()));
             let entries = flat.unwrap_or_default().entries.into_iter();
-            entries
-                .map(|(path, value)| Leaf {
-                    path: details::without_indexes(&path).into_owned(),
-                    value: value.into_owned(),
-                })
-                .collect()
+            let leaves = entries.map(|(path, value)| Leaf {
+                path: details::without_indexes(&path).into_owned(),
+                value: value.into_owned(),
+            });
+            Leaves::of(leaves.collect())
         })
     }
 
@@ -53,7 +78,7 @@ impl Facts {
     fn words(&self, event: &Event) -> &[String] {
         self.words.get_or_init(|| {
             let mut words = tokens(event.message.as_deref().unwrap_or_default());
-            for leaf in self.leaves(event) {
+            for leaf in &self.leaves(event).all {
                 words.append(&mut tokens(&leaf.value));
             }
             words
@@ -118,7 +143,10 @@ fn holds(condition: &Condition, event: &Event, facts: &Facts) -> bool {
             leaf(event, facts, path, |value| begins(value, values))
         }
         (Field::Details(path), Test::Compare(how, operands)) => leaf(event, facts, path, |value| {
-            operands.iter().any(|operand| compares(value, *how, operand))
+            let number = is_number(value).then(|| value.parse().ok()).flatten();
+            operands
+                .iter()
+                .any(|operand| compares(value, number, *how, operand))
         }),
         (Field::EventId, Test::Ids(ids)) => ids.contains(&event.event_id),
         (Field::Ip, Test::Inside(networks)) => {
@@ -138,10 +166,7 @@ fn holds(condition: &Condition, event: &Event, facts: &Facts) -> bool {
 
 /// Whether some leaf at the path satisfies it.
 fn leaf(event: &Event, facts: &Facts, path: &str, test: impl Fn(&str) -> bool) -> bool {
-    facts
-        .leaves(event)
-        .iter()
-        .any(|leaf| leaf.path == path && test(&leaf.value))
+    facts.leaves(event).at(path).any(test)
 }
 
 /// The parser sorts values, so that a thousand of them cost ten comparisons.
@@ -156,14 +181,10 @@ fn begins(text: &str, prefixes: &[String]) -> bool {
     prefixes.iter().any(|prefix| text.starts_with(prefix.as_str()))
 }
 
-fn compares(value: &str, how: Comparison, operand: &Operand) -> bool {
+/// `number`: what the value is, where it is one.
+fn compares(value: &str, number: Option<f64>, how: Comparison, operand: &Operand) -> bool {
     match operand {
-        Operand::Number(number) => {
-            is_number(value)
-                && value
-                    .parse::<f64>()
-                    .is_ok_and(|value| ordered(&value, how, number))
-        }
+        Operand::Number(operand) => number.is_some_and(|number| ordered(&number, how, operand)),
         Operand::Text(text) => ordered(value, how, text.as_str()),
     }
 }

@@ -89,7 +89,7 @@ async fn reading(mut reader: Reader, live: Arc<Live>, partition: usize, end: i64
             arrived = None;
         }
         let events = reader.read().await;
-        live.publish(partition, events, reader.next_offset());
+        live.publish(partition, events, reader.next_offset()).await;
         if arrived.is_some() {
             tokio::task::yield_now().await;
         }

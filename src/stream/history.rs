@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::cursor::Place;
 use super::live::Client;
+use super::matched::Pace;
 use super::passed::Passed;
 use super::reader::Reader;
 use crate::log::decode::Decoder;
@@ -84,11 +85,17 @@ impl History {
 
     /// The next events that a client wants, perhaps none, and moves its place on.
     pub async fn next(&mut self, client: &Client, place: &mut Place) -> Vec<Passed> {
+        let mut pace = Pace::default();
         for part in &mut self.parts {
             if part.heads.is_empty() && !part.is_read() {
                 let read = part.reader.read().await;
-                let wanted = read.into_iter().filter(|passed| client.wants(passed));
-                part.heads.extend(wanted);
+                for passed in read {
+                    let bytes = passed.bytes;
+                    if client.wants(&passed) {
+                        part.heads.push_back(passed);
+                    }
+                    pace.after(bytes).await;
+                }
             }
         }
         let mut events = Vec::new();

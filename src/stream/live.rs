@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{Notify, watch};
 
 use super::cursor::Place;
+use super::matched::Matched;
 use super::passed::Passed;
 use super::recent::{Recent, Revised};
 use crate::clock::Timestamp;
@@ -18,9 +19,13 @@ use crate::event::TenantId;
 use crate::meters;
 use crate::query::Scope;
 use crate::query::filter::Filter;
+use crate::query::matching::Facts;
 
 /// Bytes that a buffer may hold on to; one event always has room.
 const BUFFER_BYTES_MAX: usize = 4 << 20;
+
+/// How often those who came meanwhile are asked before events are handed out; whoever comes then is asked as it happens.
+const ROUNDS: usize = 3;
 
 /// What one client wants, and its buffer.
 pub struct Client {
@@ -70,7 +75,12 @@ impl Client {
 
     /// Whether an event is for it.
     pub fn wants(&self, passed: &Passed) -> bool {
-        let (event, facts) = (&passed.event, passed.facts());
+        self.wants_knowing(passed, &Facts::default())
+    }
+
+    /// The same, with what is known of the event already.
+    pub(super) fn wants_knowing(&self, passed: &Passed, facts: &Facts) -> bool {
+        let event = &passed.event;
         self.scope.admits(event, facts)
             && self.since.is_none_or(|since| event.received_at >= since)
             && self.filter.matches_with(event, facts)
@@ -150,6 +160,18 @@ struct Inside {
     clients: HashMap<TenantId, Vec<Arc<Client>>>,
 }
 
+impl Inside {
+    /// Those who may want some of these events, and were not asked yet.
+    fn unasked(&self, events: &[Arc<Passed>], matched: &Matched) -> Vec<Arc<Client>> {
+        let mut tenants: Vec<&TenantId> = events.iter().map(|passed| &passed.event.tenant_id).collect();
+        tenants.sort_unstable();
+        tenants.dedup();
+        let clients = tenants.iter().filter_map(|tenant| self.clients.get(tenant));
+        let unasked = clients.flatten().filter(|client| !matched.knows(client));
+        unasked.cloned().collect()
+    }
+}
+
 impl Live {
     /// Over so many partitions, keeping so many events; not yet following.
     pub fn new(partitions: usize, kept: usize) -> Self {
@@ -205,15 +227,37 @@ impl Live {
     }
 
     /// Hands out what stands in a partition before `next`.
-    pub fn publish(&self, partition: usize, events: Vec<Passed>, next: i64) {
-        let mut inside = self.inside();
+    pub async fn publish(&self, partition: usize, events: Vec<Passed>, next: i64) {
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+        let mut matched = Matched::default();
+        for round in 1.. {
+            let unasked = {
+                let mut inside = self.inside();
+                let unasked = inside.unasked(&events, &matched);
+                if unasked.is_empty() || round > ROUNDS {
+                    return self.hand_out(&mut inside, partition, events, next, &matched);
+                }
+                unasked
+            };
+            matched.ask(unasked, &events).await;
+        }
+    }
+
+    fn hand_out(
+        &self,
+        inside: &mut Inside,
+        partition: usize,
+        events: Vec<Arc<Passed>>,
+        next: i64,
+        matched: &Matched,
+    ) {
         let mut woken: Vec<&Arc<Client>> = Vec::new();
-        let Inside { recent, clients, .. } = &mut *inside;
-        for passed in events {
-            let passed = Arc::new(passed);
+        let Inside { recent, clients, .. } = inside;
+        for (index, passed) in events.into_iter().enumerate() {
             self.note_revision(&passed);
             for client in clients.get(&passed.event.tenant_id).into_iter().flatten() {
-                if client.wants(&passed) && client.offer(&passed, || self.place()) {
+                let wants = matched.wants(client, index);
+                if wants.unwrap_or_else(|| client.wants(&passed)) && client.offer(&passed, || self.place()) {
                     woken.push(client);
                 }
             }
@@ -227,13 +271,15 @@ impl Live {
         }
     }
 
-    /// Lets a client in at a place, without a gap and without a repetition, where that is possible.
+    /// Lets a client in at a place, without a gap and without a repetition, where that is possible. What it is given
+    /// then is of its tenant, and it may want it or not.
     pub fn join(&self, client: &Arc<Client>, place: &Place) -> Joined {
         let mut inside = self.inside();
         let Some(since) = inside.recent.since(place) else {
             return Joined::Behind(self.place());
         };
-        let backlog = since.filter(|passed| client.wants(passed)).cloned().collect();
+        let is_ours = |passed: &&Arc<Passed>| passed.event.tenant_id == *client.scope.tenant();
+        let backlog = since.filter(is_ours).cloned().collect();
         {
             let mut buffer = client.buffer();
             *buffer = Buffer {

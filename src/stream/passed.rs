@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 
 use crate::event::revision::Rank;
 use crate::event::{Event, view};
-use crate::query::matching::Facts;
 use crate::store::row::{REVISED_VERSION, version_of};
 
 /// An event and where it stands. Its JSON is written once, when the first client wants it.
@@ -20,7 +19,6 @@ pub struct Passed {
     pub event: Event,
     /// About how much memory it takes.
     pub bytes: usize,
-    facts: Facts,
     json: OnceLock<Box<str>>,
 }
 
@@ -34,7 +32,6 @@ impl Passed {
             version: version_of(rank, offset.max(0).cast_unsigned()),
             event,
             bytes,
-            facts: Facts::default(),
             json: OnceLock::new(),
         }
     }
@@ -42,11 +39,6 @@ impl Passed {
     /// Whether it revises what passed before.
     pub fn is_revision(&self) -> bool {
         self.version >= REVISED_VERSION
-    }
-
-    /// What was worked out of it so far.
-    pub fn facts(&self) -> &Facts {
-        &self.facts
     }
 
     /// The nested form that every answer shows.

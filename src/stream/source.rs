@@ -10,6 +10,7 @@ use super::Parts;
 use super::cursor::Place;
 use super::history::History;
 use super::live::{Client, Cut, Joined, Live, Presence};
+use super::matched::wanted;
 use super::passed::Passed;
 use super::revised;
 
@@ -85,6 +86,7 @@ impl Source {
                 Joined::Live(backlog) => backlog,
                 Joined::Behind(to) => self.catch_up(to).await?,
             };
+            let backlog = wanted(&self.client, backlog).await;
             for events in backlog.chunks(AT_ONCE) {
                 self.give(events.to_vec()).await?;
             }

@@ -121,6 +121,17 @@ fn a_scope_admits_its_tenant_and_its_own_actor() {
 
 proptest! {
     #[test]
+    fn leaves_are_found_by_their_paths_as_by_going_through_all(
+        leaves in prop::collection::vec(("[a-b.]{0,2}", "[x-z]"), 0..20),
+        path in "[a-b.]{0,2}",
+    ) {
+        let all = leaves.iter().map(|(path, value)| Leaf { path: path.clone(), value: value.clone() });
+        let found = Leaves::of(all.collect());
+        let naive: Vec<&str> = leaves.iter().filter(|leaf| leaf.0 == path).map(|leaf| leaf.1.as_str()).collect();
+        prop_assert_eq!(found.at(&path).collect::<Vec<_>>(), naive);
+    }
+
+    #[test]
     fn many_values_are_found_as_few_are(mut values in prop::collection::vec("[a-c]{0,3}", 0..60), text in "[a-c]{0,3}") {
         values.sort_unstable();
         values.dedup();

@@ -1,3 +1,4 @@
+use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
@@ -19,6 +20,11 @@ fn passed(partition: usize, offset: i64) -> Passed {
     Passed::new((partition, offset), Event::sample(1), Rank::default(), 100)
 }
 
+/// Small events are handed out at once.
+fn publish(live: &Live, partition: usize, events: Vec<Passed>, next: i64) {
+    live.publish(partition, events, next).now_or_never().unwrap();
+}
+
 fn places(events: impl IntoIterator<Item = Arc<Passed>>) -> Vec<(usize, i64)> {
     events
         .into_iter()
@@ -30,8 +36,8 @@ fn places(events: impl IntoIterator<Item = Arc<Passed>>) -> Vec<(usize, i64)> {
 fn a_buffer_that_overflows_says_where_it_was_cut() {
     let (live, client) = (live(2), client(2));
     assert!(matches!(live.join(&client, &vec![0, 0]), Joined::Live(backlog) if backlog.is_empty()));
-    live.publish(1, vec![passed(1, 0)], 4);
-    live.publish(0, vec![passed(0, 5), passed(0, 6), passed(0, 9)], 10);
+    publish(&live, 1, vec![passed(1, 0)], 4);
+    publish(&live, 0, vec![passed(0, 5), passed(0, 6), passed(0, 9)], 10);
     let (events, cut) = client.take();
     assert_eq!(places(events), [(1, 0), (0, 5)]);
     let cut = cut.unwrap();
@@ -50,12 +56,32 @@ fn others_tenants_and_those_who_left_are_given_nothing() {
     for client in [&ours, &other] {
         live.join(client, &vec![0]);
     }
-    live.publish(0, vec![passed(0, 0)], 1);
+    publish(&live, 0, vec![passed(0, 0)], 1);
     live.leave(&ours);
-    live.publish(0, vec![passed(0, 1)], 2);
+    publish(&live, 0, vec![passed(0, 1)], 2);
     assert_eq!(places(ours.take().0), [(0, 0)]);
     assert_eq!(places(other.take().0), []);
     assert!(live.inside().clients.len() == 1, "nothing of it is left");
+}
+
+#[tokio::test]
+async fn who_comes_while_others_are_asked_is_shown_what_it_wants_all_the_same() {
+    let (live, first, late) = (live(1), client(9), client(9));
+    live.join(&first, &vec![0]);
+    let large = |offset| Passed::new(0, offset, Event::sample(1), 1 << 20);
+    let mut publishing = Box::pin(live.publish(0, vec![large(0), large(1)], 2));
+    assert!(
+        (&mut publishing).now_or_never().is_none(),
+        "others have their turn"
+    );
+    let Joined::Live(backlog) = live.join(&late, &vec![1]) else {
+        panic!("it is kept");
+    };
+    assert!(backlog.is_empty());
+    live.leave(&first);
+    publishing.await;
+    assert_eq!(places(late.take().0), [(0, 1)]);
+    assert_eq!(places(first.take().0), []);
 }
 
 #[test]
@@ -71,7 +97,7 @@ fn it_ends_when_nobody_is_there_and_not_before() {
 fn what_passes_while_one_is_behind_its_cursor_is_not_shown_again() {
     let (live, client) = (live(1), client(9));
     live.join(&client, &vec![3]);
-    live.publish(0, vec![passed(0, 2), passed(0, 3)], 4);
+    publish(&live, 0, vec![passed(0, 2), passed(0, 3)], 4);
     assert_eq!(places(client.take().0), [(0, 3)]);
 }
 
@@ -99,7 +125,7 @@ proptest! {
             // Every other offset holds an event.
             let events: Vec<i64> = (from..ends[partition]).filter(|offset| offset % 2 == 0).collect();
             expected.extend(events.iter().map(|offset| (partition, *offset)));
-            live.publish(partition, events.iter().map(|offset| passed(partition, *offset)).collect(), ends[partition]);
+            publish(&live, partition, events.iter().map(|offset| passed(partition, *offset)).collect(), ends[partition]);
             if takes {
                 take(&mut seen);
             }
