@@ -68,7 +68,7 @@ fn others_tenants_and_those_who_left_are_given_nothing() {
 async fn who_comes_while_others_are_asked_is_shown_what_it_wants_all_the_same() {
     let (live, first, late) = (live(1), client(9), client(9));
     live.join(&first, &vec![0]);
-    let large = |offset| Passed::new(0, offset, Event::sample(1), 1 << 20);
+    let large = |offset| Passed::new((0, offset), Event::sample(1), Rank::default(), 1 << 20);
     let mut publishing = Box::pin(live.publish(0, vec![large(0), large(1)], 2));
     assert!(
         (&mut publishing).now_or_never().is_none(),

@@ -18,7 +18,6 @@ use super::{
     Budget::{Free, Managing},
     Route, delete, get, put,
 };
-use crate::auth::Principal;
 use crate::auth::manage::ManageError;
 use crate::control::Permission::{self, Manage};
 use crate::control::{self, Command, EventSchema, Refusal, schema_id};
