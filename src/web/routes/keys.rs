@@ -16,7 +16,8 @@ use super::whose::tenant_of;
 use super::{
     Access::Needs,
     Budget::{Free, Managing},
-    Route, delete, get, patch, post};
+    Route, delete, get, patch, post,
+};
 use crate::auth::{NewKey, Principal};
 use crate::clock::Timestamp;
 use crate::control::Permission::{self, Manage};

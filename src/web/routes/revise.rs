@@ -20,9 +20,9 @@ use crate::auth::Principal;
 use crate::control::Permission::Manage;
 use crate::event::TenantId;
 use crate::event::revision::{Deed, REASON_MAX};
+use crate::trail::Occasion;
 use crate::web::body::Body;
 use crate::web::doc::{self, Doc, query};
-use crate::trail::Occasion;
 use crate::web::extract::{Caller, Id, Params, media_type};
 use crate::web::given::Given;
 use crate::web::{ApiError, AppState};
@@ -90,7 +90,12 @@ pub(super) async fn amend(
     is_patch(&headers)?;
     let wanted = Wanted::read(&params, false)?;
     let asked = xxh3_64(&[b"amend ", body.as_ref()].concat());
-    let wish = wanted.wish((state, principal, occasion), id, &headers, (Change::Amend(body), asked))?;
+    let wish = wanted.wish(
+        (state, principal, occasion),
+        id,
+        &headers,
+        (Change::Amend(body), asked),
+    )?;
     wish.grant().await
 }
 

@@ -18,7 +18,8 @@ use super::whose::tenant_of;
 use super::{
     Access::Needs,
     Budget::{Free, Managing},
-    Route, delete, get, patch, post};
+    Route, delete, get, patch, post,
+};
 use crate::auth::{NewUser, Principal};
 use crate::control::Permission::{self, Manage};
 use crate::control::{self, Command, Patch, Roles, User};

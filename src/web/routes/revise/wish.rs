@@ -26,9 +26,9 @@ use crate::log::Position;
 use crate::query::QueryError;
 use crate::query::standing::Stands;
 use crate::store::row::{REDACTED_VERSION, version_of};
-use crate::web::routes::manage::etag;
 use crate::trail::{Occasion, Reading};
 use crate::web::routes::Budget;
+use crate::web::routes::manage::etag;
 use crate::web::routes::manage::precondition::{Expected, Tag};
 use crate::web::{ApiError, AppState, Json};
 
