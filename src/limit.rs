@@ -47,12 +47,12 @@ pub struct Config {
     /// Exports of each tenant that run at once on each instance.
     #[config(default = 4)]
     pub exports_at_once: NonZeroU32,
-    /// Exports of all tenants together that run at once on each instance, each with some 24 MiB of memory. The last quarter
+    /// Exports of all tenants together that run at once on each instance, each with some 48 MiB of memory. The last quarter
     /// is for tenants that run none.
     #[config(default = 32)]
     pub all_exports_at_once: NonZeroU32,
     /// Streams of each tenant that are open at once on each instance; one user or key has half of them.
-    #[config(default = 1_000)]
+    #[config(default = 2_000)]
     pub streams_at_once: NonZeroU32,
     /// Requests a second from one address (of IPv6, one network of 64 bits), on each instance, whoever sends them.
     /// Callers on this machine are not counted.

@@ -81,7 +81,7 @@ async fn slow_readers_hold_up_nobody_and_take_no_more_than_their_room() {
     filled(&app, &other, 50_000).await;
     let whole = other.get("/api/v1/logs/export").await;
     assert_eq!(whole.text().lines().count(), 50_000);
-    // Three stretches of 8 MiB, and what the sockets hold, for each; all of it would be 800 MiB.
+    // Three stretches of 16 MiB, and what the sockets hold, for each; all of it would be 800 MiB.
     let grown = app.resident_bytes().saturating_sub(before);
     assert!(grown < 400 << 20, "{} MiB", grown >> 20);
     until("no query waits for a slow reader", async || {
