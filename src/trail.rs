@@ -32,8 +32,6 @@ use spool::Spool;
 
 /// The file in the data directory.
 pub const FILE: &str = "reads.spool";
-/// How much may wait in it, in bytes.
-pub const SPOOL_BYTES_MAX: u64 = 64 << 20;
 
 /// How long a read waits for the log before its record goes to the spool, and those of the next ones at once.
 const LOG_WITHIN: Duration = Duration::from_secs(1);
