@@ -82,8 +82,8 @@ impl Queries {
         let is_dirty = dirty.iter().any(|month| search.filter.time.meets(*month));
         let mut sql = Statement::new();
         sql.push(
-            "SELECT actor_id, count() AS events, min(toUnixTimestamp64Micro(time)) AS first, \
-             max(toUnixTimestamp64Micro(time)) AS last FROM events",
+            "SELECT actor_id, count() AS events, toUnixTimestamp64Micro(min(time)) AS first, \
+             toUnixTimestamp64Micro(max(time)) AS last FROM events",
         );
         sql.push(if is_dirty { " FINAL" } else { "" });
         push_where(&mut sql, &scope, &search.filter);

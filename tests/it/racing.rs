@@ -184,3 +184,38 @@ async fn however_they_race_both_are_granted() {
     }
     assert_eq!(acme.found(&[("q", &secret)]).await.len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_revise_one_event_none_is_lost() {
+    let app = App::shared().await;
+    let acme = app.tenant("crowd").await;
+    let secret = word();
+    let said = json!({"event_type": "r", "time": 1_770_000_000, "event_id": "the-one", "message": secret});
+    let id = acme.take(&said).await;
+    // One and the same event by two names, and in two spellings.
+    let names = [id.clone(), id.to_uppercase(), "the-one".to_owned()];
+    let mut crowd = Vec::new();
+    for n in 0..9 {
+        let (acme, name) = (acme.clone(), names[n % names.len()].clone());
+        crowd.push(tokio::spawn(async move {
+            let mut key = serde_json::Map::new();
+            key.insert(format!("by-{n}"), json!(n));
+            match n {
+                4 => redact(&acme, &name, "&field=/message").await,
+                _ => amend(&acme, &name, json!({"details": key})).await,
+            }
+        }));
+    }
+    for one in crowd {
+        one.await.unwrap().expect(200);
+    }
+    let shown = acme.get(&format!("/api/v1/logs/{id}")).await.expect(200);
+    assert_eq!(
+        (&shown["revision"], &shown["message"]),
+        (&json!(9), &Value::Null),
+        "{shown}"
+    );
+    for n in (0..9).filter(|n| *n != 4) {
+        assert_eq!(shown["details"][format!("by-{n}")], n, "{shown}");
+    }
+}

@@ -13,6 +13,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -87,24 +88,35 @@ struct Answer<'a> {
 }
 
 impl Wish {
-    /// Revises the event, and answers when that is searchable; where it takes too long, goes on without the client.
+    /// Revises the event, and answers when that is searchable, or has taken too long. It is seen through without the
+    /// client as well.
     pub(super) async fn grant(self) -> Result<Response, ApiError> {
         let within = Duration::from_secs(self.state.config.wait_indexed_seconds);
         let deadline = Instant::now() + within;
-        let place = self.state.revising.place(within).await.ok_or_else(too_busy)?;
-        self.state.ingest.admit(&self.principal, 1)?;
-        let mut appended = None;
-        match self.settle(&mut appended, deadline).await {
-            Ok(Some(stands)) if appended.is_none() => return self.read(&stands).await,
-            Ok(Some(stands)) => return Ok(answer(&stands, self.change.note())),
-            Err(error) if appended.is_none() || !error.status.is_server_error() => return Err(error),
-            // It is in the log. Whatever is away now will be back.
-            Ok(None) | Err(_) => {}
-        }
-        let told = not_yet(&self.id, appended.as_ref());
         let revising = self.state.revising.clone();
-        revising.go_on(place, self.go_on(appended));
-        Ok(told)
+        let place = revising.place(&self.tenant, &self.id, within).await;
+        let place = place.ok_or_else(too_busy)?;
+        self.state.ingest.admit(&self.principal, 1)?;
+        let (tell, told) = oneshot::channel();
+        revising.run(place, self.see_through(tell, deadline));
+        told.await.unwrap_or_else(|_| Err(too_busy()))
+    }
+
+    async fn see_through(self, tell: oneshot::Sender<Result<Response, ApiError>>, deadline: Instant) {
+        let mut appended = None;
+        let (answer, is_settled) = match self.settle(&mut appended, deadline).await {
+            Ok(Some(stands)) if appended.is_none() => (self.read(&stands).await, true),
+            Ok(Some(stands)) => (Ok(answer(&stands, self.change.note())), true),
+            Err(error) if appended.is_none() || !error.status.is_server_error() => (Err(error), true),
+            // It is in the log. Whatever is away now will be back.
+            Ok(None) | Err(_) => (Ok(not_yet(&self.id, appended.as_ref())), false),
+        };
+        // Nobody listens where the client went away.
+        tell.send(answer).ok();
+        if !is_settled && self.state.revising.go_on(self.go_on(appended)).await.is_none() {
+            let (id, tenant) = (&self.id, &self.tenant);
+            tracing::warn!(id, %tenant, "the server stops: whether a revision that was answered 202 counts is not looked at any more");
+        }
     }
 
     /// The event, to somebody who has changed nothing by this request: that is a read, and is counted and recorded as
@@ -118,7 +130,7 @@ impl Wish {
     }
 
     /// Without a client: until it is granted, or can't be, or has taken too long.
-    async fn go_on(self, mut appended: Option<Appended>) {
+    async fn go_on(&self, mut appended: Option<Appended>) {
         let deadline = Instant::now() + GOES_ON_FOR;
         loop {
             let (id, tenant) = (&self.id, &self.tenant);
