@@ -2,13 +2,14 @@
 //! control state, and exports and streams at once, by tenant and by API key.
 //!
 //! Rates are token buckets ([`buckets`]) that hold one second's worth, of changes ten; what runs at once is counted
-//! ([`running`]), memory is shared out ([`room`]), and [`disk`] says how full the disk may be. All of it is of this
+//! ([`running`]), what must wait its turn ([`fair`]) and memory ([`room`]) are shared out, and [`disk`] says how full the disk may be. All of it is of this
 //! instance alone: n instances together let through n times as much. Each of a tenant's budgets stands for itself, so that
 //! who exports much can still write.
 
 pub mod addresses;
 mod buckets;
 pub mod disk;
+pub mod fair;
 pub mod room;
 mod running;
 mod spender;

@@ -2,7 +2,6 @@
 
 mod columns;
 mod found;
-mod permits;
 mod row;
 mod single;
 mod turns;
@@ -11,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use columns::push_columns;
-use permits::{Permit, Permits};
+
 use row::{CountRow, Found, moment_of_page, place};
 pub(super) use turns::Turns;
 
@@ -27,6 +26,7 @@ use crate::control::Control;
 use crate::crypto::Key;
 use crate::event::problem::Problem;
 use crate::event::{Event, TenantId};
+use crate::limit::fair::{Permit, Permits};
 use crate::store::held::Place;
 use crate::store::{EventRow, Statement, Store, Value};
 

@@ -10,8 +10,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::permits::Permits;
 use crate::event::TenantId;
+use crate::limit::fair::Permits;
 use crate::query::QueryError;
 use crate::store::{Statement, StoreError};
 

@@ -16,13 +16,13 @@ const WAITING_MAX: usize = 256;
 
 /// The permits. Cheap to clone.
 #[derive(Clone)]
-pub(in crate::query) struct Permits {
+pub struct Permits {
     shares: Arc<Mutex<Shares>>,
     wait: Duration,
 }
 
 /// One of them, given back when dropped.
-pub(in crate::query) struct Permit {
+pub struct Permit {
     shares: Arc<Mutex<Shares>>,
     tenant: TenantId,
 }
@@ -45,7 +45,7 @@ type Asker = oneshot::Sender<Permit>;
 
 impl Permits {
     /// So many, each asked for no longer than `wait`.
-    pub(in crate::query) fn new(count: usize, wait: Duration) -> Self {
+    pub fn new(count: usize, wait: Duration) -> Self {
         let shares = Shares {
             free: count.max(1),
             tenants: HashMap::new(),
@@ -58,7 +58,7 @@ impl Permits {
     }
 
     /// A permit for somebody of this tenant; `None` when none came in time.
-    pub(in crate::query) async fn take(&self, tenant: &TenantId) -> Option<Permit> {
+    pub async fn take(&self, tenant: &TenantId) -> Option<Permit> {
         let permit = {
             let mut shares = held(&self.shares);
             if shares.take(tenant) {
