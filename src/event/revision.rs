@@ -116,8 +116,14 @@ pub fn amendment(standing: Standing<'_>, patch: &[u8], deed: Deed) -> Result<Opt
     revised(event, history, AMENDED_MAX).map(Some)
 }
 
-/// The revision without the fields at these pointers; `None`: with nothing but the bare fact.
-pub fn redaction(standing: Standing<'_>, fields: Option<&[String]>, deed: Deed) -> Result<Revised, Refused> {
+/// The revision without the fields at these pointers; `None`: with nothing but the bare fact. Where something may stand
+/// in the log that was not known yet, `made_at` says from where on ([`Entry::made_at`]).
+pub fn redaction(
+    standing: Standing<'_>,
+    fields: Option<&[String]>,
+    made_at: Option<i64>,
+    deed: Deed,
+) -> Result<Revised, Refused> {
     may_be_revised(standing.event)?;
     let before = standing.history;
     let event = match fields {
@@ -125,7 +131,7 @@ pub fn redaction(standing: Standing<'_>, fields: Option<&[String]>, deed: Deed) 
         Some(fields) => redact::without(standing.event, before, fields)?,
     };
     let fields = fields.map(<[String]>::to_vec);
-    let mut history = History::next(standing, deed, What::Redacted(fields));
+    let mut history = History::next(standing, deed, What::Redacted { fields, made_at });
     history.blank();
     revised(event, history, REDACTED_MAX)
 }

@@ -11,7 +11,7 @@ use crate::auth::Principal;
 use crate::clock::Timestamp;
 use crate::event::problem::Problem;
 use crate::query::filter::Condition;
-use crate::store::Statement;
+use crate::store::{Statement, Value};
 
 /// What a story is held together by; one of them is enough.
 const THREADS: [&str; 4] = ["request_id", "trace_id", "session_id", "actor.session_id"];
@@ -82,12 +82,14 @@ impl Queries {
         let is_dirty = dirty.iter().any(|month| search.filter.time.meets(*month));
         let mut sql = Statement::new();
         sql.push(
-            "SELECT actor_id, count() AS events, toUnixTimestamp64Micro(min(time)) AS first, \
-             toUnixTimestamp64Micro(max(time)) AS last FROM events",
+            "SELECT actor_id, events, sum(events) OVER () AS total, countIf(actor_id != '') OVER () AS actors, \
+             toUnixTimestamp64Micro(min(first) OVER ()) AS first, toUnixTimestamp64Micro(max(last) OVER ()) AS last \
+             FROM (SELECT actor_id, count() AS events, min(time) AS first, max(time) AS last FROM events",
         );
         sql.push(if is_dirty { " FINAL" } else { "" });
         push_where(&mut sql, &scope, &search.filter);
-        sql.push(" GROUP BY actor_id ORDER BY events DESC, actor_id");
+        sql.push(" GROUP BY actor_id) ORDER BY events DESC, actor_id LIMIT ")
+            .bind("UInt32", Value::number(ACTORS_MAX));
         keep_unpacked(&mut sql);
         let ask = |sql| async move { self.store().rows::<ActorRow>(&sql).await };
         let rows: Result<Vec<ActorRow>, QueryError> = self.turns().ask(scope.tenant(), sql, ask).await;
@@ -97,14 +99,16 @@ impl Queries {
 
 impl Summary {
     fn of(rows: Vec<ActorRow>) -> Self {
+        let Some(any) = rows.first() else {
+            return Self::default();
+        };
         Self {
-            count: rows.iter().map(|row| row.events).sum(),
-            first: rows.iter().map(|row| row.first).min().map(Timestamp::from_micros),
-            last: rows.iter().map(|row| row.last).max().map(Timestamp::from_micros),
-            actor_count: rows.iter().filter(|row| !row.actor_id.is_empty()).count() as u64,
+            count: any.total,
+            first: Some(Timestamp::from_micros(any.first)),
+            last: Some(Timestamp::from_micros(any.last)),
+            actor_count: any.actors,
             actors: rows
                 .into_iter()
-                .take(ACTORS_MAX)
                 .map(|row| Actor {
                     id: (!row.actor_id.is_empty()).then_some(row.actor_id),
                     count: row.events,
@@ -114,10 +118,13 @@ impl Summary {
     }
 }
 
+/// One of the busiest actors, and beside it what holds of all of them.
 #[derive(Row, Deserialize)]
 struct ActorRow {
     actor_id: String,
     events: u64,
+    total: u64,
+    actors: u64,
     first: i64,
     last: i64,
 }
@@ -153,21 +160,5 @@ mod tests {
                 "{query}"
             );
         }
-    }
-
-    #[test]
-    fn a_summary_counts_those_who_are_named() {
-        let row = |actor_id: &str, events, first, last| ActorRow {
-            actor_id: actor_id.to_owned(),
-            events,
-            first,
-            last,
-        };
-        let summary = Summary::of(vec![row("a", 3, 5, 9), row("", 2, 1, 6)]);
-        assert_eq!((summary.count, summary.actor_count), (5, 1));
-        assert_eq!(summary.first, Some(Timestamp::from_micros(1)));
-        assert_eq!(summary.last, Some(Timestamp::from_micros(9)));
-        assert_eq!(summary.actors[1].id, None);
-        assert_eq!(Summary::of(Vec::new()), Summary::default());
     }
 }

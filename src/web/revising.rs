@@ -1,47 +1,50 @@
-//! Revisions under way: so many at once, those of one event one after another, and those that go on when their clients
+//! Revisions under way: so many at once, shared out among tenants, those of one event one after another, and those that go on when their clients
 //! were answered.
 //!
 //! Each is a task of its own, so that a client that goes away takes nothing with it: what its revision passed over or
 //! lost to is still seen. A client waits as long as `?wait=indexed` does; where the table is further behind, it is
-//! answered 202 and the task goes on in its place, so that there are never more of them than places.
+//! answered 202 and the task goes on, in the room that its request had.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as Turns, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::event::TenantId;
+use crate::limit::room::{Held, Room};
 
-/// Revisions that are under way at once: each holds an event and its history, 1 MiB at most.
-const AT_ONCE: usize = 64;
+/// What revisions under way may take altogether. One that waits for its row holds an event and its history.
+const BYTES_MAX: u64 = 64 << 20;
+const BYTES_EACH: u64 = 1 << 20;
+/// How long one waits for room.
+const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
 /// The revisions of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Revising {
-    places: Arc<Semaphore>,
+    room: Room,
     events: Arc<Mutex<HashMap<Name, Weak<Turns<()>>>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// A tenant and the name that an event goes by, in one spelling.
-type Name = (TenantId, String);
+type Name = (TenantId, Uuid);
 
-/// One of the places, and, as a rule, the turn to revise this event.
+/// Room for a revision, and, as a rule, the turn to revise this event.
 pub struct Place {
-    _permit: OwnedSemaphorePermit,
+    _room: Held,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Default for Revising {
     fn default() -> Self {
         Self {
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            room: Room::new(BYTES_MAX, ROOM_WITHIN),
             events: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -50,16 +53,16 @@ impl Default for Revising {
 }
 
 impl Revising {
-    /// Waits for the turn to revise an event, half the time at most, and then for a place; `None` where there is none.
+    /// Waits for the turn to revise an event, half the time at most, and then for room; `None` where there is none.
     ///
-    /// Those who wait for one event take no place, so they keep nobody from another one. A turn spares its holder being
+    /// Those who wait for one event take no room, so they keep nobody from another one. A turn spares its holder being
     /// overtaken; without it, and beside another server, the ranks of revisions decide ([`crate::event::revision`]).
-    pub async fn place(&self, tenant: &TenantId, event: &str, within: Duration) -> Option<Place> {
-        let turns = self.turns((tenant.clone(), spelled(event)));
+    pub async fn place(&self, tenant: &TenantId, event: Uuid, within: Duration) -> Option<Place> {
+        let turns = self.turns((tenant.clone(), event));
         let turn = timeout(within / 2, turns.lock_owned()).await.ok();
-        let permit = timeout(within / 2, self.places.clone().acquire_owned()).await;
-        Some(Place {
-            _permit: permit.ok()?.ok()?,
+        let mut room = self.room.of(tenant.as_str());
+        room.grow_to(BYTES_EACH).await.then_some(Place {
+            _room: room,
             _turn: turn,
         })
     }
@@ -97,51 +100,55 @@ impl Revising {
     }
 }
 
-fn spelled(event: &str) -> String {
-    Uuid::try_parse(event).map_or_else(|_| event.to_owned(), |id| id.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn place(revising: &Revising, event: &str, within: Duration) -> Option<Place> {
-        revising.place(&TenantId::default_tenant(), event, within).await
+    async fn place(revising: &Revising, event: u128, within: Duration) -> Option<Place> {
+        let tenant = TenantId::default_tenant();
+        revising.place(&tenant, Uuid::from_u128(event), within).await
+    }
+
+    fn small() -> Revising {
+        Revising {
+            room: Room::new(6 * BYTES_EACH, Duration::ZERO),
+            ..Revising::default()
+        }
     }
 
     #[tokio::test]
-    async fn there_are_so_many_places_and_a_stop_frees_them() {
-        let revising = Revising::default();
-        for n in 0..AT_ONCE {
-            let place = place(&revising, &n.to_string(), Duration::ZERO).await.unwrap();
+    async fn a_tenant_has_a_share_of_the_room_and_a_stop_frees_it() {
+        let revising = small();
+        for n in 0..2 {
+            let place = place(&revising, n, Duration::ZERO).await.unwrap();
             let going_on = revising.clone();
             revising.run(place, async move {
                 going_on.go_on(std::future::pending::<()>()).await;
             });
         }
-        assert!(place(&revising, "more", Duration::ZERO).await.is_none());
+        assert!(place(&revising, 9, Duration::ZERO).await.is_none());
+        let other = TenantId::parse("other").unwrap();
+        let theirs = revising.place(&other, Uuid::nil(), Duration::ZERO).await;
+        assert!(theirs.is_some());
         revising.end().await;
-        assert!(place(&revising, "more", Duration::ZERO).await.is_some());
+        assert!(place(&revising, 9, Duration::ZERO).await.is_some());
         assert_eq!(revising.go_on(std::future::pending::<()>()).await, None);
     }
 
     #[tokio::test]
     async fn those_of_one_event_take_turns_and_wait_for_half_the_time() {
-        let (revising, id) = (Revising::default(), Uuid::from_u128(0xAB).to_string());
-        let first = place(&revising, &id, Duration::ZERO).await.unwrap();
+        let revising = Revising::default();
+        let first = place(&revising, 1, Duration::ZERO).await.unwrap();
         assert!(first._turn.is_some());
-        let elsewhere = place(&revising, "another", Duration::ZERO).await.unwrap();
+        let elsewhere = place(&revising, 2, Duration::ZERO).await.unwrap();
         assert!(elsewhere._turn.is_some());
-        let spelled_so = id.to_uppercase();
-        let second = place(&revising, &spelled_so, Duration::from_millis(20))
-            .await
-            .unwrap();
+        let second = place(&revising, 1, Duration::from_millis(20)).await.unwrap();
         assert!(second._turn.is_none());
         let hour = Duration::from_secs(3_600);
-        let (third, ()) = tokio::join!(place(&revising, &spelled_so, hour), async { drop(first) });
+        let (third, ()) = tokio::join!(place(&revising, 1, hour), async { drop(first) });
         assert!(third.as_ref().unwrap()._turn.is_some());
         drop((second, third, elsewhere));
-        assert!(place(&revising, "new", Duration::ZERO).await.is_some());
+        assert!(place(&revising, 3, Duration::ZERO).await.is_some());
         assert_eq!(revising.events.lock().unwrap().len(), 1);
     }
 }

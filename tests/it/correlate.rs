@@ -62,6 +62,27 @@ async fn whatever_shares_a_thread_is_one_story_page_by_page() {
         story(&acme, "trace_id=nothing").await["summary"]["first"],
         Value::Null
     );
+    let crowd: Vec<_> = (0..25)
+        .map(|n| json!({"event_type": "r", "time": 1_770_000_000 + n, "trace_id": "crowd", "user_id": format!("c{n:02}")}))
+        .collect();
+    acme.post("/api/v1/logs/bulk?wait=indexed", &json!(crowd))
+        .await
+        .expect(200);
+    let summary = story(&acme, "trace_id=crowd&limit=1").await["summary"].take();
+    assert_eq!(
+        (&summary["count"], &summary["actor_count"]),
+        (&json!(25), &json!(25))
+    );
+    let named: Vec<_> = summary["actors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|actor| actor["id"].clone())
+        .collect();
+    assert_eq!(
+        named,
+        (0..20).map(|n| json!(format!("c{n:02}"))).collect::<Vec<_>>()
+    );
     let eve = app.tenant("story-eve").await;
     assert_eq!(story(&eve, "trace_id=t4").await["summary"]["count"], 0);
 }

@@ -48,6 +48,10 @@ pub struct Entry {
     /// Where that stood which a redaction took away, as JSON pointers; `None`: everything but the bare fact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Vec<String>>,
+    /// Of the first redaction: the table held all records of the partition before this offset when it was made of what
+    /// the table held. It may have passed over amendments between there and its own place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<i64>,
     /// Who did it: a user's name, a key's id.
     pub by: String,
     /// When.
@@ -141,9 +145,9 @@ impl History {
         let number = history.number().saturating_add(1);
         let base = history.last().map_or(Uuid::nil(), |last| last.id);
         let made_of = [&number.to_be_bytes(), &base.as_bytes()[..]].concat();
-        let (kind, changes, fields) = match what {
-            What::Amended(changes) => (Kind::Amendment, changes, None),
-            What::Redacted(fields) => (Kind::Redaction, Vec::new(), fields),
+        let (kind, changes, fields, made_at) = match what {
+            What::Amended(changes) => (Kind::Amendment, changes, None, None),
+            What::Redacted { fields, made_at } => (Kind::Redaction, Vec::new(), fields, made_at),
         };
         history.revisions.push(Entry {
             // The same wish applied to the same is the same revision, however often it is appended; applied to something
@@ -155,6 +159,7 @@ impl History {
             kind,
             changes,
             fields,
+            made_at,
             by: deed.by,
             at: deed.at,
             ip: deed.ip,
@@ -241,6 +246,9 @@ impl History {
         if let Some((redaction, earlier)) = self.revisions.split_last_mut() {
             for entry in earlier {
                 redact::blank(&mut entry.changes, redaction.fields.as_deref());
+                if redaction.fields.is_none() {
+                    redact::shorten(entry.fields.iter_mut().flatten());
+                }
             }
         }
     }
@@ -255,8 +263,11 @@ impl History {
 pub(super) enum What {
     /// It changes this.
     Amended(Vec<Edit>),
-    /// It takes these fields away, or everything.
-    Redacted(Option<Vec<String>>),
+    /// It takes these fields away, or everything; made of a table that held all before this offset.
+    Redacted {
+        fields: Option<Vec<String>>,
+        made_at: Option<i64>,
+    },
 }
 
 impl Entry {

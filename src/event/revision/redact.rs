@@ -78,10 +78,7 @@ pub fn without(event: &Event, history: Option<&History>, fields: &[String]) -> R
 pub(super) fn blank(edits: &mut [Edit], fields: Option<&[String]>) {
     for edit in edits {
         let cut = match fields {
-            None => {
-                let second = edit.path.match_indices('/').nth(1);
-                Some(second.map_or(edit.path.len(), |(at, _)| at))
-            }
+            None => Some(end_of_first_step(&edit.path)),
             Some(fields) => {
                 let touching = fields.iter().map(|field| whole_lists(field));
                 let touching = touching.filter(|field| meet(&edit.path, field));
@@ -94,6 +91,18 @@ pub(super) fn blank(edits: &mut [Edit], fields: Option<&[String]>) {
             (edit.value, edit.old, edit.redacted) = (None, None, true);
         }
     }
+}
+
+/// Takes out of pointers what may be said by a sender's own names.
+pub(super) fn shorten<'a>(pointers: impl Iterator<Item = &'a mut String>) {
+    for pointer in pointers {
+        pointer.truncate(end_of_first_step(pointer));
+    }
+}
+
+fn end_of_first_step(pointer: &str) -> usize {
+    let second = pointer.match_indices('/').nth(1);
+    second.map_or(pointer.len(), |(at, _)| at)
 }
 
 /// Whether changes are of what a redaction took away; `None`: it took everything.
@@ -184,8 +193,9 @@ fn remove(event: &mut Event, pointer: &str) -> Result<bool, &'static str> {
 }
 
 fn remove_tag(tags: &mut Vec<String>, index: &str) -> bool {
-    let found = index.parse().ok().filter(|index| *index < tags.len());
-    found.map(|index: usize| tags.remove(index)).is_some()
+    // As RFC 6901 spells it: `01` and `+1` name nothing.
+    let found = (0..tags.len()).find(|at| at.to_string() == index);
+    found.map(|at| tags.remove(at)).is_some()
 }
 
 fn remove_json(json: &mut Option<Json>, steps: &[&str]) -> bool {

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::manage::precondition::Expected;
@@ -19,6 +20,7 @@ use super::{Access::Needs, Budget, Route, delete, patch};
 use crate::auth::Principal;
 use crate::control::Permission::Manage;
 use crate::event::TenantId;
+use crate::event::id::of_client;
 use crate::event::revision::{Deed, REASON_MAX};
 use crate::trail::Occasion;
 use crate::web::body::Body;
@@ -95,8 +97,8 @@ pub(super) async fn amend(
         id,
         &headers,
         (Change::Amend(body), asked),
-    )?;
-    wish.grant().await
+    );
+    wish.await?.grant().await
 }
 
 /// `DELETE`: takes fields away, or everything but the bare fact.
@@ -112,13 +114,13 @@ pub(super) async fn redact(
     let fields = std::mem::take(&mut wanted.fields);
     let asked = xxh3_64(format!("redact {fields:?}").as_bytes());
     let change = Change::Redact((!fields.is_empty()).then_some(fields));
-    let wish = wanted.wish((state, principal, occasion), id, &headers, (change, asked))?;
-    wish.grant().await
+    let wish = wanted.wish((state, principal, occasion), id, &headers, (change, asked));
+    wish.await?.grant().await
 }
 
 impl Wanted {
     /// The wish that this is, of this caller and about this event.
-    fn wish(
+    async fn wish(
         self,
         (state, principal, occasion): (AppState, Principal, Occasion),
         id: String,
@@ -127,7 +129,9 @@ impl Wanted {
     ) -> Result<Wish, ApiError> {
         let tenant = tenant_of(&state, &principal, Manage, self.tenant)?;
         state.admit_write()?;
-        let route = format!("revise /api/v1/logs/{id}");
+        state.ingest.admit(&principal, 1)?;
+        let event_id = event_id(&state, &principal, &tenant, &id).await?;
+        let route = format!("revise /api/v1/logs/{event_id}");
         let whence = principal.whence();
         let deed = Deed {
             wish: request_id(headers, &state, &principal, &route, &tenant)?,
@@ -144,7 +148,7 @@ impl Wanted {
             principal,
             occasion,
             tenant,
-            id,
+            event_id,
             deed,
             change,
         })
@@ -174,6 +178,23 @@ impl Wanted {
             fields: fields.into_iter().map(str::to_owned).collect(),
         })
     }
+}
+
+/// Which event that is. From here on it is sought by its own id: its sender's may name a later one as well, and goes when
+/// the event is redacted. One that was posted under that name is found by it all the same.
+async fn event_id(
+    state: &AppState,
+    principal: &Principal,
+    tenant: &TenantId,
+    id: &str,
+) -> Result<Uuid, ApiError> {
+    let derived = of_client(tenant, "", id).to_string();
+    for name in [id, &derived] {
+        if let Some(event) = state.queries.get(principal, Some(tenant.as_str()), name).await? {
+            return Ok(event.event_id);
+        }
+    }
+    Err(wish::absent())
 }
 
 fn say_why() -> String {

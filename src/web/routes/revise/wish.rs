@@ -15,9 +15,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
-use super::overlooked;
+use super::overlooked::{self, Overlooked};
 use crate::auth::Principal;
 use crate::event::TenantId;
 use crate::event::draft::Refusal;
@@ -49,7 +50,7 @@ pub(super) struct Wish {
     pub(super) principal: Principal,
     pub(super) occasion: Occasion,
     pub(super) tenant: TenantId,
-    pub(super) id: String,
+    pub(super) event_id: Uuid,
     pub(super) deed: Deed,
     pub(super) expected: Expected,
     pub(super) change: Change,
@@ -67,12 +68,21 @@ pub(super) enum Change {
 struct Appended {
     revised: Revised,
     at: Position,
-    /// What counted when it was made,
-    base: u64,
-    /// and where the table was then, at least, of which it was made.
-    from: i64,
     /// The redactions that were known when the wish was applied first.
     known: Vec<Uuid>,
+}
+
+/// What the table says of a wish.
+enum Sight {
+    /// The event isn't there, or no more.
+    Gone,
+    /// The event does not have it: it comes first now, or lost to another one. With what is known of the table's place
+    /// when it said so (see [`Entry::made_at`](revision::Entry::made_at)).
+    Open(Stands, Option<i64>),
+    /// It counts, but passed over this amendment.
+    PassedOver { stands: Stands, amendment: Overlooked },
+    /// It is part of the event's history.
+    Granted(Stands),
 }
 
 const REDACTED: &str = "What is to be amended was redacted meanwhile, and is not brought back. Read the event, and decide \
@@ -91,15 +101,16 @@ impl Wish {
     /// Revises the event, and answers when that is searchable, or has taken too long. It is seen through without the
     /// client as well.
     pub(super) async fn grant(self) -> Result<Response, ApiError> {
+        let revising = self.state.revising.clone();
         let within = Duration::from_secs(self.state.config.wait_indexed_seconds);
         let deadline = Instant::now() + within;
-        let revising = self.state.revising.clone();
-        let place = revising.place(&self.tenant, &self.id, within).await;
+        let place = revising.place(&self.tenant, self.event_id, within).await;
         let place = place.ok_or_else(too_busy)?;
-        self.state.ingest.admit(&self.principal, 1)?;
         let (tell, told) = oneshot::channel();
-        revising.run(place, self.see_through(tell, deadline));
-        told.await.unwrap_or_else(|_| Err(too_busy()))
+        revising.run(place, self.see_through(tell, deadline).in_current_span());
+        let lost = "the revision's task ended without an answer";
+        told.await
+            .unwrap_or_else(|_| Err(QueryError::Failed(lost.to_owned()).into()))
     }
 
     async fn see_through(self, tell: oneshot::Sender<Result<Response, ApiError>>, deadline: Instant) {
@@ -109,13 +120,13 @@ impl Wish {
             Ok(Some(stands)) => (Ok(answer(&stands, self.change.note())), true),
             Err(error) if appended.is_none() || !error.status.is_server_error() => (Err(error), true),
             // It is in the log. Whatever is away now will be back.
-            Ok(None) | Err(_) => (Ok(not_yet(&self.id, appended.as_ref())), false),
+            Ok(None) | Err(_) => (Ok(not_yet(self.event_id)), false),
         };
         // Nobody listens where the client went away.
         tell.send(answer).ok();
-        if !is_settled && self.state.revising.go_on(self.go_on(appended)).await.is_none() {
-            let (id, tenant) = (&self.id, &self.tenant);
-            tracing::warn!(id, %tenant, "the server stops: whether a revision that was answered 202 counts is not looked at any more");
+        if !is_settled && self.state.revising.go_on(self.try_on(appended)).await.is_none() {
+            let (id, tenant) = (self.event_id, &self.tenant);
+            tracing::warn!(%id, %tenant, "the server stops: whether a revision that was answered 202 counts is not looked at any more");
         }
     }
 
@@ -123,30 +134,29 @@ impl Wish {
     /// one.
     async fn read(&self, stands: &Stands) -> Result<Response, ApiError> {
         self.state.limits.spend(&self.principal, Budget::Searching)?;
-        let read = Reading::get(Some(&self.tenant), &self.id);
+        let read = Reading::get(Some(&self.tenant), &self.event_id.to_string());
         let trail = &self.state.trail;
         trail.note(&self.principal, &self.occasion, read).await?;
         Ok(answer(stands, self.change.note()))
     }
 
     /// Without a client: until it is granted, or can't be, or has taken too long.
-    async fn go_on(&self, mut appended: Option<Appended>) {
+    async fn try_on(&self, mut appended: Option<Appended>) {
         let deadline = Instant::now() + GOES_ON_FOR;
+        let (id, tenant) = (self.event_id, &self.tenant);
         loop {
-            let (id, tenant) = (&self.id, &self.tenant);
             match self.settle(&mut appended, deadline).await {
                 Ok(Some(_)) => return,
                 Err(error) if error.status.is_server_error() && Instant::now() + TRY_AGAIN < deadline => {
-                    tracing::debug!(detail = error.detail, id, %tenant, "a revision is tried again");
+                    tracing::debug!(detail = error.detail, %id, %tenant, "a revision is tried again");
                     tokio::time::sleep(TRY_AGAIN).await;
                 }
-                Ok(None) if Instant::now() + TRY_AGAIN < deadline => tokio::time::sleep(TRY_AGAIN).await,
                 Ok(None) => {
-                    tracing::warn!(id, %tenant, "the table is far behind: whether a revision counts is not looked at any more");
+                    tracing::warn!(%id, %tenant, "the table is far behind: whether a revision counts is not looked at any more");
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(detail = error.detail, id, %tenant, "a revision that was answered 202 lost to another one and can't be made anew");
+                    tracing::warn!(detail = error.detail, %id, %tenant, "a revision that was answered 202 lost to another one and can't be made anew");
                     return;
                 }
             }
@@ -166,48 +176,32 @@ impl Wish {
             {
                 return Ok(None);
             }
-            let Some((stands, mut from)) = self.stands().await? else {
+            let (base, revised) = match self.look().await? {
                 // What the caller may see does not hold it any more.
-                return appended.take().map(|own| Some(own.alone())).ok_or_else(absent);
-            };
-            let mut passed_over = None;
-            if self.is_granted(&stands)? {
-                if let Some(own) = appended.as_ref().filter(|own| own.is_in(&stands)) {
-                    match self.passed_over(own, deadline).await {
-                        Some(found) => passed_over = found,
-                        None => return Ok(None),
+                Sight::Gone => return appended.take().map(|own| Some(own.stands())).ok_or_else(absent),
+                Sight::Granted(stands) => return Ok(Some(stands)),
+                Sight::PassedOver { stands, amendment } => match self.with(&amendment) {
+                    Some(revised) => (amendment.stands, revised),
+                    None => return Ok(Some(stands)),
+                },
+                Sight::Open(stands, made_at) => {
+                    self.expected.check(Some(&tag(&stands)))?;
+                    match self.change.made(stands.standing(), made_at, self.deed.clone()) {
+                        Ok(Some(revised)) => (stands, revised),
+                        Ok(None) => return Ok(Some(stands)),
+                        Err(why) => return Err(refused(why, self.change.invalid())),
                     }
-                    from = own.at.offset;
                 }
-                if passed_over.is_none() {
-                    return Ok(Some(stands));
-                }
-            } else {
-                self.expected.check(Some(&tag(&stands)))?;
-            }
-            let base = passed_over.as_ref().unwrap_or(&stands);
-            let revised = match self.change.made(base.standing(), self.deed.clone()) {
-                Ok(Some(revised)) => revised,
-                Ok(None) => return Ok(Some(stands)),
-                // It counts; only what it was made without can't be brought in.
-                Err(_) if passed_over.is_some() => return Ok(Some(stands)),
-                Err(error) => return Err(error),
             };
             let known = match appended {
                 Some(lost) => lost.known.clone(),
-                None => redactions(base),
+                None => redactions(&base),
             };
             if self.change.is_amendment() && revised.history.touches_redacted(&known) {
                 return Err(ApiError::new(StatusCode::CONFLICT, "conflict", REDACTED));
             }
             let at = self.state.ingest.revise(&self.principal, &revised).await?;
-            *appended = Some(Appended {
-                revised,
-                at,
-                base: base.version,
-                from,
-                known,
-            });
+            *appended = Some(Appended { revised, at, known });
         }
         Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -216,36 +210,54 @@ impl Wish {
         ))
     }
 
-    /// The event as it stands. For a redaction also how far the table was at least before it was asked: what stands in
-    /// the log from there on may be unknown to it. Not where something was redacted before, for then nothing is passed over.
-    async fn stands(&self) -> Result<Option<(Stands, i64)>, ApiError> {
-        let Some(stands) = self.as_held().await? else {
-            return Ok(None);
+    /// Reads the event. A redaction asks first how far the table is: what stands in the log from there on may be unknown
+    /// to it. Where something was redacted before, nothing is passed over.
+    async fn look(&self) -> Result<Sight, ApiError> {
+        let made_at = match self.change.is_amendment() {
+            true => None,
+            false => Some(overlooked::projected(&self.state, self.event_id).await?),
         };
-        if self.change.is_amendment() || stands.version >= REDACTED_VERSION {
-            return Ok(Some((stands, i64::MAX)));
-        }
-        let from = overlooked::projected(&self.state, &stands.event).await?;
-        Ok(self.as_held().await?.map(|stands| (stands, from)))
-    }
-
-    async fn as_held(&self) -> Result<Option<Stands>, QueryError> {
         let queries = &self.state.queries;
-        let tenant = Some(self.tenant.as_str());
-        queries.standing(&self.principal, tenant, &self.id).await
-    }
-
-    /// Whether this wish is part of the event's history. 409 where another one came under its name.
-    fn is_granted(&self, stands: &Stands) -> Result<bool, ApiError> {
+        let id = self.event_id.to_string();
+        let found = queries
+            .standing(&self.principal, Some(self.tenant.as_str()), &id)
+            .await?;
+        let Some(stands) = found.filter(|stands| stands.event.event_id == self.event_id) else {
+            return Ok(Sight::Gone);
+        };
         let history = stands.history.as_ref();
-        match history.and_then(|history| history.granting(self.deed.wish)) {
-            None => Ok(false),
-            Some(granted) if granted.asked() == Some(self.deed.asked) => Ok(true),
-            Some(_) => Err(ApiError::conflict(
+        let Some(granted) = history.and_then(|history| history.granting(self.deed.wish)) else {
+            let made_at = made_at.filter(|_| stands.version < REDACTED_VERSION);
+            return Ok(Sight::Open(stands, made_at));
+        };
+        if granted.asked() != Some(self.deed.asked) {
+            return Err(ApiError::conflict(
                 "Idempotency-Key",
                 "another request came with this key before: give each one a key of its own",
-            )),
+            ));
         }
+        let passed_over = match granted.number == stands.event.revision {
+            true => overlooked::amendment(&self.state, &stands.event, granted).await?,
+            false => None,
+        };
+        Ok(match passed_over {
+            Some(amendment) => Sight::PassedOver { stands, amendment },
+            None => Sight::Granted(stands),
+        })
+    }
+
+    /// This redaction, made anew of an amendment that it passed over. `None` where there is no room for both: it counts,
+    /// and the amendment does not.
+    fn with(&self, overlooked: &Overlooked) -> Option<Revised> {
+        let standing = overlooked.stands.standing();
+        let made = self
+            .change
+            .made(standing, Some(overlooked.redacted_at), self.deed.clone());
+        made.inspect_err(|why| {
+            let (id, tenant) = (self.event_id, &self.tenant);
+            tracing::warn!(%why, %id, %tenant, "an amendment that a redaction did not know of can't be kept beside it");
+        })
+        .ok()?
     }
 
     /// Whether the table holds it before the waiting is over.
@@ -259,31 +271,26 @@ impl Wish {
             .wait_for_version(&own.revised.event, own.version(), deadline)
             .await
     }
-
-    /// What would count if it were not for this redaction, and is no part of it: an amendment that it did not know of.
-    /// `None` where the log can't be asked before the deadline.
-    async fn passed_over(&self, own: &Appended, deadline: Instant) -> Option<Option<Stands>> {
-        let place = (own.at.partition, own.from..own.at.offset);
-        let found = overlooked::amendment(&self.state, &own.revised.event, own.base, place);
-        match tokio::time::timeout_at(deadline, found).await {
-            Ok(Ok(found)) => Some(found),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "whether a redaction passed over an amendment can't be looked up now");
-                None
-            }
-            Err(_) => None,
-        }
-    }
 }
 
 impl Change {
-    fn made(&self, standing: Standing<'_>, deed: Deed) -> Result<Option<Revised>, ApiError> {
+    fn made(
+        &self,
+        standing: Standing<'_>,
+        made_at: Option<i64>,
+        deed: Deed,
+    ) -> Result<Option<Revised>, Refused> {
         match self {
-            Self::Amend(patch) => revision::amendment(standing, patch, deed)
-                .map_err(|why| refused(why, StatusCode::UNPROCESSABLE_ENTITY)),
-            Self::Redact(fields) => revision::redaction(standing, fields.as_deref(), deed)
-                .map(Some)
-                .map_err(|why| refused(why, StatusCode::BAD_REQUEST)),
+            Self::Amend(patch) => revision::amendment(standing, patch, deed),
+            Self::Redact(fields) => revision::redaction(standing, fields.as_deref(), made_at, deed).map(Some),
+        }
+    }
+
+    /// The status where what it says can't be done: of a body, or of parameters.
+    fn invalid(&self) -> StatusCode {
+        match self {
+            Self::Amend(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Redact(_) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -301,13 +308,7 @@ impl Appended {
         version_of(self.revised.history.rank(), self.at.offset.max(0).cast_unsigned())
     }
 
-    fn is_in(&self, stands: &Stands) -> bool {
-        let own = self.revised.history.last().map(|entry| entry.id);
-        let history = stands.history.as_ref();
-        own.is_some_and(|own| history.is_some_and(|history| history.has(own)))
-    }
-
-    fn alone(self) -> Stands {
+    fn stands(self) -> Stands {
         Stands {
             version: self.version(),
             event: self.revised.event,
@@ -331,8 +332,7 @@ fn answer(stands: &Stands, note: Option<&'static str>) -> Response {
 }
 
 /// The log has it; who reads on will see.
-fn not_yet(id: &str, appended: Option<&Appended>) -> Response {
-    let id = appended.map_or_else(|| id.to_owned(), |own| own.revised.event.event_id.to_string());
+fn not_yet(id: Uuid) -> Response {
     let body = serde_json::json!({
         "event_id": id,
         "detail": "The log has it, and it takes effect when the table comes to it. Look again, or repeat the request under the same Idempotency-Key.",
@@ -340,7 +340,7 @@ fn not_yet(id: &str, appended: Option<&Appended>) -> Response {
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }
 
-fn absent() -> ApiError {
+pub(super) fn absent() -> ApiError {
     ApiError::not_found("There is no event with this id, or it is not yet searchable.")
 }
 
