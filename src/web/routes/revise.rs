@@ -1,9 +1,10 @@
 //! `PATCH` and `DELETE /api/v1/logs/{id}`: an amendment, or a redaction, is appended, and the answer shows the event as
 //! it is from then on.
 //!
-//! What becomes of two who revise the same event at once is the matter of [`wish`].
+//! What becomes of two who revise the same event at once is the matter of [`settle`].
 
 mod overlooked;
+mod settle;
 mod wish;
 
 use axum::extract::State;

@@ -27,7 +27,7 @@ const READS_WITHIN: Duration = Duration::from_secs(30);
 /// An amendment that is no part of the redaction that counts.
 pub(super) struct Overlooked {
     /// The event as it would be.
-    pub(super) stands: Stands,
+    pub(super) stands: Box<Stands>,
     /// Where the redaction stands. All before it was looked through.
     pub(super) redacted_at: i64,
 }
@@ -83,7 +83,10 @@ async fn sought(
                 let entry = stands.history.as_ref().and_then(History::last);
                 if entry.is_some_and(|entry| entry.id == redaction.id) {
                     let redacted_at = record.offset;
-                    return Ok(found.map(|stands| Overlooked { stands, redacted_at }));
+                    return Ok(found.map(|stands| Overlooked {
+                        stands: Box::new(stands),
+                        redacted_at,
+                    }));
                 }
                 let counts = found.as_ref().map_or(0, |found| found.version);
                 if could_count(&stands, redaction) && stands.version > counts {
