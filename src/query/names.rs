@@ -56,8 +56,10 @@ const NAMES: &[(&str, Known)] = &[
     ("actor.type", K::Text(F::ActorType)),
     ("actor_name", K::Text(F::ActorName)),
     ("actor.name", K::Text(F::ActorName)),
+    ("user_name", K::Text(F::ActorName)),
     ("actor_email", K::Text(F::ActorEmail)),
     ("actor.email", K::Text(F::ActorEmail)),
+    ("user_email", K::Text(F::ActorEmail)),
     ("session_id", K::Text(F::SessionId)),
     ("actor.session_id", K::Text(F::SessionId)),
     ("user_agent", K::Text(F::UserAgent)),
@@ -126,6 +128,25 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("user", "user_id"),
     ("actor", "user_id"),
     ("type", "event_type"),
+    ("id", "event_id"),
+    ("received_at", "received_from` and `received_to"),
+];
+
+/// Fields of an event that no filter is about. An answer that finds nothing would be taken for one that there is nothing.
+const UNFILTERED: [&str; 13] = [
+    "message",
+    "before",
+    "after",
+    "changes",
+    "amendments",
+    "revision",
+    "raw",
+    "details",
+    "metadata",
+    "event_details",
+    "time_from",
+    "time_offset",
+    "provenance",
 ];
 
 /// All names.
@@ -149,6 +170,12 @@ pub fn steers(name: &str) -> bool {
         known(name),
         Some(Known::Control(Sort | Limit | Cursor | Count | Fields))
     )
+}
+
+/// Whether a name, or the beginning of a path, is that of a field which no filter is about.
+pub fn is_unfiltered(name: &str) -> bool {
+    let field = name.split(['.', '[']).next().unwrap_or(name);
+    UNFILTERED.contains(&field)
 }
 
 /// What somebody who wrote `name` may have meant, where it is so near a known name that a detail of that name is
@@ -220,6 +247,7 @@ mod tests {
             ("evnt_type", "event_type"),
             ("IP", "ip"),
             ("page", "cursor"),
+            ("id", "event_id"),
         ] {
             assert_eq!(guess(name), Some(meant), "{name}");
         }
@@ -230,11 +258,55 @@ mod tests {
             "region",
             "option",
             "x",
-            "id",
             "status",
             "order_number",
         ] {
             assert_eq!(guess(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn whatever_an_event_says_is_filtered_by_or_refused() {
+        let shown = [
+            "event_id",
+            "tenant_id",
+            "time",
+            "event_type",
+            "action",
+            "severity",
+            "outcome",
+            "actor_id",
+            "actor_type",
+            "user_name",
+            "user_email",
+            "session_id",
+            "ip_address",
+            "user_agent",
+            "resource_type",
+            "resource_id",
+            "resource_name",
+            "message",
+            "before.title",
+            "after",
+            "details",
+            "metadata",
+            "request_id",
+            "trace_id",
+            "tags",
+            "received_at",
+            "source",
+            "source_event_id",
+            "revision",
+            "amendments",
+            "time_offset",
+            "raw.sha256",
+        ];
+        for name in shown {
+            let is_answered = known(name).is_some() || is_unfiltered(name) || guess(name).is_some();
+            assert!(is_answered, "{name}");
+        }
+        for name in ["messages", "before_title", "detail.message", "rawness"] {
+            assert!(!is_unfiltered(name), "{name}");
         }
     }
 

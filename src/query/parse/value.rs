@@ -21,6 +21,11 @@ pub(super) fn path(name: &str) -> Result<String, String> {
         Some("") => return Err("which detail? `details.amount`, for example".to_owned()),
         Some(path) => path,
         None => {
+            if names::is_unfiltered(name) {
+                return Err(format!(
+                    "no filter is about this field; `q` finds words of the message and the details. For a detail of this name write `details.{name}`"
+                ));
+            }
             if let Some(meant) = names::guess(name) {
                 return Err(format!(
                     "unknown parameter; did you mean `{meant}`? For a detail of this name write `details.{name}`"
