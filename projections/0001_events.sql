@@ -55,7 +55,9 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
 
     log_offset      UInt64 ALIAS if(version <= 4611686018427387904, 4611686018427387904 - version, version - 9223372036854775808),
     detail_items    Array(String) ALIAS arrayMap((k, v) -> concat(replaceRegexpAll(k, '\\[[0-9]+\\]', ''), '=', v), mapKeys(details), mapValues(details)),
-    search_text     String ALIAS lower(concat(message, ' ', arrayStringConcat(mapValues(details), ' '))),
+    -- Beyond ASCII the tokenizer splits nowhere, so whatever is no letter, mark or digit becomes a blank first.
+    all_text        String ALIAS concat(message, ' ', arrayStringConcat(mapValues(details), ' ')),
+    search_text     String ALIAS if(isValidASCII(all_text), lower(all_text), replaceRegexpAll(lowerUTF8(all_text), '[^\\p{L}\\p{M}\\p{N}]+', ' ')),
 
     -- Everything that can be asked for has an index: what is in no block of 1,024 rows then costs milliseconds, not the
     -- reading of the whole table. Filters of columns with few values take next to no room.
