@@ -11,8 +11,10 @@ use super::reader::Reader;
 use crate::log::decode::Decoder;
 use crate::log::{Log, LogError, topics};
 
-/// Events that are given out at once.
+/// Events that are given out at once, and the bytes after which fewer are: a client that takes its time has three such
+/// batches waiting for it.
 const AT_ONCE: usize = 500;
+const AT_ONCE_BYTES: usize = 1 << 20;
 
 /// A part of the log, being read.
 pub struct History {
@@ -98,14 +100,17 @@ impl History {
                 }
             }
         }
-        let mut events = Vec::new();
+        let (mut events, mut bytes) = (Vec::new(), 0);
         // A part that is not read to its end and has nothing to compare holds up the others.
         let comparable = |part: &Part| part.is_read() || !part.heads.is_empty();
-        while events.len() < AT_ONCE && self.parts.iter().all(comparable) {
+        while events.len() < AT_ONCE && bytes < AT_ONCE_BYTES && self.parts.iter().all(comparable) {
             let waiting = self.parts.iter_mut().filter(|part| part.head().is_some());
             let earliest = waiting.min_by_key(|part| part.head().map(|head| head.event.received_at));
             match earliest.and_then(|part| part.heads.pop_front()) {
-                Some(event) => events.push(event),
+                Some(event) => {
+                    bytes += event.bytes;
+                    events.push(event);
+                }
                 None => break,
             }
         }

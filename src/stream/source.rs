@@ -141,8 +141,7 @@ impl Source {
                     continue;
                 }
             };
-            let mut turn = Some(turn);
-            while turn.is_some() {
+            loop {
                 if history.is_done() {
                     raise(&mut self.place, &to);
                     match self.live.join(&self.client, &self.place) {
@@ -160,10 +159,11 @@ impl Source {
                 match tokio::time::timeout(PATIENCE, self.to.reserve()).await {
                     Ok(Ok(room)) => room.send(given),
                     Ok(Err(_)) => return Err(Gone),
-                    // It takes its time, which it may; but not the turn of others.
+                    // It takes its time, which it may; but neither the turn of others, nor what reading takes.
                     Err(_) => {
-                        turn = None;
+                        drop((history, turn));
                         self.send(given).await?;
+                        break;
                     }
                 }
             }

@@ -50,6 +50,7 @@ mod sql;
 mod stats;
 mod strangers;
 mod stream;
+mod stream_untaken;
 mod support;
 mod tail;
 mod takeover;

@@ -43,6 +43,18 @@ impl App {
         kib.parse::<usize>().unwrap() << 10
     }
 
+    /// How many threads of the server read this topic, each a partition of it.
+    pub fn readers_of(&self, topic: &str) -> usize {
+        let pid = self.child().as_ref().expect("a running server").id();
+        // Linux keeps the first 15 bytes of a thread's name.
+        let name: String = format!("read {topic}").chars().take(15).collect();
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        // One may end between the two.
+        let names =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        names.filter(|found| *found.trim_end() == *name).count()
+    }
+
     /// Kills the server alone, as the system would at its worst, and waits until its children are gone as well.
     pub async fn kill9(&self) {
         let children = [Child::Broker, Child::ClickHouse].map(|child| {
