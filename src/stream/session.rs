@@ -20,6 +20,12 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Batches that may wait for the client.
 const WAITING_MAX: usize = 2;
 
+/// How long a client may take for each piece of what it is given.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+/// And for all of it once its stream should have ended: so that who takes little at a time is shown nothing for long by a
+/// credential that counts no more, and holds up no shutdown.
+const LAST_WITHIN: Duration = Duration::from_secs(2);
+
 /// Why a stream ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -50,6 +56,8 @@ pub struct Session {
     check: Interval,
     said: Instant,
     stop: CancellationToken,
+    /// When it was seen that it should end.
+    over: Option<Instant>,
 }
 
 impl Session {
@@ -77,6 +85,7 @@ impl Session {
             _source: AbortOnDropHandle::new(tokio::spawn(source)),
             check,
             said: Instant::now(),
+            over: None,
         }
     }
 
@@ -87,8 +96,8 @@ impl Session {
                 biased;
                 () = self.stop.cancelled() => return Next::End(End::Stopping, self.cursor()),
                 _ = self.check.tick() => {
-                    if let Err(error) = self.parts.auth.still_counts(&self.principal) {
-                        return Next::End(End::Auth(error), self.cursor());
+                    if let Some(end) = self.end() {
+                        return Next::End(end, self.cursor());
                     }
                     if self.said.elapsed() >= self.parts.heartbeat && self.place.is_some() {
                         self.said = Instant::now();
@@ -108,6 +117,39 @@ impl Session {
                     }
                 }
             }
+        }
+    }
+
+    /// What comes of giving its client something; `None` where the client does not take it in time.
+    pub async fn taken<T>(&mut self, giving: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            given = tokio::time::timeout(TAKEN_WITHIN, giving) => given.ok(),
+            () = self.outlived() => None,
+        }
+    }
+
+    /// Ends when it should have ended for [`LAST_WITHIN`]. Cancel safe.
+    async fn outlived(&mut self) {
+        while self.over.is_none() {
+            match self.end() {
+                Some(_) => self.over = Some(Instant::now()),
+                None => tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    _ = self.check.tick() => {}
+                },
+            }
+        }
+        if let Some(over) = self.over {
+            tokio::time::sleep_until(over + LAST_WITHIN).await;
+        }
+    }
+
+    /// Why it should end now, if it should.
+    fn end(&self) -> Option<End> {
+        match self.stop.is_cancelled() {
+            true => Some(End::Stopping),
+            false => self.parts.auth.still_counts(&self.principal).err().map(End::Auth),
         }
     }
 

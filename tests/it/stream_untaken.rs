@@ -1,8 +1,10 @@
 //! Streams whose clients don't take what they are given. Over HTTP/2 such a client's connection lives on: it answers
 //! pings, and other requests go through it.
 
+use reqwest::Method;
 use serde_json::json;
 
+use crate::support::wait::PATIENCE;
 use crate::support::{App, Caller, Watcher, until};
 
 /// The same caller over HTTP/2, of which the server may send so many bytes that are not read.
@@ -37,4 +39,35 @@ async fn who_reads_history_slowly_keeps_none_of_what_reading_takes_and_misses_no
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), ALL, "each comes once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_keeps_its_stream_no_longer_than_its_key_and_holds_up_no_shutdown() {
+    let app = App::start_with(&[]).await;
+    let acme = app.tenant("takes-nothing").await;
+    let key = json!({"name": "watch", "roles": ["auditor"]});
+    let key = acme.post("/api/v1/keys", &key).await.expect(201);
+    let open = async || {
+        let text = app.stranger().get("/metrics").await.text();
+        text.lines().any(|line| line == "trailhouse_streams 1")
+    };
+    let mut of_key = over_http2(&acme.with(key["key"].as_str()), 0)
+        .open("/api/v1/logs/stream", &[])
+        .await;
+    assert_eq!(of_key.status(), 200);
+    assert!(open().await);
+    let path = format!("/api/v1/keys/{}", key["id"].as_str().unwrap());
+    assert_eq!(acme.send(Method::DELETE, &path, &[], "").await.status, 204);
+    until("its stream has ended", async || !open().await).await;
+    let ended = tokio::time::timeout(PATIENCE, of_key.chunk()).await;
+    assert!(ended.expect("the connection ends").is_err());
+
+    let mut until_stop = over_http2(&acme, 0).open("/api/v1/logs/stream", &[]).await;
+    assert!(open().await);
+    let cuts = || app.log().matches("a stream is cut").count();
+    assert_eq!(cuts(), 1);
+    assert!(app.stop().await.success());
+    // Without that it is the deadline of the stop that ends it.
+    assert_eq!(cuts(), 2);
+    assert!(until_stop.chunk().await.is_err());
 }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::search::with_saved;
 use super::whose::existing;
@@ -74,8 +75,8 @@ const OWN: [&str; 3] = ["cursor", "since", "ticket"];
 const REFUSED: [&str; 4] = ["sort", "limit", "count", "fields"];
 /// The largest message that a client may send: it has nothing to say.
 const SAID_MAX: usize = 4 * 1024;
-/// How long a WebSocket may take for what it was given.
-const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+/// Bytes of server-sent events that are given to a connection at once: a client that takes so many in 30 s is fast enough.
+const PIECE: usize = 64 * 1024;
 
 /// The ticket in a request's parameters.
 pub(super) fn ticket_of(request: &Request) -> Option<String> {
@@ -139,7 +140,7 @@ pub(super) async fn stream(
                 // The connection has its place until now, and counts as a stream.
                 drop((place, permit));
             }),
-        None => server_sent(session, permit),
+        None => server_sent(session, permit, place),
     })
 }
 
@@ -212,23 +213,21 @@ fn last_words(end: End) -> Frame {
     Frame::Error(problem.to_value())
 }
 
-fn server_sent(session: Session, permit: Permit) -> Response {
-    let chunks = futures_util::stream::unfold(Some((session, permit)), async |open| {
-        let (mut session, permit) = open?;
-        let mut chunk = String::new();
-        let open = match session.next().await {
-            Next::Frames(frames) => {
-                for (frame, cursor) in &frames {
-                    frame.write_sse(cursor, &mut chunk);
-                }
-                Some((session, permit))
+/// Server-sent events. What comes is given out by a task of its own: over HTTP/2 nobody asks for an answer's next piece
+/// while the client has no room for it, so a client that takes nothing would keep its stream for ever.
+fn server_sent(session: Session, permit: Permit, place: Option<Extension<Place>>) -> Response {
+    let (to, pieces) = mpsc::channel(1);
+    tokio::spawn(async move {
+        if tell(session, to).await.is_none() {
+            tracing::info!("a stream is cut: its client takes nothing of what it is given");
+            if let Some(Extension(place)) = place {
+                place.cut.cancel();
             }
-            Next::End(end, cursor) => {
-                last_words(end).write_sse(&cursor, &mut chunk);
-                None
-            }
-        };
-        Some((Ok::<_, Infallible>(Bytes::from(chunk)), open))
+        }
+        drop(permit);
+    });
+    let pieces = futures_util::stream::unfold(pieces, async |mut pieces| {
+        Some((Ok::<_, Infallible>(pieces.recv().await??), pieces))
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -236,7 +235,39 @@ fn server_sent(session: Session, permit: Permit) -> Response {
         // Proxies such as nginx gather answers otherwise.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    (headers, Body::from_stream(chunks)).into_response()
+    (headers, Body::from_stream(pieces)).into_response()
+}
+
+/// Gives a client what comes, and `None` at the end, until it has taken all of it or is gone; `None` where it takes nothing.
+async fn tell(mut session: Session, to: mpsc::Sender<Option<Bytes>>) -> Option<()> {
+    loop {
+        let next = tokio::select! {
+            next = session.next() => next,
+            () = to.closed() => return Some(()),
+        };
+        let mut text = String::new();
+        let is_last = matches!(next, Next::End(..));
+        match next {
+            Next::Frames(frames) => {
+                for (frame, cursor) in &frames {
+                    frame.write_sse(cursor, &mut text);
+                }
+            }
+            Next::End(end, cursor) => last_words(end).write_sse(&cursor, &mut text),
+        }
+        let mut bytes = Bytes::from(text);
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PIECE));
+            if session.taken(to.send(Some(piece))).await?.is_err() {
+                return Some(());
+            }
+        }
+        if is_last {
+            // The answer is dropped when there was room for the last of it.
+            let _ = session.taken(to.send(None)).await?;
+            return session.taken(to.closed()).await;
+        }
+    }
 }
 
 async fn converse(socket: WebSocket, mut session: Session) {
@@ -248,7 +279,7 @@ async fn converse(socket: WebSocket, mut session: Session) {
             said = said.next() => match said {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {
-                    if !matches!(tokio::time::timeout(TAKEN_WITHIN, sink.flush()).await, Ok(Ok(()))) {
+                    if !matches!(session.taken(sink.flush()).await, Some(Ok(()))) {
                         return;
                     }
                     continue;
@@ -265,8 +296,7 @@ async fn converse(socket: WebSocket, mut session: Session) {
                 (vec![(last_words(end), cursor)], Some(code))
             }
         };
-        let sent = tokio::time::timeout(TAKEN_WITHIN, send(&mut sink, &frames)).await;
-        if !matches!(sent, Ok(Ok(()))) {
+        if !matches!(session.taken(send(&mut sink, &frames)).await, Some(Ok(()))) {
             return;
         }
         if let Some(code) = end {
@@ -275,7 +305,7 @@ async fn converse(socket: WebSocket, mut session: Session) {
                 reason: "the last frame says why".into(),
             }));
             // It may have gone.
-            let _ = tokio::time::timeout(TAKEN_WITHIN, sink.send(close)).await;
+            let _ = session.taken(sink.send(close)).await;
             return;
         }
     }
