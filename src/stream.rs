@@ -28,7 +28,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confique::Config as Confique;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Principal};
@@ -36,7 +35,7 @@ use crate::clock::Timestamp;
 use crate::control::Control;
 use crate::crypto::Key;
 use crate::event::TenantId;
-use crate::limit::room::Room;
+use crate::limit::fair::Permits;
 use crate::log::decode::Decoder;
 use crate::log::{Log, LogError, topics};
 use crate::query::Scope;
@@ -52,9 +51,8 @@ pub use ticket::Tickets;
 /// Events stand in a partition in the order in which they were received, but for what this long was on its way.
 const OUT_OF_ORDER: Duration = Duration::from_secs(30);
 
-/// Streams that look for the place of a moment at once, each with a consumer for every partition: four, and of one tenant
-/// two at most (see [`Room`]).
-const SEEKING: u64 = 6;
+/// Streams that look for the place of a moment at once, each with a consumer for every partition.
+const SEEKING: usize = 4;
 /// How long one waits for its turn to look.
 const SEEKS_WITHIN: Duration = Duration::from_secs(3);
 
@@ -71,8 +69,8 @@ pub struct Config {
     /// there, and need not read the log.
     #[config(default = 8192)]
     pub kept_events: usize,
-    /// Streams that read the log from an earlier place at once; others wait for their turn. Each takes some 30 MiB for
-    /// each partition while it reads.
+    /// Streams that read the log from an earlier place at once; others wait for their turn, and tenants share them. Each
+    /// takes some 30 MiB for each partition while it reads.
     #[config(default = 2)]
     pub catching_up_at_once: usize,
 }
@@ -117,8 +115,8 @@ pub struct Parts {
     /// Seals cursors.
     pub cursor_key: Key,
     live: Arc<Live>,
-    catching_up: Semaphore,
-    seeking: Room,
+    catching_up: Permits,
+    seeking: Permits,
     heartbeat: Duration,
     buffer: usize,
     stop: CancellationToken,
@@ -151,8 +149,8 @@ impl Streams {
             control,
             cursor_key,
             live: Arc::new(Live::new(partitions as usize, config.kept_events)),
-            catching_up: Semaphore::new(config.catching_up_at_once.clamp(1, 1_000)),
-            seeking: Room::new(SEEKING, SEEKS_WITHIN),
+            catching_up: Permits::new(config.catching_up_at_once, Duration::MAX),
+            seeking: Permits::new(SEEKING, SEEKS_WITHIN),
             heartbeat: Duration::from_secs(config.heartbeat_seconds.max(1)),
             buffer: config.buffer_events.max(1),
             stop,
@@ -194,10 +192,7 @@ impl Streams {
     /// Where what was received at a moment begins, or a little before.
     async fn place_at(&self, tenant: &TenantId, at: Timestamp) -> Result<Place, StreamError> {
         let parts = &self.parts;
-        let mut turn = parts.seeking.of(tenant.as_str());
-        if !turn.grow_to(1).await {
-            return Err(StreamError::Busy);
-        }
+        let turn = parts.seeking.take(tenant).await.ok_or(StreamError::Busy)?;
         let turn = Arc::new(turn);
         let at = at.minus(OUT_OF_ORDER);
         let places = (0..parts.live.partitions()).map(|partition| {

@@ -71,6 +71,15 @@ impl Permits {
     }
 }
 
+impl Permit {
+    /// Whether somebody waits for one: who works for long may give it back on the way, and line up again.
+    pub fn is_wanted(&self) -> bool {
+        let shares = held(&self.shares);
+        let mut waiting = shares.tenants.values().flat_map(|share| &share.waiting);
+        waiting.any(|(_, asker)| !asker.is_closed())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let next = held(&self.shares).give_back(&self.tenant);
@@ -154,10 +163,12 @@ mod tests {
     #[tokio::test]
     async fn a_free_permit_goes_to_the_tenant_that_holds_the_fewest() {
         let (permits, a, b) = (Permits::new(2, LONG), tenant("a"), tenant("b"));
-        let (first, second) = (permits.take(&a).await, permits.take(&a).await);
+        let (first, second) = (permits.take(&a).await.unwrap(), permits.take(&a).await);
+        assert!(!first.is_wanted());
         let (mut third, mut other) = (pin!(permits.take(&a)), pin!(permits.take(&b)));
         assert!(third.as_mut().now_or_never().is_none());
         assert!(other.as_mut().now_or_never().is_none());
+        assert!(first.is_wanted());
         drop(first);
         assert!(third.as_mut().now_or_never().is_none(), "a has one, b none");
         let other = other.now_or_never().expect("b's turn");

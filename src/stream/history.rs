@@ -19,6 +19,8 @@ const AT_ONCE_BYTES: usize = 1 << 20;
 /// A part of the log, being read.
 pub struct History {
     parts: Vec<Part>,
+    /// Bytes of events that were read, of whichever tenant.
+    gone_through: usize,
 }
 
 struct Part {
@@ -68,7 +70,10 @@ impl History {
                 to: *to,
             });
         }
-        Ok(Self { parts })
+        Ok(Self {
+            parts,
+            gone_through: 0,
+        })
     }
 
     /// Goes on up to another place, further on.
@@ -85,6 +90,11 @@ impl History {
             .all(|part| part.is_read() && part.head().is_none())
     }
 
+    /// Bytes of events that were read so far, of whichever tenant.
+    pub fn gone_through(&self) -> usize {
+        self.gone_through
+    }
+
     /// The next events that a client wants, perhaps none, and moves its place on.
     pub async fn next(&mut self, client: &Client, place: &mut Place) -> Vec<Passed> {
         let mut pace = Pace::default();
@@ -93,6 +103,7 @@ impl History {
                 let read = part.reader.read().await;
                 for passed in read {
                     let bytes = passed.bytes;
+                    self.gone_through += bytes;
                     if client.wants(&passed) {
                         part.heads.push_back(passed);
                     }

@@ -71,7 +71,8 @@ impl Session {
         let client = Arc::new(client);
         let (to, given) = mpsc::channel(WAITING_MAX);
         let present = parts.live.arrive();
-        let source = Source::run(parts.clone(), client.clone(), present, place.clone(), to);
+        let asker = principal.tenant().clone();
+        let source = Source::run(parts.clone(), asker, client.clone(), present, place.clone(), to);
         let mut check = tokio::time::interval(CHECK_EVERY);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {

@@ -13,6 +13,8 @@ use super::live::{Client, Cut, Joined, Live, Presence};
 use super::matched::wanted;
 use super::passed::Passed;
 use super::revised;
+use crate::event::TenantId;
+use crate::limit::fair::Permit;
 
 /// What is gathered before a client is given it: 25 flushes a second, however many events.
 const GATHER: Duration = Duration::from_millis(40);
@@ -20,6 +22,9 @@ const GATHER: Duration = Duration::from_millis(40);
 const AT_ONCE: usize = 512;
 /// How long a client that reads the log may take for what it was given, before others may read.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of events in each partition that a client goes through before it lines up again, where others wait. To go on
+/// then, it first reads the seen window anew: 131,072 records, of 1 KB as a rule.
+const TURN_BYTES: usize = 512 << 20;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a client is given.
@@ -36,6 +41,8 @@ struct Gone;
 pub(super) struct Source {
     parts: Arc<Parts>,
     live: Arc<Live>,
+    /// Whose tenant's turn it is when this reads the log.
+    asker: TenantId,
     client: Arc<Client>,
     place: Place,
     to: mpsc::Sender<Given>,
@@ -46,6 +53,7 @@ impl Source {
     /// For a client that begins at a place; `None`: now.
     pub(super) async fn run(
         parts: Arc<Parts>,
+        asker: TenantId,
         client: Arc<Client>,
         present: Presence,
         place: Option<Place>,
@@ -69,6 +77,7 @@ impl Source {
         let mut source = Self {
             parts,
             live,
+            asker,
             client,
             place,
             to,
@@ -130,7 +139,7 @@ impl Source {
         let parts = self.parts.clone();
         loop {
             self.live.leave(&self.client);
-            let turn = parts.catching_up.acquire().await.map_err(|_| Gone)?;
+            let turn = self.turn().await;
             let opened = History::open(&parts.log, &parts.decoder, &self.place, &to).await;
             let mut history = match opened {
                 Ok(history) => history,
@@ -141,7 +150,7 @@ impl Source {
                     continue;
                 }
             };
-            loop {
+            while history.gone_through() < TURN_BYTES * self.place.len() || !turn.is_wanted() {
                 if history.is_done() {
                     raise(&mut self.place, &to);
                     match self.live.join(&self.client, &self.place) {
@@ -167,6 +176,17 @@ impl Source {
                     }
                 }
             }
+        }
+    }
+
+    /// Waits until it may read the log, however long that takes.
+    async fn turn(&self) -> Permit {
+        loop {
+            if let Some(turn) = self.parts.catching_up.take(&self.asker).await {
+                return turn;
+            }
+            // Of its tenant, too many stand in line already.
+            tokio::time::sleep(TRY_AGAIN).await;
         }
     }
 
