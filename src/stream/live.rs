@@ -1,8 +1,9 @@
 //! What passes now, and who is shown it: events are handed to the buffers of those whose filters they satisfy.
 //!
 //! A buffer is bounded. Where one overflows, its client is cut off: it takes what is in the buffer, is told, and goes
-//! on from where it was cut, from the last events that are kept or from the log itself. So nothing is skipped, and
-//! nobody waits for anybody.
+//! on from where it was cut, from the last events that are kept or from the log itself. So nothing is skipped, and no
+//! client waits for another one to take anything. What waits is a batch of the log, until every filter was held against
+//! it ([`super::matched`]): only then is anybody handed some of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -157,19 +158,20 @@ pub struct Live {
 struct Inside {
     recent: Recent,
     end: Place,
-    clients: HashMap<TenantId, Vec<Arc<Client>>>,
+    clients: Clients,
 }
 
-impl Inside {
-    /// Those who may want some of these events, and were not asked yet.
-    fn unasked(&self, events: &[Arc<Passed>], matched: &Matched) -> Vec<Arc<Client>> {
-        let mut tenants: Vec<&TenantId> = events.iter().map(|passed| &passed.event.tenant_id).collect();
-        tenants.sort_unstable();
-        tenants.dedup();
-        let clients = tenants.iter().filter_map(|tenant| self.clients.get(tenant));
-        let unasked = clients.flatten().filter(|client| !matched.knows(client));
-        unasked.cloned().collect()
-    }
+type Clients = HashMap<TenantId, Vec<Arc<Client>>>;
+
+/// Those of whose tenants some of these events are.
+fn concerned<'a>(clients: &'a Clients, events: &[Arc<Passed>]) -> impl Iterator<Item = &'a Arc<Client>> {
+    let mut tenants: Vec<&TenantId> = events.iter().map(|passed| &passed.event.tenant_id).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    tenants
+        .into_iter()
+        .filter_map(|tenant| clients.get(tenant))
+        .flatten()
 }
 
 impl Live {
@@ -233,7 +235,10 @@ impl Live {
         for round in 1.. {
             let unasked = {
                 let mut inside = self.inside();
-                let unasked = inside.unasked(&events, &matched);
+                let unasked: Vec<_> = concerned(&inside.clients, &events)
+                    .filter(|client| matched.wanted(client).is_none())
+                    .cloned()
+                    .collect();
                 if unasked.is_empty() || round > ROUNDS {
                     return self.hand_out(&mut inside, partition, events, next, &matched);
                 }
@@ -251,18 +256,32 @@ impl Live {
         next: i64,
         matched: &Matched,
     ) {
+        // First of all, so that nobody is shown what says something else by now.
+        events.iter().for_each(|passed| self.note_revision(passed));
         let mut woken: Vec<&Arc<Client>> = Vec::new();
         let Inside { recent, clients, .. } = inside;
-        for (index, passed) in events.into_iter().enumerate() {
-            self.note_revision(&passed);
-            for client in clients.get(&passed.event.tenant_id).into_iter().flatten() {
-                let wants = matched.wants(client, index);
-                if wants.unwrap_or_else(|| client.wants(&passed)) && client.offer(&passed, || self.place()) {
-                    woken.push(client);
+        for client in concerned(clients, &events) {
+            let mut is_woken = false;
+            let offer = |passed| is_woken |= client.offer(passed, || self.place());
+            match matched.wanted(client) {
+                Some(wanted) => wanted
+                    .iter()
+                    .filter_map(|place| events.get(*place))
+                    .for_each(offer),
+                None => {
+                    let is_ours = |passed: &&Arc<Passed>| passed.event.tenant_id == *client.scope.tenant();
+                    let wanted = events
+                        .iter()
+                        .filter(is_ours)
+                        .filter(|passed| client.wants(passed));
+                    wanted.for_each(offer);
                 }
             }
-            recent.push(passed);
+            if is_woken {
+                woken.push(client);
+            }
         }
+        events.into_iter().for_each(|passed| recent.push(passed));
         if let Some(at) = self.next.get(partition) {
             at.fetch_max(next, Ordering::Release);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::live::Client;
 use super::passed::Passed;
+use crate::event::TenantId;
 use crate::query::matching::Facts;
 
 /// Bytes of events that are gone through before others on the same thread have their turn.
@@ -31,45 +32,42 @@ impl Pace {
 pub(super) struct Matched(HashMap<usize, Wants>);
 
 struct Wants {
-    events: Vec<bool>,
+    /// By their places among the events, in order.
+    events: Vec<usize>,
     /// Held, so that no other client is given its name.
-    _client: Arc<Client>,
+    client: Arc<Client>,
 }
 
 impl Matched {
-    /// Whether a client was asked.
-    pub(super) fn knows(&self, client: &Arc<Client>) -> bool {
-        self.0.contains_key(&name(client))
+    /// Which of the events a client wants, by their places; `None` where it was not asked.
+    pub(super) fn wanted(&self, client: &Arc<Client>) -> Option<&[usize]> {
+        Some(&self.0.get(&name(client))?.events)
     }
 
-    /// Whether a client that was asked wants an event.
-    pub(super) fn wants(&self, client: &Arc<Client>, event: usize) -> Option<bool> {
-        self.0.get(&name(client))?.events.get(event).copied()
-    }
-
-    /// Asks further clients.
+    /// Asks further clients, each about the events of its tenant.
     pub(super) async fn ask(&mut self, clients: Vec<Arc<Client>>, events: &[Arc<Passed>]) {
         let mut pace = Pace::default();
-        let mut wanted = vec![Vec::with_capacity(events.len()); clients.len()];
-        for passed in events {
+        let mut by_tenant: HashMap<TenantId, Vec<Wants>> = HashMap::new();
+        for client in clients {
+            let of_tenant = by_tenant.entry(client.scope.tenant().clone()).or_default();
+            of_tenant.push(Wants {
+                events: Vec::new(),
+                client,
+            });
+        }
+        for (place, passed) in events.iter().enumerate() {
             // What is worked out of an event is as large as the event: it is kept for as long as it takes to ask all.
             let facts = Facts::default();
-            for (client, wanted) in clients.iter().zip(&mut wanted) {
-                let is_ours = *client.scope.tenant() == passed.event.tenant_id;
-                wanted.push(is_ours && client.wants_knowing(passed, &facts));
-                if is_ours {
-                    pace.after(passed.bytes).await;
+            let of_tenant = by_tenant.get_mut(&passed.event.tenant_id);
+            for wants in of_tenant.into_iter().flatten() {
+                if wants.client.wants_knowing(passed, &facts) {
+                    wants.events.push(place);
                 }
+                pace.after(passed.bytes).await;
             }
         }
-        let asked = clients.into_iter().zip(wanted);
-        self.0.extend(asked.map(|(client, events)| {
-            let wants = Wants {
-                events,
-                _client: client.clone(),
-            };
-            (name(&client), wants)
-        }));
+        let asked = by_tenant.into_values().flatten();
+        self.0.extend(asked.map(|wants| (name(&wants.client), wants)));
     }
 }
 

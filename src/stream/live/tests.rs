@@ -64,6 +64,28 @@ fn others_tenants_and_those_who_left_are_given_nothing() {
     assert!(live.inside().clients.len() == 1, "nothing of it is left");
 }
 
+#[test]
+fn everybody_is_asked_about_its_own_events_alone_wherever_they_stand_among_others() {
+    let live = live(1);
+    let joined = |tenant| {
+        let scope = Scope::for_test(&TenantId::parse(tenant).unwrap(), None);
+        let client = Arc::new(Client::new(scope, Filter::default(), None, 99));
+        live.join(&client, &vec![0]);
+        client
+    };
+    let clients = ["a", "b", "a"].map(joined);
+    let of = |tenant: &str, offset| {
+        let mut passed = passed(0, offset);
+        passed.event.tenant_id = TenantId::parse(tenant).unwrap();
+        passed
+    };
+    let events = (0..9).map(|n| of(["a", "c", "b"][n as usize % 3], n)).collect();
+    publish(&live, 0, events, 9);
+    let taken = clients.map(|client| places(client.take().0));
+    let [of_a, of_b] = [0, 2].map(|first| [0, 3, 6].map(|n| (0, first + n)));
+    assert_eq!(taken, [of_a, of_b, of_a]);
+}
+
 #[tokio::test]
 async fn who_comes_while_others_are_asked_is_shown_what_it_wants_all_the_same() {
     let (live, first, late) = (live(1), client(9), client(9));
