@@ -104,7 +104,7 @@ impl History {
                 for passed in read {
                     let bytes = passed.bytes;
                     self.gone_through += bytes;
-                    if client.wants(&passed) {
+                    if passed.offset >= part.from && client.wants(&passed) {
                         part.heads.push_back(passed);
                     }
                     pace.after(bytes).await;

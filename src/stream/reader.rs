@@ -1,5 +1,6 @@
 //! One partition, read from a place on as every reader reads it: later copies are dropped by the seen window, which is
-//! filled from before the place without showing anything of it.
+//! filled from before the place. Of what stands there only revisions are given on: what they redacted may come again
+//! behind the place, with an amendment whose author did not know of it.
 
 use std::time::Duration;
 
@@ -18,14 +19,14 @@ pub struct Reader {
     partition: usize,
     tail: Option<Tail>,
     seen: Seen,
-    /// What stands before is not shown.
+    /// Of what stands before, revisions alone are given on.
     from: i64,
     /// The next offset to be read.
     next: i64,
 }
 
 impl Reader {
-    /// Shows what stands from `from` on; `low` is where the partition begins.
+    /// Gives on what stands from `from` on, and the revisions of the window before it; `low` is where the partition begins.
     pub fn new(log: Log, decoder: Decoder, partition: usize, low: i64, from: i64) -> Self {
         Self {
             log,
@@ -82,8 +83,8 @@ impl Reader {
             // What is no event is for the projector to reject.
             let Some(decoded) = decoded else { continue };
             let verdict = self.seen.show(record.offset, decoded.print());
-            if verdict == Verdict::First && record.offset >= self.from {
-                let (place, rank) = ((self.partition, record.offset), decoded.rank());
+            let (place, rank) = ((self.partition, record.offset), decoded.rank());
+            if verdict == Verdict::First && (record.offset >= self.from || rank.number > 0) {
                 passed.push(Passed::new(place, decoded.event, rank, record.bytes()));
             }
         }

@@ -11,7 +11,7 @@ use crate::event::TenantId;
 
 /// How much memory they may take.
 const BYTES_MAX: usize = 32 << 20;
-/// How many revised events are remembered: those of a seen window and more.
+/// How many revisions are remembered, the last ones: those of a seen window and more.
 const REVISED_MAX: usize = 200_000;
 
 /// The last events of all partitions, in the order in which they passed.
@@ -68,8 +68,19 @@ impl Recent {
 /// Which revision counts of each event that was revised lately, by the rule by which the table keeps one.
 #[derive(Debug, Default)]
 pub struct Revised {
-    counts: HashMap<(TenantId, Uuid), u64>,
-    order: VecDeque<(TenantId, Uuid)>,
+    events: HashMap<(TenantId, Uuid), Latest>,
+    /// The last revisions, by the event of each and its number among all.
+    order: VecDeque<((TenantId, Uuid), u64)>,
+    noted: u64,
+}
+
+/// What is known of a revised event.
+#[derive(Debug, Default)]
+struct Latest {
+    /// The version that counts.
+    counts: u64,
+    /// The number of the last revision that passed, whether it counts or not.
+    noted: u64,
 }
 
 impl Revised {
@@ -78,30 +89,34 @@ impl Revised {
         if !passed.is_revision() {
             return;
         }
+        self.noted += 1;
         let id = (passed.event.tenant_id.clone(), passed.event.event_id);
-        let counts = self.counts.entry(id.clone()).or_insert_with(|| {
-            self.order.push_back(id);
-            0
-        });
-        *counts = passed.version.max(*counts);
+        let latest = self.events.entry(id.clone()).or_default();
+        latest.counts = latest.counts.max(passed.version);
+        latest.noted = self.noted;
+        self.order.push_back((id, self.noted));
         if self.order.len() > REVISED_MAX
-            && let Some(oldest) = self.order.pop_front()
+            && let Some((oldest, noted)) = self.order.pop_front()
+            && self
+                .events
+                .get(&oldest)
+                .is_some_and(|latest| latest.noted == noted)
         {
-            self.counts.remove(&oldest);
+            self.events.remove(&oldest);
         }
     }
 
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {
-        self.counts.is_empty()
+        self.events.is_empty()
     }
 
     /// Whether the event says something else by now.
     pub fn supersedes(&self, passed: &Passed) -> bool {
         let id = (passed.event.tenant_id.clone(), passed.event.event_id);
-        self.counts
+        self.events
             .get(&id)
-            .is_some_and(|counts| *counts > passed.version)
+            .is_some_and(|latest| latest.counts > passed.version)
     }
 }
 
@@ -170,5 +185,31 @@ mod tests {
             assert!(revised.supersedes(&lost));
         }
         assert!(!revised.supersedes(&record(7, true, 1, 7)));
+    }
+
+    #[test]
+    fn the_last_revisions_are_remembered_and_not_the_first() {
+        let mut revised = Revised::default();
+        let amended = Rank {
+            redacted: false,
+            number: 1,
+        };
+        let mut record = Passed::new((0, 1), Event::sample(1), amended, 100);
+        let mut note = |n: usize| {
+            record.event.event_id = Uuid::from_u128(n as u128);
+            revised.note(&record);
+        };
+        // The very first event is revised once more before there are too many.
+        (0..REVISED_MAX - 1).for_each(&mut note);
+        note(0);
+        (REVISED_MAX..REVISED_MAX + 2).for_each(&mut note);
+        assert_eq!(revised.order.len(), REVISED_MAX);
+        let mut original = Passed::new((0, 0), Event::sample(1), Rank::default(), 100);
+        let mut is_known = |n: usize| {
+            original.event.event_id = Uuid::from_u128(n as u128);
+            revised.supersedes(&original)
+        };
+        assert!(is_known(0) && is_known(2) && is_known(REVISED_MAX + 1));
+        assert!(!is_known(1));
     }
 }

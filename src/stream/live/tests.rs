@@ -107,6 +107,26 @@ async fn who_comes_while_others_are_asked_is_shown_what_it_wants_all_the_same() 
 }
 
 #[test]
+fn a_redaction_before_what_is_kept_is_known_and_not_shown() {
+    let (live, client) = (live(1), client(9));
+    live.begin(vec![10], vec![20]);
+    live.join(&client, &vec![10]);
+    let revision = |redacted, offset| {
+        let rank = Rank { redacted, number: 1 };
+        Passed::new((0, offset), Event::sample(1), rank, 100)
+    };
+    // Whoever amended did not know of it.
+    publish(&live, 0, vec![revision(true, 5)], 10);
+    publish(&live, 0, vec![revision(false, 12)], 13);
+    assert!(live.supersedes(&revision(false, 12)) && !live.supersedes(&revision(true, 5)));
+    assert_eq!(places(client.take().0), [(0, 12)]);
+    let Joined::Live(backlog) = live.join(&client, &vec![10]) else {
+        panic!("it is kept");
+    };
+    assert_eq!(places(backlog), [(0, 12)]);
+}
+
+#[test]
 fn it_ends_when_nobody_is_there_and_not_before() {
     let live = live(1);
     let somebody = live.arrive();
