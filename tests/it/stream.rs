@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::PASSWORD;
 use crate::support::shape::expect_shape;
-use crate::support::{App, Caller, Watcher, until};
+use crate::support::{App, Caller, Watcher, until, until_some};
 
 /// Posts events of these names, some of them twice.
 async fn post(caller: &Caller, prefix: &str, range: std::ops::Range<usize>) {
@@ -269,21 +269,29 @@ async fn several_hundred_watch_at_once_and_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_the_credential_it_was_opened_with() {
     let app = App::start_with(&[("TRAILHOUSE_AUTH__TOKEN_SECONDS", "3")]).await;
-    let token = app.login("admin", PASSWORD).await["token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let stranger = app.stranger();
-    let operator = stranger.with(Some(&token));
-    let made = operator
-        .post("/api/v1/keys", &json!({"name": "watch", "roles": ["auditor"]}))
+    // Where the machine is slow, a token may have expired before it is used.
+    let operator = async || {
+        let login = app.login("admin", PASSWORD).await;
+        app.stranger().with(login["token"].as_str())
+    };
+    let admin = until_some("a token lives until it makes a key", async || {
+        let key = json!({"name": "admin", "roles": ["admin"]});
+        let made = operator().await.post("/api/v1/keys", &key).await;
+        (made.status == 201).then(|| app.stranger().with(made.json()["key"].as_str()))
+    })
+    .await;
+    let mut of_token = until_some("a token lives until it lets a stream in", async || {
+        Watcher::try_ws(&operator().await, "").await.ok()
+    })
+    .await;
+    let key = json!({"name": "watch", "roles": ["auditor"]});
+    let made = admin.post("/api/v1/keys", &key).await.expect(201);
+    let mut of_key = Watcher::ws(&admin.with(made["key"].as_str()), "")
         .await
-        .expect(201);
-    let key = stranger.with(made["key"].as_str());
-    let mut of_key = Watcher::ws(&key, "").await.once_live().await;
-    let mut of_token = Watcher::ws(&operator, "").await.once_live().await;
+        .once_live()
+        .await;
     let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
-    assert_eq!(operator.send(Method::DELETE, &path, &[], "").await.status, 204);
+    assert_eq!(admin.send(Method::DELETE, &path, &[], "").await.status, 204);
     for (watcher, kind) in [(&mut of_key, "unauthorized"), (&mut of_token, "token_expired")] {
         let last = loop {
             let frame = watcher.told().await;
