@@ -22,8 +22,8 @@ const GATHER: Duration = Duration::from_millis(40);
 const AT_ONCE: usize = 512;
 /// How long a client that reads the log may take for what it was given, before others may read.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Bytes of events in each partition that a client goes through before it lines up again, where others wait. To go on
-/// then, it first reads the seen window anew: 131,072 records, of 1 KB as a rule.
+/// Bytes of events, for each partition, that a client goes through before it lines up again where others wait. To go on
+/// then, it first reads the seen window anew: 131,072 records, of 1 KB as a rule, so a quarter of that.
 const TURN_BYTES: usize = 512 << 20;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
