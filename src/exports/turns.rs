@@ -1,14 +1,14 @@
 //! Whose turn it is: of those who wait, the tenant that runs the fewest, and of these the one whose last turn is longest
 //! ago. However many exports one tenant asks for, and however long they take, others' are begun.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::control::Export;
 use crate::event::TenantId;
 
-/// When each tenant had its last turn. Those that wait for none are forgotten.
+/// When each tenant had its last turn: kept while anybody waits, so that one that asks for its next export only while its
+/// present one runs has had a turn all the same.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     last: HashMap<TenantId, u64>,
@@ -20,41 +20,26 @@ impl Turns {
     pub(super) fn next(
         &mut self,
         mut waiting: Vec<Arc<Export>>,
-        running: &[TenantId],
+        mut running: Vec<TenantId>,
         at_once: usize,
     ) -> Vec<Arc<Export>> {
-        // The oldest at the end, where they are taken.
-        waiting.sort_by_key(|export| Reverse(export.created_at));
-        let mut lines: HashMap<TenantId, Vec<Arc<Export>>> = HashMap::new();
-        for export in waiting {
-            lines.entry(export.tenant.clone()).or_default().push(export);
-        }
-        self.last.retain(|tenant, _| lines.contains_key(tenant));
-        let mut runs: HashMap<TenantId, usize> = HashMap::new();
-        for tenant in running {
-            *runs.entry(tenant.clone()).or_default() += 1;
+        if waiting.is_empty() {
+            self.last.clear();
         }
         let mut begun = Vec::new();
-        while running.len() + begun.len() < at_once {
-            let rank = |tenant: &TenantId| {
-                let runs = runs.get(tenant).copied().unwrap_or(0);
-                (runs, self.last.get(tenant).copied().unwrap_or(0))
-            };
-            let ready = lines.iter().filter(|(tenant, line)| {
-                let first = line.last().map(|export| export.created_at);
-                first.is_some() && rank(tenant).0 < at_once.div_ceil(2)
+        while running.len() < at_once {
+            let ranked = waiting.iter().enumerate().filter_map(|(place, export)| {
+                let tenant = &export.tenant;
+                let runs = running.iter().filter(|running| *running == tenant).count();
+                let rank = (runs, self.last.get(tenant).copied(), export.created_at);
+                (runs < at_once.div_ceil(2)).then_some((rank, place))
             });
-            let next = ready.min_by_key(|(tenant, line)| {
-                let first = line.last().map(|export| export.created_at);
-                (rank(tenant), first)
-            });
-            let Some(tenant) = next.map(|(tenant, _)| tenant.clone()) else {
-                break;
-            };
-            begun.extend(lines.get_mut(&tenant).and_then(Vec::pop));
+            let Some((_, next)) = ranked.min() else { break };
+            let export = waiting.swap_remove(next);
             self.count += 1;
-            self.last.insert(tenant.clone(), self.count);
-            *runs.entry(tenant).or_default() += 1;
+            self.last.insert(export.tenant.clone(), self.count);
+            running.push(export.tenant.clone());
+            begun.push(export);
         }
         begun
     }
@@ -100,7 +85,7 @@ mod tests {
         };
         let mut next = |waiting, running: &[&str], at_once| -> Vec<String> {
             let running: Vec<_> = running.iter().map(|name| tenant(name)).collect();
-            let begun = turns.next(waiting, &running, at_once);
+            let begun = turns.next(waiting, running, at_once);
             begun.iter().map(|export| export.id.to_string()).collect()
         };
         assert_eq!(next(all(), &[], 2), ["a1", "c8"]);
@@ -118,5 +103,25 @@ mod tests {
             ["d9"],
             "a had the last turn"
         );
+    }
+
+    #[test]
+    fn who_asks_for_one_at_a_time_has_no_more_turns_than_who_has_a_line() {
+        let (mut turns, mut begun) = (Turns::default(), String::new());
+        let mut of_b: Vec<_> = (10..14).map(|at| export("b", at)).collect();
+        for round in 0..4 {
+            // The older one each time.
+            let mut waiting = [vec![export("a", round)], of_b.clone()].concat();
+            let next = turns.next(waiting.clone(), Vec::new(), 1);
+            assert_eq!(next.len(), 1);
+            begun.push_str(next[0].tenant.as_str());
+            of_b.retain(|export| export.id != next[0].id);
+            // While it runs, its tenant asks for nothing more, and others wait.
+            waiting.retain(|export| export.tenant != next[0].tenant);
+            assert!(turns.next(waiting, vec![next[0].tenant.clone()], 1).is_empty());
+        }
+        assert_eq!(begun, "abab");
+        assert!(turns.next(Vec::new(), Vec::new(), 1).is_empty());
+        assert!(turns.last.is_empty(), "nobody waits");
     }
 }

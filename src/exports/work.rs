@@ -81,9 +81,9 @@ impl Exports {
             is_open && *export.instance == *self.instance() && !running.contains_key(&export.id)
         };
         let waiting = state.exports().filter(is_due).cloned().collect();
-        let tenants: Vec<_> = running.values().map(|running| running.tenant.clone()).collect();
+        let tenants = running.values().map(|running| running.tenant.clone()).collect();
         let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.next(waiting, &tenants, self.0.parts.config.at_once.get())
+        turns.next(waiting, tenants, self.0.parts.config.at_once.get())
     }
 
     async fn work(&self, export: &Arc<Export>, running: Running) {
