@@ -78,5 +78,5 @@ pub(super) async fn story(
         }
         Ok(response)
     };
-    aside(bytes, written).await?
+    aside(principal.tenant(), bytes, written).await?
 }

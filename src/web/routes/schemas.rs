@@ -24,7 +24,7 @@ use crate::control::{self, Command, EventSchema, Refusal, schema_id};
 use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::schemas::{check, compatible};
-use crate::web::aside::aside;
+use crate::web::aside::in_turn;
 use crate::web::body::Body;
 use crate::web::doc::{self, Doc, Param, query};
 use crate::web::extract::{Caller, Id, Params};
@@ -232,7 +232,7 @@ async fn add(
     }
     let text = std::str::from_utf8(&body).map_err(|_| invalid(vec![Problem::new("", "it is not UTF-8")]))?;
     let schema = check::read(text).map_err(invalid)?;
-    let (schema, compiled) = aside(usize::MAX, move || {
+    let (schema, compiled) = in_turn(principal.tenant(), body.len(), move || {
         let compiled = check::compile(&schema).map(drop);
         (schema, compiled)
     })

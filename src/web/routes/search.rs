@@ -128,7 +128,7 @@ pub(super) async fn page(
         }
         Ok(response)
     };
-    aside(bytes, written).await?
+    aside(principal.tenant(), bytes, written).await?
 }
 
 /// What is wrong with the parameters of a question.
