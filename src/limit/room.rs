@@ -3,7 +3,8 @@
 //! Whoever holds room may hold half of what is left free then, and no more: alone that is a third of all, and each further
 //! one has a third of what those before have left. So one who takes what it can leaves most of it, and also behind several
 //! of them whoever comes next finds room for what is not large (the dynamic thresholds of switches with shared memory:
-//! Choudhury and Hahne, 1998). Who finds none waits in a line of its own, and nobody else stands in it.
+//! Choudhury and Hahne, 1998). Who finds none waits in a line of its own, and nobody else stands in it. Who asks for more
+//! than can become free while it waits, because those in its line hold the rest, is refused at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +32,7 @@ pub struct Held {
 }
 
 struct Shares {
+    all: u64,
     free: u64,
     /// Of those that hold room or wait for some.
     holders: HashMap<Arc<str>, Share>,
@@ -46,6 +48,8 @@ struct Share {
 
 struct Waiting {
     ticket: u64,
+    /// What it has already, and keeps while it waits.
+    has: u64,
     bytes: u64,
     asker: oneshot::Sender<Held>,
 }
@@ -54,6 +58,7 @@ impl Room {
     /// For so many bytes; nobody waits for some of them longer than `wait`.
     pub fn new(bytes: u64, wait: Duration) -> Self {
         let shares = Shares {
+            all: bytes,
             free: bytes,
             holders: HashMap::new(),
             tickets: 0,
@@ -74,6 +79,15 @@ impl Room {
             room: self.clone(),
             holder,
             bytes,
+        }
+    }
+
+    /// Frees room, and serves who waits for it.
+    fn give_back(&self, holder: &Arc<str>, bytes: u64) {
+        let served = self.shares().give_back(holder, bytes);
+        for (holder, waiting) in served {
+            // Where the asker is gone, its room comes back, is dropped, and goes to the next.
+            let _ = waiting.asker.send(self.held(holder, waiting.bytes));
         }
     }
 
@@ -99,9 +113,10 @@ impl Held {
                 self.bytes += more;
                 return true;
             }
-            shares.line_up(&self.holder, more)
+            shares.line_up(&self.holder, self.bytes, more)
         };
         let Some(arrives) = arrives else { return false };
+        let _leaves = Leaves(&self.room, &self.holder);
         match tokio::time::timeout(self.room.wait, arrives).await {
             Ok(Ok(mut arrived)) => {
                 self.bytes += std::mem::take(&mut arrived.bytes);
@@ -114,14 +129,18 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.bytes == 0 {
-            return;
+        if self.bytes > 0 {
+            self.room.give_back(&self.holder, self.bytes);
         }
-        let served = self.room.shares().give_back(&self.holder, self.bytes);
-        for (holder, waiting) in served {
-            // Where the asker is gone, its room comes back, is dropped, and goes to the next.
-            let _ = waiting.asker.send(self.room.held(holder, waiting.bytes));
-        }
+    }
+}
+
+/// Somebody in a line: who leaves it, served or not, stands in the way of those behind no longer.
+struct Leaves<'a>(&'a Room, &'a Arc<str>);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.give_back(self.1, 0);
     }
 }
 
@@ -141,14 +160,19 @@ impl Shares {
         fits
     }
 
-    /// Where room will arrive; `None` when too many wait for this holder already.
-    fn line_up(&mut self, holder: &Arc<str>, bytes: u64) -> Option<oneshot::Receiver<Held>> {
+    /// Where room will arrive; `None` when too many wait for this holder already, or so much is held by those who wait
+    /// that the first of them would have no room if all else were free.
+    fn line_up(&mut self, holder: &Arc<str>, has: u64, bytes: u64) -> Option<oneshot::Receiver<Held>> {
         let waiting = &mut self.holders.entry(holder.clone()).or_default().waiting;
-        (waiting.len() < WAITING_MAX).then(|| {
+        let kept = waiting.iter().map(|one| one.has).sum::<u64>() + has;
+        let first = waiting.front().map_or(bytes, |one| one.bytes);
+        let may_be = fits(kept, first, self.all.saturating_sub(kept));
+        (may_be && waiting.len() < WAITING_MAX).then(|| {
             let (asker, arrives) = oneshot::channel();
             self.tickets += 1;
             waiting.push_back(Waiting {
                 ticket: self.tickets,
+                has,
                 bytes,
                 asker,
             });
@@ -212,7 +236,7 @@ mod tests {
         let mut a = room.of("a");
         assert_eq!(takes(&mut a, 400), Some(true));
         assert_eq!(takes(&mut a, 400), Some(true), "it has that");
-        assert_eq!(takes(&mut a, 401), None);
+        assert_eq!(takes(&mut a, 401), Some(false), "nobody ever has more");
         let mut b = room.of("b");
         assert_eq!(takes(&mut b, 266), Some(true));
         assert_eq!(takes(&mut b, 270), None);
@@ -254,6 +278,44 @@ mod tests {
         drop(a);
         drop(left);
         assert_eq!(takes(&mut room.of("a"), 100), Some(true));
+    }
+
+    #[tokio::test]
+    async fn who_leaves_the_head_of_a_line_lets_those_behind_have_what_there_is() {
+        let room = Room::new(300, LONG);
+        let mut a = room.of("a");
+        assert_eq!(takes(&mut a, 80), Some(true));
+        for patience in [Duration::from_millis(1), LONG] {
+            let (mut large, mut small) = (room.of("a"), room.of("a"));
+            large.room.wait = patience;
+            let mut head = Box::pin(large.grow_to(90));
+            assert!(head.as_mut().now_or_never().is_none());
+            let mut behind = pin!(small.grow_to(10));
+            assert!(behind.as_mut().now_or_never().is_none());
+            // It gives up, or goes away.
+            assert!(patience == LONG || !head.as_mut().await);
+            drop(head);
+            assert_eq!(behind.now_or_never(), Some(true));
+        }
+    }
+
+    #[tokio::test]
+    async fn those_who_hold_some_and_want_more_do_not_wait_for_one_another() {
+        let room = Room::new(960, LONG);
+        let mut four = [(); 4].map(|()| room.of("a"));
+        for held in &mut four {
+            assert_eq!(takes(held, 80), Some(true));
+        }
+        let [first, second, third, fourth] = &mut four;
+        let mut waits = [first, second, third].map(|held| Box::pin(held.grow_to(100)));
+        for one in &mut waits {
+            assert!(one.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(takes(fourth, 100), Some(false), "all would wait for ever");
+        drop(std::mem::replace(fourth, room.of("a")));
+        for one in waits {
+            assert_eq!(one.now_or_never(), Some(true));
+        }
     }
 
     #[tokio::test]

@@ -56,7 +56,8 @@ const SLOWEST: u64 = 64 * 1024;
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
 /// How much is unpacked at once.
 const CHUNK: usize = 16 * 1024;
-/// Room that is taken at once, at least, by a body that does not say that it has less; then as much again as there is.
+/// Room that is taken at once, at least, by a body that does not say that it has less; then as much again as there is, and
+/// from half of what it may have on, all of it.
 const STEP: usize = 64 * 1024;
 
 /// What a body may take.
@@ -121,6 +122,7 @@ async fn gathered(
 ) -> Result<Bytes, ApiError> {
     let mut pieces = body.into_data_stream();
     let mut all = Vec::new();
+    let most = stated.unwrap_or(max).min(max);
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| refused(&error, max))?;
         let length = all.len() + piece.len();
@@ -128,8 +130,11 @@ async fn gathered(
             return Err(too_large(max));
         }
         if length > all.capacity() {
-            let most = stated.unwrap_or(max);
-            let room = length.max((2 * all.len()).max(STEP).min(most));
+            // The last half at once: one that has most of its room is not to wait for the rest.
+            let room = match length {
+                _ if 2 * length >= most => most,
+                _ => length.max(2 * all.len()).max(STEP).min(most),
+            };
             if !held.grow_to(room as u64).await {
                 return Err(too_busy());
             }
