@@ -64,7 +64,8 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// Somebody who was let in. Who takes nothing for long is given up: `gives_up` tells whoever holds what it was given.
+    /// Somebody who was let in. Who takes nothing for long is given up: `gives_up` ends the answer, with what waits to be
+    /// taken of it.
     pub fn new(auth: &Auth, principal: &Principal, gives_up: CancellationToken) -> Self {
         Self {
             auth: auth.clone(),

@@ -10,7 +10,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -69,8 +70,27 @@ impl Bounds {
 pub struct Place {
     #[allow(dead_code)]
     held: Arc<(Option<OwnedSemaphorePermit>, TaskTrackerToken)>,
-    /// Ends the connection at once, with all that is under way in it.
+    /// Ends the answer at once: its stream of HTTP/2, of HTTP/1 the connection. Whoever reads it knows that it broke off.
     pub cut: CancellationToken,
+}
+
+tokio::task_local! {
+    /// Cuts the stream of HTTP/2 that is being answered.
+    static CUT: CancellationToken;
+}
+
+/// Runs the streams of HTTP/2, each until it is cut. No body can end its stream itself while nothing of it is taken: it is
+/// not asked for anything then.
+#[derive(Clone)]
+struct Streams;
+
+impl<F: Future + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let cut = CancellationToken::new();
+        tokio::spawn(CUT.scope(cut.clone(), async move {
+            let _ = cut.run_until_cancelled(stream).await;
+        }));
+    }
 }
 
 /// Answers whoever connects, until `stop`; then finishes the requests there are. HTTP/1.1 and HTTP/2.
@@ -175,10 +195,14 @@ async fn converse<S>(
     let app = app.map_request(move |mut request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(place.clone());
+        let mut place = place.clone();
+        if let Ok(cut) = CUT.try_with(Clone::clone) {
+            place.cut = cut;
+        }
+        request.extensions_mut().insert(place);
         request.map(Body::new)
     });
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(Streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -219,22 +243,30 @@ async fn nothing_asked(asked: &AtomicBool, silence: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::ready;
+
     use axum::Extension;
     use axum::routing::get;
+    use futures_util::StreamExt;
+    use futures_util::stream::{once, pending};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::Notify;
+    use tokio::sync::{Notify, mpsc};
     use tokio::task::JoinHandle;
 
     use super::*;
     use crate::web::tls::{Certificates, Config};
 
-    /// A server with a route that answers at once, and one that waits until it may.
+    /// A server with a route that answers at once, one that waits until it may, and one that answers more than a client
+    /// takes that doesn't read, and never ends.
     struct Fixture {
         at: SocketAddr,
         stop: CancellationToken,
         served: JoinHandle<()>,
         asked: Arc<Notify>,
         may: Arc<Notify>,
+        /// Cut the answers of the last.
+        cuts: mpsc::UnboundedReceiver<CancellationToken>,
     }
 
     async fn begun(tls: Option<Offered>) -> Fixture {
@@ -251,9 +283,16 @@ mod tests {
                 "done"
             }
         };
+        let (cut, cuts) = mpsc::unbounded_channel();
+        let large = async move |Extension(place): Extension<Place>| {
+            let _ = cut.send(place.cut);
+            let zeros = once(ready(Ok::<_, Infallible>(vec![0; 16 << 20])));
+            Body::from_stream(zeros.chain(pending()))
+        };
         let app = Router::new()
             .route("/who", get(async |Extension(Peer(peer))| peer.ip().to_string()))
-            .route("/slow", get(slow));
+            .route("/slow", get(slow))
+            .route("/large", get(large));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let served = tokio::spawn(serve(listener, tls, app, bounds, stop.clone()));
@@ -263,6 +302,7 @@ mod tests {
             served,
             asked,
             may,
+            cuts,
         }
     }
 
@@ -315,6 +355,28 @@ mod tests {
                 "{said:?} had ended before the other was taken: {ended:?}"
             );
         }
+        server.stop.cancel();
+        server.served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_breaks_off_and_others_on_its_connection_do_not() {
+        let mut server = begun_within(None, Bounds::new(1)).await;
+        let at = server.at;
+        let url = |path| format!("http://{at}{path}");
+        let client_of_2 = client().http2_prior_knowledge().build().unwrap();
+        let slow = tokio::spawn(client_of_2.get(url("/slow")).send());
+        server.asked.notified().await;
+        let mut cut = async |client: &reqwest::Client| {
+            let answer = client.get(url("/large")).send().await.unwrap();
+            server.cuts.recv().await.unwrap().cancel();
+            answer.bytes().await
+        };
+        assert!(cut(&client_of_2).await.is_err());
+        server.may.notify_one();
+        assert_eq!(slow.await.unwrap().unwrap().text().await.unwrap(), "done");
+        drop(client_of_2);
+        assert!(cut(&client().build().unwrap()).await.is_err());
         server.stop.cancel();
         server.served.await.unwrap();
     }

@@ -96,7 +96,7 @@ pub(super) async fn export(
         (header::CACHE_CONTROL, "no-store, no-transform".to_owned()),
     ];
     let tenant = tenant.cloned();
-    // HTTP/2 lets one take nothing of an answer and go on talking.
+    // A body of which nothing is taken is not asked for more, so it could not say that it breaks off.
     let gives_up = place.map_or_else(Default::default, |Extension(place)| place.cut);
     let asker = Asker::new(&state.auth, &principal, gives_up);
     let answer = async { body(state.queries.export(asker, export)?).await };
