@@ -41,7 +41,7 @@ pub(super) async fn write(
     mut chunks: Chunks,
     path: PathBuf,
     progress: &Progress,
-    room: impl Fn() -> Option<String>,
+    room: impl Fn() -> Option<String> + Send + 'static,
 ) -> Result<Written, JobError> {
     let part = path.with_extension(PART);
     let mut file = blocking({
@@ -50,6 +50,7 @@ pub(super) async fn write(
             Ok(Hashed {
                 file: File::create(part)?,
                 digest: Sha256::new(),
+                room,
             })
         }
     })
@@ -59,11 +60,11 @@ pub(super) async fn write(
             .recv()
             .await
             .unwrap_or_else(|| Err(QueryError::Failed("an export ended before its end".to_owned())))?;
-        if let Some(problem) = room() {
-            return Err(JobError::DiskFull(problem));
-        }
         let (events, bytes, is_last) = (chunk.events, chunk.bytes.len(), chunk.is_last);
         file = blocking(move || {
+            if let Some(problem) = (file.room)() {
+                return Err(JobError::DiskFull(problem));
+            }
             file.digest.update(&chunk.bytes);
             file.file.write_all(&chunk.bytes)?;
             Ok(file)
@@ -89,12 +90,15 @@ pub(super) async fn write(
     })
 }
 
-struct Hashed {
+struct Hashed<R> {
     file: File,
     digest: Sha256,
+    room: R,
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JobError> + Send + 'static,
+) -> Result<T, JobError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(io::Error::other)?
 }
@@ -108,7 +112,7 @@ mod tests {
 
     async fn written(
         chunks: Vec<Result<Chunk, QueryError>>,
-        room: impl Fn() -> Option<String>,
+        room: impl Fn() -> Option<String> + Send + 'static,
     ) -> (Result<Written, JobError>, Vec<String>, Vec<u8>) {
         let directory = tempfile::tempdir().unwrap();
         let (sender, receiver) = mpsc::channel(8);

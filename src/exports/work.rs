@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::job::{self, JobError, PART};
@@ -18,6 +19,8 @@ use crate::query::QueryError;
 
 /// Between two looks where nothing changes.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Before it is said again where an export stands.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Before the next look after a change: many come together.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -31,7 +34,7 @@ impl Exports {
         let mut changes = self.0.parts.control.watch();
         let mut jobs = JoinSet::new();
         loop {
-            self.remove_strangers();
+            self.remove_strangers().await;
             self.expire().await;
             for export in self.due() {
                 let running = Running {
@@ -111,7 +114,13 @@ impl Exports {
             }
         };
         if let Some(outcome) = outcome {
-            self.tell(&export.id, outcome).await;
+            // Until it is heard: what is done is not to be done again, over a file whose digest may be known by then.
+            let said = async {
+                while !self.tell(&export.id, outcome.clone()).await {
+                    tokio::time::sleep(SAID_AGAIN_AFTER).await;
+                }
+            };
+            running.ends.run_until_cancelled(said).await;
         }
         self.running().remove(&export.id);
         let part = self.file(&export.id).with_extension(PART);
@@ -132,7 +141,9 @@ impl Exports {
                 progress.expect(events);
             }
         };
-        let write = job::write(chunks, self.file(&export.id), progress, || self.disk_problem());
+        let exports = self.clone();
+        let room = move || exports.disk_problem();
+        let write = job::write(chunks, self.file(&export.id), progress, room);
         let (written, ()) = tokio::join!(write, count);
         let written = written?;
         Ok(ExportState::Done {
@@ -143,16 +154,16 @@ impl Exports {
         })
     }
 
-    /// Says where an export stands. Where that can't be said now, the next look says it, or does the work again.
-    async fn tell(&self, id: &str, state: ExportState) {
+    /// Says where an export stands; `false` where nobody knows whether that was heard.
+    async fn tell(&self, id: &str, state: ExportState) -> bool {
         let control = &self.0.parts.control;
         let Some(version) = control.state().export(id).map(|export| export.version) else {
-            return;
+            return true;
         };
-        self.submit(id, version, Command::UpdateExport { state }).await;
+        self.submit(id, version, Command::UpdateExport { state }).await
     }
 
-    async fn submit(&self, id: &str, version: u64, command: Command) {
+    async fn submit(&self, id: &str, version: u64, command: Command) -> bool {
         let change = Change {
             request_id: self.0.parts.clock.fresh_id(),
             expected_version: version,
@@ -160,11 +171,13 @@ impl Exports {
             id: id.to_owned(),
             command,
         };
-        match self.0.parts.control.submit(change).await {
+        let answer = self.0.parts.control.submit(change).await;
+        match &answer {
             Ok(Outcome::Accepted { .. }) => {}
             Ok(Outcome::Refused(refusal)) => tracing::debug!(%refusal, id, "an export has changed meanwhile"),
             Err(error) => tracing::warn!(%error, id, "where an export stands could not be said"),
         }
+        answer.is_ok()
     }
 
     /// Files whose time is over go, and after the same time again what is known of them, whoever made them.
@@ -178,7 +191,7 @@ impl Exports {
             match is_forgotten(now, forgotten, &export.state) {
                 Some(true) => {
                     self.submit(&export.id, export.version, Command::DeleteExport)
-                        .await
+                        .await;
                 }
                 Some(false) if *export.instance == *self.instance() => {
                     let _ = tokio::fs::remove_file(self.file(&export.id)).await;
@@ -190,27 +203,30 @@ impl Exports {
     }
 
     /// Ends what was deleted, and removes files that belong to nothing.
-    fn remove_strangers(&self) {
+    async fn remove_strangers(&self) {
         let state = self.0.parts.control.state();
-        let mine: HashSet<&str> = state
+        let mine: HashSet<Arc<str>> = state
             .exports()
             .filter(|export| *export.instance == *self.instance())
-            .map(|export| &*export.id)
+            .map(|export| export.id.clone())
             .collect();
         for (id, running) in self.running().iter() {
-            if !mine.contains(&**id) {
+            if !mine.contains(id) {
                 running.ends.cancel();
             }
         }
-        let Ok(entries) = std::fs::read_dir(&self.0.parts.dir) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let id = path.file_stem().and_then(|name| name.to_str());
-            if id.is_some_and(|id| !mine.contains(id)) {
-                let _ = std::fs::remove_file(path);
-            }
+        let dir = self.0.parts.dir.clone();
+        let _ = spawn_blocking(move || remove_others(&dir, &mine)).await;
+    }
+}
+
+/// Removes the files of all exports but these.
+fn remove_others(dir: &Path, mine: &HashSet<Arc<str>>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let id = path.file_stem().and_then(|name| name.to_str());
+        if id.is_some_and(|id| !mine.contains(id)) {
+            let _ = std::fs::remove_file(path);
         }
     }
 }

@@ -95,8 +95,20 @@ impl State {
         }))
     }
 
+    /// What is finished stays as it is, until its file goes: it has the digest of that file.
     pub(super) fn update_export(&mut self, envelope: &Envelope, state: &ExportState) -> Decision {
         let export = seen(&self.exports, envelope)?;
+        let may_be = match export.state {
+            ExportState::Queued | ExportState::Running => true,
+            ExportState::Done { .. } | ExportState::Failed { .. } => *state == ExportState::Expired,
+            ExportState::Expired => false,
+        };
+        if !may_be {
+            return Err(Refusal::Conflict {
+                expected: envelope.expected_version,
+                found: export.version,
+            });
+        }
         let changed = Export {
             state: state.clone(),
             version: export.version + 1,

@@ -72,6 +72,40 @@ fn searches_and_exports_stand_behind_their_tenants_wall_and_are_gone_when_delete
 }
 
 #[test]
+fn an_export_that_is_finished_stays_as_it_is_until_its_file_goes() {
+    let done = |events| ExportState::Done {
+        events,
+        bytes: 1,
+        sha256: "00".into(),
+        redactions: String::new(),
+    };
+    let failed = || ExportState::Failed { reason: "x".into() };
+    let mut fold = begun();
+    accepted(&mut fold, &envelope(1, 0, Some("a"), "e1", create_export("a")));
+    let mut version = 1;
+    for (request, state, counts) in [
+        (2, ExportState::Running, true),
+        (3, done(5), true),
+        (4, done(6), false),
+        (5, failed(), false),
+        (6, ExportState::Running, false),
+        (7, ExportState::Expired, true),
+        (8, done(5), false),
+    ] {
+        let expected = match counts {
+            true => Outcome::Accepted { version: version + 1 },
+            false => Outcome::Refused(Refusal::Conflict {
+                expected: version,
+                found: version,
+            }),
+        };
+        let update = envelope(request, version, None, "e1", Command::UpdateExport { state });
+        assert_eq!(fold.apply(&update).unwrap(), expected, "{request}");
+        version += u64::from(counts);
+    }
+}
+
+#[test]
 fn a_schema_has_versions_and_the_oldest_of_many_are_let_go() {
     let mut fold = begun();
     let put = |request: u128, version, by: &'static str| {
