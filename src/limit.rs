@@ -36,8 +36,8 @@ pub struct Config {
     /// Events a second that each tenant may write, on each instance.
     #[config(default = 50_000)]
     pub events_per_second: NonZeroU32,
-    /// Searches a second of each tenant, on each instance: pages, single events, statistics, correlations, and the
-    /// start of a stream.
+    /// Searches a second of each tenant, on each instance: pages, single events, statistics, correlations, requests for
+    /// files of background exports, and the start of a stream.
     #[config(default = 50)]
     pub searches_per_second: NonZeroU32,
     /// Changes a second of what each tenant manages and keeps (users, keys, searches, schemas, background exports, …), on

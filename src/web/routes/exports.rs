@@ -1,17 +1,16 @@
 //! `GET, POST /api/v1/exports`, `GET, DELETE /api/v1/exports/{id}`, `GET /api/v1/exports/{id}/file`: background exports.
 
+mod file;
 mod said;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tower_http::services::ServeFile;
 use uuid::Uuid;
 
-use super::export::file_name;
 use super::manage::page::{Listing, Paging};
 use super::manage::precondition::is_known;
 use super::manage::{Removable, Resource, etag, refuse_parameters, remove, request_id};
@@ -25,8 +24,6 @@ use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::exports::order;
 use crate::query::params;
-use crate::trail::read::Kind;
-use crate::trail::{Occasion, Reading};
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::object::{FromObject, JsonBody, Object, tenant, text};
 use crate::web::{ApiError, AppState, Json};
@@ -36,7 +33,12 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/exports", Needs(Exporting, Budget::Free), list).doc(said::list()),
         post("/api/v1/exports", Needs(Exporting, Budget::Managing), create).doc(said::create()),
         get("/api/v1/exports/{id}", Needs(Exporting, Budget::Free), one).doc(said::one()),
-        get("/api/v1/exports/{id}/file", Needs(Exporting, Budget::Free), file).doc(said::file()),
+        get(
+            "/api/v1/exports/{id}/file",
+            Needs(Exporting, Budget::Searching),
+            file::file,
+        )
+        .doc(said::file()),
         delete("/api/v1/exports/{id}", Needs(Exporting, Budget::Managing), cancel).doc(said::cancel()),
     ]
 }
@@ -267,115 +269,6 @@ fn invalid(problems: Vec<Problem>) -> ApiError {
     let problems = problems.into_iter().map(within).collect();
     ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems)
 }
-
-/// The file, whole or in ranges.
-async fn file(
-    State(state): State<AppState>,
-    Caller(principal): Caller,
-    occasion: Occasion,
-    Id(id): Id,
-    mut request: Request,
-) -> Result<Response, ApiError> {
-    let export = find(&state, &principal, &id)?;
-    let refused = |status, kind, detail: String| Err(ApiError::new(status, kind, detail));
-    let (sha256, redactions) = match &export.state {
-        ExportState::Done {
-            sha256, redactions, ..
-        } => (sha256, redactions),
-        ExportState::Queued | ExportState::Running => {
-            let detail = "The export is not finished: ask again when its state is `done`.";
-            return refused(StatusCode::CONFLICT, "not_ready", detail.to_owned());
-        }
-        ExportState::Failed { reason } => {
-            let detail = format!("The export failed: {reason}. Ask for another one.");
-            return refused(StatusCode::CONFLICT, "export_failed", detail);
-        }
-        ExportState::Expired => return refused(StatusCode::GONE, "expired", EXPIRED.to_owned()),
-    };
-    if *export.instance != *state.exports.instance() {
-        let detail = format!("The file lies on the instance {}: ask that one.", export.instance);
-        return refused(StatusCode::CONFLICT, "elsewhere", detail);
-    }
-    let scope = state.queries.scope(&principal, Some(&export.tenant))?;
-    if order::is_outdated(&scope, &export) {
-        let detail = "Events in the file have been cleaned up since. Ask for another export.";
-        return refused(StatusCode::GONE, "outdated", detail.to_owned());
-    }
-    let (_, order) = order::read(&export, &state.control.state())?;
-    if state.queries.redactions(&scope, &order).await? != *redactions {
-        let detail =
-            "Events of the time that is in the file have been redacted since. Ask for another export.";
-        return refused(StatusCode::GONE, "outdated", detail.to_owned());
-    }
-    let tag = value(&format!("\"{sha256}\""));
-    let headers = request.headers_mut();
-    if headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|known| known == tag || known == "*")
-    {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
-    }
-    // A part of another file would not fit to what the caller has.
-    if headers.remove(header::IF_RANGE).is_some_and(|known| known != tag) {
-        headers.remove(header::RANGE);
-    }
-    // By its digest alone, not by a date to the second.
-    headers.remove(header::IF_MODIFIED_SINCE);
-    headers.remove(header::IF_UNMODIFIED_SINCE);
-    // Every part: any of them may be all that its reader wants.
-    let read = Reading::with(Kind::Export, Some(&export.tenant), fetched(&id, headers));
-    state.trail.note(&principal, &occasion, read).await?;
-    let mut served = ServeFile::new(state.exports.file(&id));
-    let answer = served.try_call(request).await;
-    let answer = answer.map_err(|error| {
-        tracing::error!(%error, id, "the file of an export can't be read");
-        ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "The file can't be read.",
-        )
-    })?;
-    let mut answer = answer.map(axum::body::Body::new);
-    match answer.status() {
-        StatusCode::NOT_FOUND => return refused(StatusCode::GONE, "expired", EXPIRED.to_owned()),
-        StatusCode::RANGE_NOT_SATISFIABLE => {
-            let detail = "The file has no such range; Content-Range says how long it is.";
-            let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range", detail);
-            let mut refused = error.into_response();
-            if let Some(range) = answer.headers_mut().remove(header::CONTENT_RANGE) {
-                refused.headers_mut().insert(header::CONTENT_RANGE, range);
-            }
-            return Ok(refused);
-        }
-        _ => {}
-    }
-    let name = file_name(&export.tenant, &order, export.created_at);
-    let headers = answer.headers_mut();
-    headers.insert(header::ETAG, tag);
-    headers.remove(header::LAST_MODIFIED);
-    headers.insert(header::CONTENT_TYPE, value(order.media_type()));
-    headers.insert(
-        header::CONTENT_DISPOSITION,
-        value(&format!("attachment; filename=\"{name}\"")),
-    );
-    headers.insert(header::CACHE_CONTROL, value("private, no-transform"));
-    Ok(answer)
-}
-
-/// The longest `Range` that is kept in the record of a fetch, in characters.
-const RANGE_MAX: usize = 200;
-
-/// Which file was fetched, and which part of it where not the whole.
-fn fetched(id: &str, headers: &HeaderMap) -> Value {
-    let mut fetched = json!({"export": id});
-    if let Some(range) = headers.get(header::RANGE) {
-        let range = String::from_utf8_lossy(range.as_bytes());
-        fetched["range"] = range.chars().take(RANGE_MAX).collect::<String>().into();
-    }
-    fetched
-}
-
-const EXPIRED: &str = "The file has expired and is gone. Ask for another export.";
 
 /// Of what this program writes itself: digests, ids, names of tenants.
 fn value(text: &str) -> HeaderValue {

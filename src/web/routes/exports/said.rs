@@ -57,7 +57,7 @@ pub(super) fn file() -> Doc {
     };
     let range = json!({"type": "string", "example": "bytes=0-1023"});
     let doc = said("getExportFile", "Get the file of an export")
-        .text("Whole, or in ranges.")
+        .text("Whole, or in ranges. Each request counts as a search.")
         .param(doc::id())
         .param(doc::header("Range", "Only this part of it (RFC 9110).", range))
         .param(doc::if_none_match());

@@ -109,7 +109,7 @@ fn is_tag(tag: &str) -> bool {
 }
 
 /// Whether `If-None-Match` says that the caller has this.
-pub(crate) fn is_known(headers: &HeaderMap, present: &Tag) -> bool {
+pub(crate) fn is_known(headers: &HeaderMap, present: &impl fmt::Display) -> bool {
     let present = present.to_string();
     let tags = tags(headers, header::IF_NONE_MATCH).unwrap_or_default();
     tags.iter()
