@@ -52,7 +52,7 @@ pub struct Chunk {
 pub type Chunks = mpsc::Receiver<Result<Chunk, QueryError>>;
 type Out = mpsc::Sender<Result<Chunk, QueryError>>;
 
-/// How long a piece may lie until it is taken: it has some 8 MiB at most, so a reader of 14 KiB a second is fast enough.
+/// How long a piece may lie until it is taken: it has little more than 16 MiB, so a reader of 28 KiB a second is fast enough.
 const TAKEN_WITHIN: Duration = Duration::from_secs(600);
 
 /// Who waits for an export.
