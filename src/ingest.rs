@@ -26,7 +26,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::control::{Control, Permission, Reads};
 use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
 use crate::event::{Event, schema};
-use crate::limit::{Limited, Limits, Spender};
+use crate::limit::{Budget, Limited, Limits, Spender};
 use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
 use crate::log::{Log, NewRecord, Position, partitioner, topics};
@@ -127,7 +127,9 @@ impl Ingest {
             user: None,
             manages: false,
         };
-        parts.limits.write(&parts.control.state(), spender, events)
+        parts
+            .limits
+            .spend(&parts.control.state(), spender, events, Budget::Writing)
     }
 
     /// Takes a batch of items. The answer has one entry an item, in order.

@@ -92,7 +92,7 @@ impl Budget {
     }
 }
 
-/// Something that was not let through. Nothing of it counts.
+/// Something that was not let through. Nothing of it counts, neither for its tenant nor for its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limited {
     /// A budget is spent.
@@ -106,11 +106,8 @@ pub enum Limited {
         retry_after: Duration,
     },
     /// As many run as may, of all tenants together.
-    #[error("as many {} run as this server has room for: try again in {} ms", plural(*budget), RETRY_AFTER.as_millis())]
-    Full {
-        /// Of which budget.
-        budget: Budget,
-    },
+    #[error("as many exports run as this server has room for: try again in {} ms", RETRY_AFTER.as_millis())]
+    Full,
     /// Too many requests come from one address.
     #[error("too many requests come from this address: try again in {} ms", retry_after.as_millis())]
     Address {
@@ -124,7 +121,7 @@ impl Limited {
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::Spent { retry_after, .. } | Self::Address { retry_after } => *retry_after,
-            Self::Full { .. } => RETRY_AFTER,
+            Self::Full => RETRY_AFTER,
         }
     }
 }
@@ -137,13 +134,6 @@ fn no_more(budget: Budget) -> &'static str {
         Budget::Managing => "change no more",
         Budget::Exporting => "run no more exports at once",
         Budget::Streaming => "have no more streams open at once",
-    }
-}
-
-fn plural(budget: Budget) -> &'static str {
-    match budget {
-        Budget::Exporting => "exports",
-        _ => "streams",
     }
 }
 
@@ -165,27 +155,35 @@ pub struct Limits<C: Clock = DefaultClock> {
     clock: C,
     start: C::Instant,
     config: Config,
-    writing: OfWhom<C>,
-    searching: OfWhom<C>,
-    managing: OfWhom<C>,
+    writing: OfWhom,
+    searching: OfWhom,
+    managing: OfWhom,
     exporting: Arc<Running>,
     streaming: Arc<Running>,
     addresses: Addresses<C>,
 }
 
 /// The buckets of one budget.
-struct OfWhom<C: Clock> {
-    tenants: Buckets<C>,
-    callers: Buckets<C>,
+struct OfWhom {
+    tenants: Buckets,
+    callers: Buckets,
 }
 
-impl<C: Clock + Clone> OfWhom<C> {
+impl OfWhom {
     fn holding(seconds: NonZeroU32) -> Self {
         Self {
             tenants: Buckets::of(seconds),
             callers: Buckets::of(seconds),
         }
     }
+}
+
+/// How a budget is counted.
+enum Counted<'a> {
+    /// Over time.
+    Taken(&'a OfWhom),
+    /// At once.
+    Held(&'a Arc<Running>),
 }
 
 /// Whoever sets something up makes many changes at once, and then none for long.
@@ -222,47 +220,70 @@ impl<C: Clock + Clone> Limits<C> {
         })
     }
 
-    /// Lets a batch of `events` through, or says when.
-    pub fn write(&self, state: &State, spender: Spender<'_>, events: usize) -> Result<(), Limited> {
-        self.spend(state, spender, Budget::Writing, events)
+    /// Lets so much through of what is counted over time (events, searches, changes), or says when.
+    ///
+    /// The caller's own rate, where it has one, is asked first, so that a key that asks for too much takes nothing from
+    /// the rest of its tenant; what the tenant's then refuses, the caller has back.
+    pub fn spend(
+        &self,
+        state: &State,
+        spender: Spender<'_>,
+        amount: usize,
+        budget: Budget,
+    ) -> Result<(), Limited> {
+        let amount = u32::try_from(amount).ok().and_then(NonZeroU32::new);
+        let (Some(Counted::Taken(buckets)), Some(amount)) = (self.counted(budget), amount) else {
+            return Ok(());
+        };
+        let (now, (of_caller, of_tenant)) = (self.since_start(), self.quotas(state, spender, budget));
+        let (caller, tenant) = spender.names(budget);
+        let caller = caller.zip(of_caller);
+        let caller = caller.map(|(name, rate)| buckets.callers.bucket(&name, rate, now));
+        if let Some(caller) = &caller {
+            let taken = caller.take(amount, now);
+            taken.map_err(|wait| refused(budget, spender.caller(), wait))?;
+        }
+        let tenant = buckets.tenants.bucket(&tenant, of_tenant, now);
+        tenant.take(amount, now).map_err(|wait| {
+            caller.iter().for_each(|caller| caller.give_back(amount));
+            refused(budget, Whose::Tenant, wait)
+        })
     }
 
-    /// Lets a search through, or says when.
-    pub fn search(&self, state: &State, spender: Spender<'_>) -> Result<(), Limited> {
-        self.spend(state, spender, Budget::Searching, 1)
-    }
-
-    /// Lets a change of control state through, or says when.
-    pub fn change(&self, state: &State, spender: Spender<'_>) -> Result<(), Limited> {
-        self.spend(state, spender, Budget::Managing, 1)
-    }
-
-    /// Lets an export begin. It counts as running until the permit is dropped.
-    pub fn export(&self, state: &State, spender: Spender<'_>) -> Result<Permit, Limited> {
-        self.begin(state, spender, Budget::Exporting, &self.exporting)
+    /// Lets one more of what is counted at once (exports, streams) begin. It counts until the permit is dropped; there is
+    /// none for what is counted over time.
+    pub fn begin(
+        &self,
+        state: &State,
+        spender: Spender<'_>,
+        budget: Budget,
+    ) -> Result<Option<Permit>, Limited> {
+        match self.counted(budget) {
+            Some(Counted::Held(running)) => self.hold(state, spender, budget, running).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Lets a stream begin. It counts as open until the permit is dropped.
     pub fn stream(&self, state: &State, spender: Spender<'_>) -> Result<Permit, Limited> {
-        self.begin(state, spender, Budget::Streaming, &self.streaming)
+        self.hold(state, spender, Budget::Streaming, &self.streaming)
     }
 
-    fn begin(
+    fn hold(
         &self,
         state: &State,
         spender: Spender<'_>,
         budget: Budget,
         running: &Arc<Running>,
     ) -> Result<Permit, Limited> {
-        self.with_entry(state, spender, budget, |entry| running.enter(entry))
-            .map_err(|full| match full {
-                Full::Of(whose) => refused(budget, whose, RETRY_AFTER),
-                Full::All => {
-                    metrics::counter!(meters::LIMITED, "what" => "all", "budget" => budget.as_str())
-                        .increment(1);
-                    Limited::Full { budget }
-                }
-            })
+        let begun = self.with_entry(state, spender, budget, |entry| running.enter(entry));
+        begun.map_err(|full| match full {
+            Full::Of(whose) => refused(budget, whose, RETRY_AFTER),
+            Full::All => {
+                metrics::counter!(meters::LIMITED, "what" => "all", "budget" => budget.as_str()).increment(1);
+                Limited::Full
+            }
+        })
     }
 
     fn with_entry<T>(
@@ -282,92 +303,64 @@ impl<C: Clock + Clone> Limits<C> {
         })
     }
 
-    /// What is left of a budget: of the key's own or of the tenant's, whichever is closer to its end. `None` for what
+    /// What is left of a budget: of the caller's own or of the tenant's, whichever is closer to its end. `None` for what
     /// is free.
     pub fn standing(&self, state: &State, spender: Spender<'_>, budget: Budget) -> Option<Standing> {
-        let (caller, tenant) = self.quotas(state, spender, budget);
-        let buckets = match budget {
-            Budget::Free => return None,
-            Budget::Exporting => {
-                let standing = |entry: &Entry<'_>| self.exporting.standing(entry);
-                return Some(self.with_entry(state, spender, budget, standing));
+        let buckets = match self.counted(budget)? {
+            Counted::Taken(buckets) => buckets,
+            Counted::Held(running) => {
+                return Some(self.with_entry(state, spender, budget, |entry| running.standing(entry)));
             }
-            Budget::Streaming => {
-                let standing = |entry: &Entry<'_>| self.streaming.standing(entry);
-                return Some(self.with_entry(state, spender, budget, standing));
-            }
-            Budget::Writing => &self.writing,
-            Budget::Searching => &self.searching,
-            Budget::Managing => &self.managing,
         };
-        let (now, (caller_name, tenant_name)) = (self.since_start(), spender.names(budget));
-        let of_tenant = buckets.tenants.standing(&tenant_name, tenant, now);
-        let of_caller = caller
-            .zip(caller_name)
-            .map(|(quota, name)| buckets.callers.standing(&name, quota, now));
+        let (now, (of_caller, of_tenant)) = (self.since_start(), self.quotas(state, spender, budget));
+        let (caller, tenant) = spender.names(budget);
+        let tenant = buckets.tenants.bucket(&tenant, of_tenant, now).standing(now);
+        let caller = caller
+            .zip(of_caller)
+            .map(|(name, rate)| buckets.callers.bucket(&name, rate, now).standing(now));
         Some(
-            of_caller
-                .filter(|of_caller| of_caller.left <= of_tenant.left)
-                .unwrap_or(of_tenant),
+            caller
+                .filter(|caller| caller.left <= tenant.left)
+                .unwrap_or(tenant),
         )
     }
 
-    /// The caller's own rate, where it has one, is asked first, so that a key that asks for too much takes nothing from
-    /// the rest of its tenant.
-    fn spend(
-        &self,
-        state: &State,
-        spender: Spender<'_>,
-        budget: Budget,
-        amount: usize,
-    ) -> Result<(), Limited> {
-        let buckets = match budget {
-            Budget::Searching => &self.searching,
-            Budget::Managing => &self.managing,
-            _ => &self.writing,
-        };
-        let Some(amount) = u32::try_from(amount).ok().and_then(NonZeroU32::new) else {
-            return Ok(());
-        };
-        let (caller, tenant) = self.quotas(state, spender, budget);
-        let (now, (caller_name, tenant_name)) =
-            ((self.clock.now(), self.since_start()), spender.names(budget));
-        if let Some((rate, name)) = caller.zip(caller_name) {
-            let taken = buckets.callers.take(&name, rate, amount, &self.clock, now);
-            taken.map_err(|wait| refused(budget, spender.caller(), wait))?;
+    /// `None`: not at all.
+    fn counted(&self, budget: Budget) -> Option<Counted<'_>> {
+        match budget {
+            Budget::Free => None,
+            Budget::Writing => Some(Counted::Taken(&self.writing)),
+            Budget::Searching => Some(Counted::Taken(&self.searching)),
+            Budget::Managing => Some(Counted::Taken(&self.managing)),
+            Budget::Exporting => Some(Counted::Held(&self.exporting)),
+            Budget::Streaming => Some(Counted::Held(&self.streaming)),
         }
-        let taken = buckets
-            .tenants
-            .take(&tenant_name, tenant, amount, &self.clock, now);
-        taken.map_err(|wait| refused(budget, Whose::Tenant, wait))
     }
 
-    /// How much the caller may do by itself, where that is bounded, and the tenant.
+    /// How much the caller may do by itself, where that is bounded, and the tenant: as control state says of both, or, where
+    /// it says nothing of a budget, as configured, and one caller half of it.
     fn quotas(
         &self,
         state: &State,
         spender: Spender<'_>,
         budget: Budget,
     ) -> (Option<NonZeroU32>, NonZeroU32) {
-        let of = |limits: &control::Limits| match budget {
-            Budget::Searching => limits.searches_per_second,
-            Budget::Exporting => limits.exports_at_once,
-            Budget::Managing | Budget::Streaming => None,
-            Budget::Free | Budget::Writing => limits.events_per_second,
+        type Said = fn(&control::Limits) -> Option<NonZeroU32>;
+        let config = &self.config;
+        let (configured, said): (_, Option<Said>) = match budget {
+            Budget::Free | Budget::Writing => (config.events_per_second, Some(|of| of.events_per_second)),
+            Budget::Searching => (config.searches_per_second, Some(|of| of.searches_per_second)),
+            Budget::Exporting => (config.exports_at_once, Some(|of| of.exports_at_once)),
+            Budget::Managing => (config.changes_per_second, None),
+            Budget::Streaming => (config.streams_at_once, None),
         };
-        let configured = match budget {
-            Budget::Searching => self.config.searches_per_second,
-            Budget::Exporting => self.config.exports_at_once,
-            Budget::Managing => self.config.changes_per_second,
-            Budget::Streaming => self.config.streams_at_once,
-            Budget::Free | Budget::Writing => self.config.events_per_second,
+        let Some(said) = said else {
+            return (NonZeroU32::new(configured.get().div_ceil(2)), configured);
         };
-        if matches!(budget, Budget::Managing | Budget::Streaming) {
-            let half = NonZeroU32::new(configured.get().div_ceil(2));
-            return (half, configured);
-        }
-        let key = spender.key.and_then(|id| of(&state.key(id)?.limits));
-        let tenant = state.tenant(spender.tenant).and_then(|tenant| of(&tenant.limits));
+        let key = spender.key.and_then(|id| said(&state.key(id)?.limits));
+        let tenant = state
+            .tenant(spender.tenant)
+            .and_then(|tenant| said(&tenant.limits));
         (key, tenant.unwrap_or(configured))
     }
 

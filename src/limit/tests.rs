@@ -50,37 +50,52 @@ fn tenant(name: &str) -> TenantId {
 fn a_second_is_let_through_and_the_rest_told_when() {
     let (limits, clock) = limits(100);
     let state = State::default();
-    assert!(limits.write(&state, by(&tenant("a"), None), 100).is_ok());
-    let refused = limits.write(&state, by(&tenant("a"), None), 50).unwrap_err();
+    assert!(
+        limits
+            .spend(&state, by(&tenant("a"), None), 100, Budget::Writing)
+            .is_ok()
+    );
+    let refused = limits
+        .spend(&state, by(&tenant("a"), None), 50, Budget::Writing)
+        .unwrap_err();
     assert_eq!(
         (whose(refused), refused.retry_after()),
         (Whose::Tenant, Duration::from_millis(500))
     );
     assert!(
-        limits.write(&state, by(&tenant("b"), None), 100).is_ok(),
+        limits
+            .spend(&state, by(&tenant("b"), None), 100, Budget::Writing)
+            .is_ok(),
         "another tenant is not held up"
     );
     clock.advance(refused.retry_after());
-    assert!(limits.write(&state, by(&tenant("a"), None), 50).is_ok());
     assert!(
-        limits.write(&state, by(&tenant("a"), None), 0).is_ok(),
+        limits
+            .spend(&state, by(&tenant("a"), None), 50, Budget::Writing)
+            .is_ok()
+    );
+    assert!(
+        limits
+            .spend(&state, by(&tenant("a"), None), 0, Budget::Writing)
+            .is_ok(),
         "nothing is always let through"
     );
 }
 
 #[test]
-fn a_batch_larger_than_the_bucket_is_paid_for_before_anything_else() {
+fn a_batch_larger_than_the_bucket_is_paid_for_before_there_is_room_again() {
     let (limits, clock) = limits(10);
     let state = State::default();
     let admit = |events| {
         limits
-            .write(&state, by(&tenant("a"), None), events)
+            .spend(&state, by(&tenant("a"), None), events, Budget::Writing)
             .map_err(|limited| limited.retry_after())
     };
     assert_eq!(admit(1_000), Ok(()));
-    assert_eq!(admit(1), Err(100 * SECOND));
+    assert_eq!(admit(10), Err(100 * SECOND));
+    assert_eq!(admit(1), Err(99 * SECOND + SECOND / 10));
     clock.advance(99 * SECOND);
-    assert_eq!(admit(1), Err(SECOND));
+    assert_eq!(admit(1), Err(SECOND / 10));
     clock.advance(SECOND);
     assert_eq!(admit(10), Ok(()));
     assert!(admit(1).is_err());
@@ -90,8 +105,11 @@ fn a_batch_larger_than_the_bucket_is_paid_for_before_anything_else() {
 fn control_state_says_other_rates_and_a_change_holds_at_once() {
     let (limits, _) = limits(1_000);
     let slow = fixture::state_with("a", Some(5), Some(("key", 2)));
-    let admit =
-        |state: &State, key, events| limits.write(state, by(&tenant("a"), key), events).map_err(whose);
+    let admit = |state: &State, key, events| {
+        limits
+            .spend(state, by(&tenant("a"), key), events, Budget::Writing)
+            .map_err(whose)
+    };
     assert_eq!(admit(&slow, Some("key"), 2), Ok(()));
     assert_eq!(admit(&slow, Some("key"), 1), Err(Whose::Key));
     assert_eq!(
@@ -105,14 +123,34 @@ fn control_state_says_other_rates_and_a_change_holds_at_once() {
 }
 
 #[test]
+fn what_the_tenant_is_refused_takes_nothing_from_the_caller() {
+    let (limits, clock) = limits(1_000);
+    let state = fixture::state_with("a", Some(5), Some(("key", 2)));
+    let admit = |key, events| {
+        let admitted = limits.spend(&state, by(&tenant("a"), key), events, Budget::Writing);
+        admitted.map_err(whose)
+    };
+    assert_eq!(admit(None, 5), Ok(()));
+    for _ in 0..9 {
+        assert_eq!(admit(Some("key"), 2), Err(Whose::Tenant));
+    }
+    clock.advance(SECOND);
+    assert_eq!(admit(Some("key"), 2), Ok(()));
+}
+
+#[test]
 fn buckets_that_are_full_again_are_let_go() {
     let (limits, clock) = limits(10);
     let state = State::default();
-    assert!(limits.write(&state, by(&tenant("in-debt"), None), 1_000).is_ok());
+    assert!(
+        limits
+            .spend(&state, by(&tenant("in-debt"), None), 1_000, Budget::Writing)
+            .is_ok()
+    );
     for n in 0..3 * buckets::BUCKETS_MAX {
         assert!(
             limits
-                .write(&state, by(&tenant(&format!("t{n}")), None), 1)
+                .spend(&state, by(&tenant(&format!("t{n}")), None), 1, Budget::Writing)
                 .is_ok()
         );
         clock.advance(Duration::from_millis(1));
@@ -131,10 +169,10 @@ fn each_budget_stands_for_itself_and_says_what_is_left() {
     let left = |budget| limits.standing(&state, a, budget).map(|standing| standing.left);
     assert_eq!(left(Budget::Free), None);
     for n in (0..5).rev() {
-        assert!(limits.search(&state, a).is_ok());
+        assert!(limits.spend(&state, a, 1, Budget::Searching).is_ok());
         assert_eq!(left(Budget::Searching), Some(n));
     }
-    let refused = limits.search(&state, a).unwrap_err();
+    let refused = limits.spend(&state, a, 1, Budget::Searching).unwrap_err();
     assert_eq!(refused.retry_after(), Duration::from_millis(200));
     assert!(
         refused.to_string().contains("the tenant may search no more"),
@@ -143,9 +181,9 @@ fn each_budget_stands_for_itself_and_says_what_is_left() {
     assert_eq!(left(Budget::Writing), Some(10), "writing is another budget");
     clock.advance(Duration::from_millis(400));
     assert_eq!(left(Budget::Searching), Some(2));
-    assert!(limits.write(&state, a, 100).is_ok());
+    assert!(limits.spend(&state, a, 100, Budget::Writing).is_ok());
     let standing = limits.standing(&state, a, Budget::Writing).unwrap();
-    assert_eq!((standing.left, standing.more_in), (0, Some(10 * SECOND)));
+    assert_eq!((standing.left, standing.more_in), (0, Some(9 * SECOND)));
 }
 
 #[test]
@@ -154,14 +192,17 @@ fn exports_at_once_are_counted_until_they_end() {
     let state = State::default();
     let (a, b) = (tenant("a"), tenant("b"));
     let running = [
-        limits.export(&state, by(&a, None)),
-        limits.export(&state, by(&a, None)),
+        limits.begin(&state, by(&a, None), Budget::Exporting),
+        limits.begin(&state, by(&a, None), Budget::Exporting),
     ];
     assert!(running.iter().all(Result::is_ok));
-    let refused = limits.export(&state, by(&a, None)).err().unwrap();
+    let refused = limits
+        .begin(&state, by(&a, None), Budget::Exporting)
+        .err()
+        .unwrap();
     assert_eq!(whose(refused), Whose::Tenant);
     assert!(
-        limits.export(&state, by(&b, None)).is_ok(),
+        limits.begin(&state, by(&b, None), Budget::Exporting).is_ok(),
         "another tenant is not held up"
     );
     let standing = limits.standing(&state, by(&a, None), Budget::Exporting).unwrap();
@@ -170,7 +211,7 @@ fn exports_at_once_are_counted_until_they_end() {
         (2, 0, None)
     );
     drop(running);
-    assert!(limits.export(&state, by(&a, None)).is_ok());
+    assert!(limits.begin(&state, by(&a, None), Budget::Exporting).is_ok());
 }
 
 #[test]
@@ -184,7 +225,7 @@ fn changes_come_ten_seconds_worth_at_once_and_nobody_keeps_an_admin_from_them() 
         ..by(&a, None)
     };
     let changes = |spender| {
-        let granted = std::iter::repeat_with(|| limits.change(&state, spender)).take(100);
+        let granted = std::iter::repeat_with(|| limits.spend(&state, spender, 1, Budget::Managing)).take(100);
         let (granted, refused): (Vec<_>, Vec<_>) = granted.partition(Result::is_ok);
         (granted.len(), refused[0].map_err(whose).unwrap_err())
     };
@@ -208,9 +249,9 @@ fn changes_come_ten_seconds_worth_at_once_and_nobody_keeps_an_admin_from_them() 
 fn the_last_exports_of_all_are_for_those_who_run_none() {
     let (limits, _) = limits(10);
     let state = State::default();
-    let export = |name: &str| limits.export(&state, by(&tenant(name), None));
+    let export = |name: &str| limits.begin(&state, by(&tenant(name), None), Budget::Exporting);
     let mut running = vec![export("a"), export("a"), export("b")];
-    assert!(matches!(export("b"), Err(Limited::Full { .. })));
+    assert!(matches!(export("b"), Err(Limited::Full)));
     running.push(export("c"));
     assert!(running.iter().all(Result::is_ok));
     let refused = export("d").err().unwrap();
@@ -228,7 +269,7 @@ fn streams_at_once_are_counted_and_one_caller_has_half_of_them() {
         user: Some(user),
         ..by(&a, None)
     };
-    let open = |spender| limits.stream(&state, spender);
+    let open = |spender| limits.begin(&state, spender, Budget::Streaming);
     let streams = [open(user("ada")), open(user("ada"))];
     assert!(streams.iter().all(Result::is_ok));
     assert_eq!(open(user("ada")).err().map(whose), Some(Whose::User));
@@ -241,7 +282,7 @@ fn streams_at_once_are_counted_and_one_caller_has_half_of_them() {
         "{refused}"
     );
     let b = tenant("b");
-    assert!(limits.stream(&state, by(&b, None)).is_ok());
+    assert!(limits.begin(&state, by(&b, None), Budget::Streaming).is_ok());
     drop(streams);
     assert!(open(user("ben")).is_ok());
 }
@@ -265,7 +306,7 @@ proptest! {
         let state = State::default();
         let (mut taken, mut largest, mut elapsed) = (0, 0, 0);
         for (events, pause_ms) in batches {
-            if limits.write(&state, by(&tenant("a"), None), events).is_ok() {
+            if limits.spend(&state, by(&tenant("a"), None), events, Budget::Writing).is_ok() {
                 taken += events;
                 largest = largest.max(events);
             }
@@ -281,9 +322,9 @@ proptest! {
         let (limits, clock) = limits(100);
         let state = State::default();
         for events in batches {
-            if let Err(refused) = limits.write(&state, by(&tenant("a"), None), events) {
+            if let Err(refused) = limits.spend(&state, by(&tenant("a"), None), events, Budget::Writing) {
                 clock.advance(refused.retry_after());
-                prop_assert!(limits.write(&state, by(&tenant("a"), None), events).is_ok());
+                prop_assert!(limits.spend(&state, by(&tenant("a"), None), events, Budget::Writing).is_ok());
             }
         }
     }

@@ -38,11 +38,6 @@ impl Budgets {
         Self { limits, control }
     }
 
-    /// One of the exports that the caller's tenant, and its key, may run at once: hold it while the export runs.
-    pub fn export_permit(&self, principal: &Principal) -> Result<Permit, Limited> {
-        self.limits.export(&self.control.state(), spender(principal))
-    }
-
     /// One of the streams that the caller's tenant, and the caller, may have open at once: hold it while it is open.
     pub fn stream_permit(&self, principal: &Principal) -> Result<Permit, Limited> {
         self.limits.stream(&self.control.state(), spender(principal))
@@ -50,19 +45,11 @@ impl Budgets {
 
     /// Spends what a request costs before it is looked at; what it writes is counted by the door for events.
     pub(super) fn spend(&self, principal: &Principal, budget: Budget) -> Result<Spent, Limited> {
-        let permit = match budget {
-            Budget::Free | Budget::Writing => None,
-            Budget::Searching => {
-                self.limits.search(&self.control.state(), spender(principal))?;
-                None
-            }
-            Budget::Managing => {
-                self.limits.change(&self.control.state(), spender(principal))?;
-                None
-            }
-            Budget::Exporting => Some(self.export_permit(principal)?),
-            Budget::Streaming => Some(self.stream_permit(principal)?),
-        };
+        let (state, spender) = (self.control.state(), spender(principal));
+        if budget != Budget::Writing {
+            self.limits.spend(&state, spender, 1, budget)?;
+        }
+        let permit = self.limits.begin(&state, spender, budget)?;
         Ok(Spent {
             budget,
             principal: principal.clone(),

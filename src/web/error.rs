@@ -221,7 +221,7 @@ impl From<NotRecorded> for ApiError {
 impl From<Limited> for ApiError {
     fn from(limited: Limited) -> Self {
         let (status, kind) = match limited {
-            Limited::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_busy"),
+            Limited::Full => (StatusCode::SERVICE_UNAVAILABLE, "too_busy"),
             Limited::Spent { .. } | Limited::Address { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "rate_limited")
             }
