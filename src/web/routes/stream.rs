@@ -75,7 +75,7 @@ const OWN: [&str; 3] = ["cursor", "since", "ticket"];
 const REFUSED: [&str; 4] = ["sort", "limit", "count", "fields"];
 /// The largest message that a client may send: it has nothing to say.
 const SAID_MAX: usize = 4 * 1024;
-/// Bytes of server-sent events that are given to a connection at once: a client that takes so many in 30 s is fast enough.
+/// Bytes that are given to a connection before it is waited for: a client that takes so many in 30 s is fast enough.
 const PIECE: usize = 64 * 1024;
 
 /// The ticket in a request's parameters.
@@ -296,7 +296,7 @@ async fn converse(socket: WebSocket, mut session: Session) {
                 (vec![(last_words(end), cursor)], Some(code))
             }
         };
-        if !matches!(session.taken(send(&mut sink, &frames)).await, Some(Ok(()))) {
+        if send(&mut session, &mut sink, &frames).await.is_none() {
             return;
         }
         if let Some(code) = end {
@@ -311,15 +311,22 @@ async fn converse(socket: WebSocket, mut session: Session) {
     }
 }
 
-/// Many frames, one flush.
+/// Gives a client frames, flushed together as far as they are small; `None` where it takes nothing or is gone.
 async fn send(
+    session: &mut Session,
     sink: &mut SplitSink<WebSocket, Message>,
     frames: &[(Frame, String)],
-) -> Result<(), axum::Error> {
+) -> Option<()> {
+    let mut unflushed = 0;
     for (frame, cursor) in frames {
         let mut text = String::with_capacity(1024);
         frame.write(cursor, &mut text);
-        sink.feed(Message::Text(text.into())).await?;
+        unflushed += text.len();
+        session.taken(sink.feed(Message::Text(text.into()))).await?.ok()?;
+        if unflushed >= PIECE {
+            session.taken(sink.flush()).await?.ok()?;
+            unflushed = 0;
+        }
     }
-    sink.flush().await
+    session.taken(sink.flush()).await?.ok()
 }
