@@ -8,6 +8,8 @@
 pub mod check;
 pub mod compatible;
 mod patterns;
+mod references;
+mod weight;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

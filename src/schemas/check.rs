@@ -4,47 +4,36 @@
 //! read from a disk for it, and what a check costs is bounded by its size and the event's. Patterns are of the kind
 //! that takes time in proportion to the text, and take no more memory than [`patterns`] lets them.
 
-use std::collections::HashMap;
-
 use jsonschema::Validator;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::patterns;
+use super::references::{Under, target};
+use super::{patterns, weight};
+use crate::control::command::SCHEMA_BYTES_MAX;
 use crate::event::draft::Problem;
 use crate::event::json::pointer::push_step;
 
-/// How many steps deep a schema may be.
+/// How many steps deep a schema may be as it is written.
 const DEPTH_MAX: usize = 64;
-/// How many schemas it may consist of once its references are followed.
-const PARTS_MAX: usize = 2_000;
-/// How much larger than its text one is when it is compiled, about, patterns left aside.
-const COMPILED_TO_TEXT: usize = 16;
+/// How many of the things that are wrong with a schema are said: each with its place, which may be long.
+pub(super) const PROBLEMS_MAX: usize = 20;
 
-/// Keywords whose value is no schema: what stands in it is data.
-const DATA: [&str; 5] = ["enum", "const", "default", "examples", "required"];
-
-/// Reads a schema: everything that may not stand in one is named by its place.
+/// Reads a schema: what may not stand in one is named by its place.
 pub fn read(text: &str) -> Result<Value, Vec<Problem>> {
-    let schema: Value = serde_json::from_str(text)
-        .map_err(|error| vec![Problem::new("", format!("it is no JSON: {error}"))])?;
+    let whole = |detail: String| vec![Problem::new("", detail)];
+    if text.len() > SCHEMA_BYTES_MAX {
+        return Err(whole(format!("must have at most {} KiB", SCHEMA_BYTES_MAX >> 10)));
+    }
+    let schema: Value =
+        serde_json::from_str(text).map_err(|error| whole(format!("it is no JSON: {error}")))?;
     if !(schema.is_object() || schema.is_boolean()) {
-        return Err(vec![Problem::new(
-            "",
-            "a JSON Schema is an object, or true or false",
-        )]);
+        return Err(whole("a JSON Schema is an object, or true or false".to_owned()));
     }
     let mut problems = Vec::new();
     draft(&schema, &mut problems);
     walk(&schema, &schema, &mut String::new(), 0, &mut problems);
     if problems.is_empty() {
-        let parts = Parts {
-            root: &schema,
-            counted: HashMap::new(),
-            within: Vec::new(),
-        };
-        if let Err(problem) = parts.check() {
-            problems.push(problem);
-        }
+        problems.extend(weight::weigh(&schema).err());
     }
     match problems.is_empty() {
         true => Ok(schema),
@@ -56,12 +45,15 @@ pub fn read(text: &str) -> Result<Value, Vec<Problem>> {
 pub struct Compiled {
     /// What holds them to it.
     pub validator: Validator,
+    /// How many schemas it consists of: an event is held against each of them.
+    pub parts: usize,
     /// About how much memory it takes.
     pub bytes: usize,
 }
 
 /// Compiles a schema that was read. It takes a while where there are large patterns.
 pub fn compile(schema: &Value) -> Result<Compiled, Vec<Problem>> {
+    let weight = weight::weigh(schema).map_err(|problem| vec![problem])?;
     let patterns = patterns::weigh(schema).map_err(|problem| vec![problem])?;
     let options = jsonschema::options().with_pattern_options(patterns::options());
     let validator = options.build(schema).map_err(|error| {
@@ -74,7 +66,8 @@ pub fn compile(schema: &Value) -> Result<Compiled, Vec<Problem>> {
     })?;
     Ok(Compiled {
         validator,
-        bytes: patterns + COMPILED_TO_TEXT * inlined(schema, schema).to_string().len(),
+        parts: weight.parts,
+        bytes: weight.bytes + patterns,
     })
 }
 
@@ -99,6 +92,9 @@ fn draft(schema: &Value, problems: &mut Vec<Problem>) {
 }
 
 fn walk(root: &Value, value: &Value, at: &mut String, depth: usize, problems: &mut Vec<Problem>) {
+    if problems.len() >= PROBLEMS_MAX {
+        return;
+    }
     if depth > DEPTH_MAX {
         problems.push(Problem::new(
             at.as_str(),
@@ -115,7 +111,8 @@ fn walk(root: &Value, value: &Value, at: &mut String, depth: usize, problems: &m
                 if let (true, Some(problem)) = (member.is_string(), refused(root, name, member, depth)) {
                     problems.push(Problem::new(at.as_str(), problem));
                 }
-                if !DATA.contains(&name.as_str()) || member.is_object() {
+                // Nor is it data where it is called `enum`.
+                if Under::keyword(name) != Under::Data || member.is_object() {
                     walk(root, member, at, depth + 1, problems);
                 }
                 at.truncate(length);
@@ -151,124 +148,9 @@ fn refused(root: &Value, name: &str, member: &Value, depth: usize) -> Option<Str
     }
 }
 
-/// What a reference within the schema means.
-pub(super) fn target<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
-    let pointer = reference.strip_prefix('#')?;
-    // Percent-encoding is another way to write what can be written without: not taken.
-    let found = root.pointer(pointer).filter(|_| !pointer.contains('%'));
-    found.filter(|target| target.is_object() || target.is_boolean())
-}
-
-/// Counts the schemas there are once references are followed.
-struct Parts<'a> {
-    root: &'a Value,
-    counted: HashMap<String, usize>,
-    within: Vec<String>,
-}
-
-impl Parts<'_> {
-    fn check(mut self) -> Result<(), Problem> {
-        let root = self.root;
-        match self.count(root)? {
-            parts if parts > PARTS_MAX => Err(Problem::new(
-                "",
-                format!("with its references followed it has {parts} parts; at most {PARTS_MAX}"),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn count(&mut self, value: &Value) -> Result<usize, Problem> {
-        let mut parts: usize = 1;
-        match value {
-            Value::Object(members) => {
-                for (name, member) in members {
-                    let of_member = match (name.as_str(), member) {
-                        ("$ref", Value::String(reference)) => self.of_reference(reference)?,
-                        ("$defs" | "definitions", _) => 0,
-                        (name, member) if DATA.contains(&name) && !member.is_object() => 0,
-                        (_, member) => self.count(member)?,
-                    };
-                    parts = parts.saturating_add(of_member);
-                }
-            }
-            Value::Array(elements) => {
-                for element in elements {
-                    parts = parts.saturating_add(self.count(element)?);
-                }
-            }
-            _ => return Ok(0),
-        }
-        Ok(parts)
-    }
-
-    fn of_reference(&mut self, reference: &str) -> Result<usize, Problem> {
-        if let Some(parts) = self.counted.get(reference) {
-            return Ok(*parts);
-        }
-        if self.within.iter().any(|outer| outer == reference) {
-            let detail =
-                "the schema contains itself by this reference, which is not taken: events are finite";
-            return Err(Problem::new(reference.trim_start_matches('#'), detail));
-        }
-        let Some(target) = target(self.root, reference) else {
-            return Ok(0);
-        };
-        self.within.push(reference.to_owned());
-        let parts = self.count(target)?;
-        self.within.pop();
-        self.counted.insert(reference.to_owned(), parts);
-        Ok(parts)
-    }
-}
-
-/// The schema with what its references mean in their places: a finite tree, since none leads in a circle.
-pub(super) fn inlined(root: &Value, schema: &Value) -> Value {
-    match schema {
-        Value::Object(members) => {
-            let mut written: Map<String, Value> = members
-                .iter()
-                .filter(|(name, member)| {
-                    !(is_definition(name) || name.as_str() == "$ref" && member.is_string())
-                })
-                .map(|(name, member)| {
-                    let is_data = DATA.contains(&name.as_str()) && !member.is_object();
-                    let member = if is_data {
-                        member.clone()
-                    } else {
-                        inlined(root, member)
-                    };
-                    (name.clone(), member)
-                })
-                .collect();
-            let meant = members
-                .get("$ref")
-                .and_then(Value::as_str)
-                .and_then(|reference| target(root, reference));
-            let Some(meant) = meant.map(|meant| inlined(root, meant)) else {
-                return Value::Object(written);
-            };
-            if written.is_empty() {
-                return meant;
-            }
-            match written.get_mut("allOf").and_then(Value::as_array_mut) {
-                Some(all) => all.push(meant),
-                None => drop(written.insert("allOf".to_owned(), Value::Array(vec![meant]))),
-            }
-            Value::Object(written)
-        }
-        Value::Array(elements) => elements.iter().map(|element| inlined(root, element)).collect(),
-        other => other.clone(),
-    }
-}
-
-fn is_definition(name: &str) -> bool {
-    name == "$defs" || name == "definitions"
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
 
@@ -341,10 +223,17 @@ mod tests {
         let schema = json!({"$defs": defs, "$ref": "#/$defs/d39"});
         let problems = read(&schema.to_string()).unwrap_err();
         assert!(problems[0].detail.contains("parts"), "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_very_deep_or_long_is_refused_and_so_much_is_said_of_it() {
         let mut deep = json!(true);
         for _ in 0..100 {
             deep = json!({"not": deep});
         }
         assert!(fields(deep)[0].starts_with("/not/not"));
+        assert_eq!(fields(json!({"$comment": "x".repeat(64 << 10)})), [""]);
+        let many = fields(json!({"anyOf": vec![json!({"$ref": "https://a.example/"}); 100]}));
+        assert_eq!(many.len(), PROBLEMS_MAX);
     }
 }

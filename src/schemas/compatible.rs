@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::check::inlined;
+use super::references::inlined;
 use crate::event::draft::Problem;
 use crate::event::json::pointer::push_step;
 

@@ -1,21 +1,22 @@
 //! What the patterns of a schema take once they are compiled: a few characters may say very much (`(\w{1000}){100}`).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use jsonschema::{PatternOptions, Regex};
 use serde_json::{Value, json};
 
-use super::check::inlined;
 use crate::event::draft::Problem;
 
 /// The most that one may take.
 const ONE_MAX: usize = 1 << 20;
 /// The most that all of a schema may take.
-const ALL_MAX: usize = 8 << 20;
+const ALL_MAX: usize = 16 << 20;
 /// Sizes that are tried: what a pattern takes is the first of them that it fits into.
 const SIZES: [usize; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, ONE_MAX];
-/// What each may take while it is at work.
-const WORKING_MAX: usize = 256 << 10;
+/// What each may take while it is at work, and keeps from then on. With less, those with many states take very long.
+const WORKING_MAX: usize = 32 << 10;
+/// What each takes beside that, measured at 4 to 7 KiB.
+const EACH: usize = 8 << 10;
 
 /// How patterns are compiled.
 pub(super) fn options() -> PatternOptions<Regex> {
@@ -32,53 +33,43 @@ fn within(bytes: usize) -> PatternOptions<Regex> {
         .dfa_size_limit(WORKING_MAX)
 }
 
-/// About how many bytes all patterns of a schema take, wherever its references lead.
+/// About how many bytes the patterns of a schema take. Those that are the same are compiled once.
 pub(super) fn weigh(schema: &Value) -> Result<usize, Problem> {
-    let (whole, mut known) = (inlined(schema, schema), HashMap::new());
+    let mut distinct = HashSet::new();
+    gather(schema, &mut distinct);
     let mut bytes = 0;
-    weigh_all(&whole, &mut known, &mut bytes)?;
+    for pattern in distinct {
+        bytes += EACH + WORKING_MAX + size(pattern);
+        if bytes > ALL_MAX {
+            return Err(Problem::new(
+                "",
+                format!(
+                    "its patterns take more than {} MiB when they are compiled: have fewer, repeat shorter things, and less often",
+                    ALL_MAX >> 20
+                ),
+            ));
+        }
+    }
     Ok(bytes)
 }
 
-fn weigh_all<'a>(
-    value: &'a Value,
-    known: &mut HashMap<&'a str, usize>,
-    bytes: &mut usize,
-) -> Result<(), Problem> {
+/// All that may be one, wherever it stands.
+fn gather<'a>(value: &'a Value, distinct: &mut HashSet<&'a str>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 match (name.as_str(), member) {
-                    ("pattern", Value::String(pattern)) => add(pattern, known, bytes)?,
-                    ("patternProperties", Value::Object(by_pattern)) => {
-                        for pattern in by_pattern.keys() {
-                            add(pattern, known, bytes)?;
-                        }
+                    ("pattern", Value::String(pattern)) => drop(distinct.insert(pattern)),
+                    ("patternProperties", Value::Object(named)) => {
+                        distinct.extend(named.keys().map(String::as_str));
                     }
                     _ => {}
                 }
-                weigh_all(member, known, bytes)?;
+                gather(member, distinct);
             }
-            Ok(())
         }
-        Value::Array(elements) => elements
-            .iter()
-            .try_for_each(|element| weigh_all(element, known, bytes)),
-        _ => Ok(()),
-    }
-}
-
-fn add<'a>(pattern: &'a str, known: &mut HashMap<&'a str, usize>, bytes: &mut usize) -> Result<(), Problem> {
-    *bytes += *known.entry(pattern).or_insert_with(|| size(pattern));
-    match *bytes > ALL_MAX {
-        false => Ok(()),
-        true => Err(Problem::new(
-            "",
-            format!(
-                "its patterns take more than {} MiB when they are compiled: have fewer, repeat shorter things, and less often",
-                ALL_MAX >> 20
-            ),
-        )),
+        Value::Array(elements) => elements.iter().for_each(|element| gather(element, distinct)),
+        _ => {}
     }
 }
 
@@ -98,26 +89,25 @@ mod tests {
 
     #[test]
     fn a_pattern_takes_what_it_says_and_not_what_it_is_written_with() {
-        let size_of = |pattern: &str| size(pattern);
-        assert_eq!(size_of("^[a-z]+$"), SIZES[0]);
-        assert!(size_of(r"^\w{1,32}$") < ONE_MAX);
-        assert_eq!(size_of(r"(\w{1000}){100}"), ONE_MAX, "and more");
+        assert_eq!(size("^[a-z]+$"), SIZES[0]);
+        assert!(size(r"^\w{1,32}$") < ONE_MAX);
+        assert_eq!(size(r"(\w{1000}){100}"), ONE_MAX, "and more");
     }
 
     #[test]
-    fn patterns_count_wherever_they_stand_and_as_often_as_they_are_referred_to() {
-        let large = "[a-z]{2000}";
-        let one = size(large);
+    fn patterns_count_wherever_they_stand_and_the_same_one_once() {
+        let (large, other) = ("[a-z]{2000}", "[0-9]{2000}");
+        let one = size(large) + EACH + WORKING_MAX;
         for (schema, times) in [
             (json!({"pattern": large}), 1),
             (
-                json!({"properties": {"pattern": {"pattern": large}}, "patternProperties": {large: {}}}),
+                json!({"properties": {"pattern": {"pattern": large}}, "patternProperties": {other: {}}}),
                 2,
             ),
             (
-                json!({"$defs": {"a": {"pattern": large}, "unused": {"pattern": large}},
-                    "allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}),
-                3,
+                json!({"$defs": {"a": {"pattern": large}, "b": {"pattern": large}, "definitions": {"pattern": other}},
+                    "allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}),
+                2,
             ),
             (json!(true), 0),
         ] {
@@ -128,5 +118,10 @@ mod tests {
             .collect();
         let problem = weigh(&json!({ "anyOf": many })).unwrap_err();
         assert!(problem.detail.contains("patterns take more"), "{problem:?}");
+        let small: Vec<_> = (0..2_000).map(|n| json!({"pattern": n.to_string()})).collect();
+        assert!(
+            weigh(&json!({ "anyOf": small })).is_err(),
+            "each has something to work with"
+        );
     }
 }

@@ -222,7 +222,7 @@ async fn what_reaches_out_of_a_schema_or_goes_in_circles_is_refused_by_its_place
         );
     }
     let long = json!({"description": "x".repeat(70_000)});
-    assert_eq!(put(&acme, path, &[], &long).await.fields(422), ["/schema"]);
+    assert_eq!(put(&acme, path, &[], &long).await.fields(422), [""]);
     let deep = (0..100).fold(json!(true), |inner, _| json!({"not": inner}));
     assert_eq!(put(&acme, path, &[], &deep).await.fields(422).len(), 1);
     let own = put(&acme, "/api/v1/schemas/trailhouse.search", &[], &json!({})).await;
@@ -246,4 +246,33 @@ async fn what_reaches_out_of_a_schema_or_goes_in_circles_is_refused_by_its_place
             .fields(422),
         [""]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_schema_that_would_be_a_large_one_is_refused_with_what_to_do() {
+    let app = App::shared().await;
+    let acme = app.tenant("heavy-schemas").await;
+    let path = "/api/v1/schemas/heavy";
+    let referred_to = json!({
+        "$defs": {"ones": {"enum": vec![1; 18_000]}},
+        "anyOf": vec![json!({"$ref": "#/$defs/ones"}); 990],
+    });
+    let below_a_name =
+        json!({"properties": {"x".repeat(40_000): {"allOf": vec![json!({"type": "string"}); 1_000]}}});
+    let mut looked_at_again = json!({"properties": {"a": {"anyOf": vec![json!({}); 500]}}});
+    for _ in 0..20 {
+        looked_at_again = json!({"allOf": [looked_at_again], "unevaluatedProperties": false});
+    }
+    let distinct: Vec<_> = (0..1_900).map(|n| json!({"pattern": n.to_string()})).collect();
+    for (schema, next_step) in [
+        (referred_to, "refer less often"),
+        (below_a_name, "shorten the long names"),
+        (looked_at_again, "refer less often"),
+        (json!({"anyOf": distinct}), "have fewer"),
+    ] {
+        let refused = put(&acme, path, &[], &schema).await;
+        assert_eq!(refused.fields(422), [""]);
+        assert!(refused.text().contains(next_step), "{}", refused.text());
+    }
+    acme.get(path).await.problem(404);
 }

@@ -1,0 +1,345 @@
+//! What a schema weighs: how much there is to do for an event, and how much memory it takes when it is compiled.
+//!
+//! Nothing is written out for that: what a reference leads to is weighed once, and counts as often as it is referred to.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::references::{Under, target};
+use crate::event::draft::Problem;
+
+/// How many schemas one may consist of once its references are followed.
+const PARTS_MAX: usize = 2_000;
+/// How many bytes it may be long then, about. As it is written it is 64 KiB at most.
+const BYTES_MAX: usize = 512 << 10;
+/// How many steps it may be deep then; what walks through it does so on the stack.
+const DEPTH_MAX: usize = 128;
+/// How much memory it may take when it is compiled, patterns left aside.
+const COMPILED_MAX: usize = 8 << 20;
+
+/// What a place in a schema takes when it is compiled, measured at 200 to 800 bytes.
+const PLACE: usize = 512;
+/// And each thing that is held against events there, at 600 to 900.
+const PART: usize = 1_024;
+/// A value takes 30 to 90 bytes: it is kept for comparing and for saying what was expected.
+const DATUM: usize = 96;
+/// How often a place's pointer is kept, for saying where something is wrong: long names above many places are large.
+const POINTERS: usize = 2;
+
+/// What a schema weighs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight {
+    /// How many schemas an event is held against.
+    pub(super) parts: usize,
+    /// About how much memory it takes when it is compiled, patterns left aside.
+    pub(super) bytes: usize,
+}
+
+/// Weighs a schema whose references lead somewhere within it.
+pub(super) fn weigh(schema: &Value) -> Result<Weight, Problem> {
+    let mut following = Following {
+        root: schema,
+        known: HashMap::new(),
+        within: Vec::new(),
+    };
+    let followed = following.schema(schema, 0)?;
+    let too_much = |detail: String| Err(Problem::new("", detail));
+    let parts = followed.parts.saturating_add(followed.again);
+    if parts > PARTS_MAX || followed.bytes > BYTES_MAX {
+        return too_much(format!(
+            "with its references followed it has {parts} parts and {} KiB; at most {PARTS_MAX} and {}: refer less often to \
+             what is large, and to one enum instead of many",
+            followed.bytes >> 10,
+            BYTES_MAX >> 10
+        ));
+    }
+    let bytes = PART * parts + compiled(schema, 0);
+    if bytes > COMPILED_MAX {
+        return too_much(format!(
+            "it takes {} MiB of memory when it is compiled; at most {}: shorten the long names that stand above much else",
+            bytes >> 20,
+            COMPILED_MAX >> 20
+        ));
+    }
+    Ok(Weight { parts, bytes })
+}
+
+/// What a schema is with its references followed.
+#[derive(Clone, Copy, Default)]
+struct Followed {
+    parts: usize,
+    /// Those that `unevaluated…` looks at again.
+    again: usize,
+    bytes: usize,
+    depth: usize,
+}
+
+impl Followed {
+    fn add(&mut self, other: Self) {
+        self.parts = self.parts.saturating_add(other.parts);
+        self.again = self.again.saturating_add(other.again);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.depth = self.depth.max(other.depth + 1);
+    }
+}
+
+struct Following<'a> {
+    root: &'a Value,
+    known: HashMap<&'a str, Followed>,
+    within: Vec<&'a str>,
+}
+
+impl<'a> Following<'a> {
+    fn schema(&mut self, schema: &'a Value, depth: usize) -> Result<Followed, Problem> {
+        expect_within(depth)?;
+        let mut all = Followed {
+            bytes: written(schema),
+            ..Followed::default()
+        };
+        match schema {
+            Value::Object(members) => {
+                all.parts = 1;
+                for (name, member) in members {
+                    all.bytes += name.len() + 4;
+                    all.add(self.keyword(name, member, depth + 1)?);
+                }
+                let looks = members.keys().filter(|name| name.starts_with("unevaluated"));
+                all.again = all.again.saturating_add(all.parts.saturating_mul(looks.count()));
+            }
+            Value::Array(elements) => {
+                all.parts = 1;
+                for element in elements {
+                    all.add(self.schema(element, depth + 1)?);
+                }
+            }
+            _ => {}
+        }
+        Ok(all)
+    }
+
+    fn keyword(&mut self, name: &str, value: &'a Value, depth: usize) -> Result<Followed, Problem> {
+        match (Under::keyword(name), value) {
+            (Under::Definitions, _) => Ok(Followed::default()),
+            (Under::Data, data) => Ok(Followed {
+                bytes: length(data),
+                ..Followed::default()
+            }),
+            (Under::Schemas, Value::String(reference)) if name == "$ref" => self.reference(reference, depth),
+            (Under::Named, Value::Object(named)) => {
+                expect_within(depth)?;
+                let mut all = Followed {
+                    parts: 1,
+                    ..Followed::default()
+                };
+                for (name, schema) in named {
+                    all.bytes += name.len() + 4;
+                    all.add(self.schema(schema, depth + 1)?);
+                }
+                Ok(all)
+            }
+            (Under::Named | Under::Schemas, schemas) => self.schema(schemas, depth),
+        }
+    }
+
+    fn reference(&mut self, reference: &'a str, depth: usize) -> Result<Followed, Problem> {
+        if let Some(known) = self.known.get(reference) {
+            expect_within(depth + known.depth)?;
+            return Ok(*known);
+        }
+        if self.within.contains(&reference) {
+            let detail =
+                "the schema contains itself by this reference, which is not taken: events are finite";
+            return Err(Problem::new(reference.trim_start_matches('#'), detail));
+        }
+        let Some(target) = target(self.root, reference) else {
+            return Ok(Followed::default());
+        };
+        self.within.push(reference);
+        let followed = self.schema(target, depth)?;
+        self.within.pop();
+        self.known.insert(reference, followed);
+        Ok(followed)
+    }
+}
+
+fn expect_within(depth: usize) -> Result<(), Problem> {
+    match depth <= DEPTH_MAX {
+        true => Ok(()),
+        false => Err(Problem::new(
+            "",
+            format!(
+                "with its references followed it is more than {DEPTH_MAX} steps deep: let fewer of them lead to one another"
+            ),
+        )),
+    }
+}
+
+/// How long a value is as text, about, without what stands in it.
+fn written(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 3,
+        _ => 6,
+    }
+}
+
+/// How long data is as text, about.
+fn length(data: &Value) -> usize {
+    let inner: usize = match data {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| name.len() + 4 + length(value))
+            .sum(),
+        Value::Array(elements) => elements.iter().map(length).sum(),
+        _ => 0,
+    };
+    written(data) + inner
+}
+
+/// What takes memory for every place that is written, by how long the pointer to it is.
+fn compiled(schema: &Value, pointer: usize) -> usize {
+    let place = |step: usize, under: &Value| {
+        let pointer = pointer + step + 1;
+        PLACE + POINTERS * pointer + compiled(under, pointer)
+    };
+    match schema {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| match (Under::keyword(name), member) {
+                (Under::Data, Value::Array(values)) => {
+                    PLACE + POINTERS * (pointer + name.len() + 1) + values.iter().map(datum).sum::<usize>()
+                }
+                _ => place(name.len(), member),
+            })
+            .sum(),
+        Value::Array(elements) => elements.iter().map(|element| place(4, element)).sum(),
+        datum => 2 * written(datum),
+    }
+}
+
+fn datum(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| 2 * name.len() + datum(value))
+            .sum(),
+        Value::Array(elements) => elements.iter().map(datum).sum(),
+        _ => 0,
+    };
+    DATUM + 2 * written(value) + inner
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    fn refused(schema: &Value) -> String {
+        assert!(
+            schema.to_string().len() <= 64 << 10,
+            "{} bytes",
+            schema.to_string().len()
+        );
+        let problem = weigh(schema).unwrap_err();
+        format!("{}: {}", problem.field, problem.detail)
+    }
+
+    fn named(count: usize, schema: &Value) -> Map<String, Value> {
+        (0..count).map(|n| (format!("p{n}"), schema.clone())).collect()
+    }
+
+    #[test]
+    fn a_long_list_counts_as_often_as_it_is_referred_to() {
+        let countries: Vec<_> = (0..250).map(|n| format!("C{n}")).collect();
+        let referred_to = |list: Value, times: usize| {
+            let one = json!({"$ref": "#/$defs/list"});
+            json!({"$defs": {"list": {"enum": list}}, "anyOf": vec![one; times]})
+        };
+        let weight = weigh(&referred_to(json!(countries), 40)).unwrap();
+        assert_eq!(weight.parts, 2 + 2 * 40);
+        let one = weigh(&referred_to(json!(countries), 1)).unwrap();
+        assert!(
+            weight.bytes < 10 * one.bytes,
+            "it is compiled once: {one:?} {weight:?}"
+        );
+        let refusal = refused(&referred_to(json!(vec![1; 20_000]), 900));
+        assert!(
+            refusal.starts_with(": with its references followed it has 1802 parts"),
+            "{refusal}"
+        );
+        assert!(refusal.contains("refer less often"), "{refusal}");
+    }
+
+    #[test]
+    fn data_and_names_count_and_no_schema_that_is_short_enough_is_refused_for_them() {
+        for schema in [
+            json!({"enum": vec![1; 32_000]}),
+            json!({"const": vec![json!({}); 20_000]}),
+            json!({"required": named(6_000, &json!(1)).keys().collect::<Vec<_>>()}),
+            json!({"properties": named(1_900, &json!({"type": "string"}))}),
+            json!({"$defs": named(5_000, &json!({}))}),
+            json!({"description": "x".repeat(60_000)}),
+        ] {
+            assert!(schema.to_string().len() <= 64 << 10);
+            let weight = weigh(&schema).unwrap();
+            assert!(weight.bytes > schema.to_string().len(), "{weight:?}");
+        }
+        let named = json!({"$defs": {"d": {"properties": {"x".repeat(1_000): {}}}}, "anyOf": vec![json!({"$ref": "#/$defs/d"}); 600]});
+        assert!(refused(&named).contains("KiB"));
+    }
+
+    #[test]
+    fn a_long_name_counts_for_each_place_below_it() {
+        let below = |name: usize| json!({"properties": {"x".repeat(name): {"allOf": vec![json!({"type": "string"}); 500]}}});
+        assert!(weigh(&below(100)).is_ok());
+        let refusal = refused(&below(40_000));
+        assert!(
+            refusal.contains("MiB") && refusal.contains("shorten"),
+            "{refusal}"
+        );
+        let needs = json!({"dependentRequired": named(1_000, &json!(["a"]))});
+        assert!(refused(&json!({"properties": {"x".repeat(30_000): needs}})).contains("shorten"));
+    }
+
+    #[test]
+    fn what_looks_at_the_rest_again_counts_again() {
+        let mut nested = json!({"properties": named(100, &json!({}))});
+        for _ in 0..4 {
+            nested = json!({"properties": {"a": nested}, "unevaluatedProperties": false});
+        }
+        let weight = weigh(&nested).unwrap();
+        assert!((500..1_000).contains(&weight.parts), "{weight:?}");
+        for _ in 0..20 {
+            nested = json!({"allOf": [nested], "unevaluatedProperties": false});
+        }
+        assert!(refused(&nested).contains("parts"));
+    }
+
+    #[test]
+    fn references_that_lead_on_and_on_are_too_deep() {
+        let chain = |links: usize| {
+            let mut defs = Map::new();
+            defs.insert("d0".to_owned(), json!({}));
+            for n in 1..links {
+                defs.insert(format!("d{n}"), json!({"$ref": format!("#/$defs/d{}", n - 1)}));
+            }
+            json!({"$defs": defs, "$ref": format!("#/$defs/d{}", links - 1)})
+        };
+        assert!(weigh(&chain(100)).is_ok());
+        assert!(refused(&chain(1_900)).contains("deep"));
+        // Also where most of it is known already.
+        let mut schema = chain(120);
+        let further = (0..12).fold(json!({"$ref": "#/$defs/d119"}), |inner, _| json!({"not": inner}));
+        schema["allOf"] = json!([further]);
+        assert!(refused(&schema).contains("deep"));
+    }
+
+    #[test]
+    fn a_property_that_is_called_as_a_keyword_counts_as_any_other() {
+        for name in ["definitions", "$defs", "enum", "const", "$ref"] {
+            let schema = json!({"properties": {name: {"anyOf": vec![json!({}); 100]}}});
+            assert_eq!(weigh(&schema).unwrap().parts, 104, "{name}");
+        }
+    }
+}
