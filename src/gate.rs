@@ -285,8 +285,8 @@ impl Gate {
 enum Verdict {
     /// It is dealt with; the word counts.
     Done(&'static str),
-    /// The log does not take it now: it is held, and tried again.
-    Later(LogError),
+    /// It can't be taken now: it is held, and tried again.
+    Later(ItemError),
     /// It is no event, now or later.
     Reject(Reason, String),
 }
@@ -298,7 +298,7 @@ fn verdict(outcome: Result<Receipt, ItemError>) -> Verdict {
         // The door has kept the copy.
         Err(ItemError::Conflict { .. }) => Verdict::Done("conflict"),
         Err(ItemError::Log(LogError::Refused(why))) => Verdict::Reject(Reason::TooLarge, why),
-        Err(ItemError::Log(error)) => Verdict::Later(error),
+        Err(error @ (ItemError::Log(_) | ItemError::Busy(_))) => Verdict::Later(error),
         Err(ItemError::Refused(refusal)) => Verdict::Reject(ingest::reason(&refusal), refusal.to_string()),
     }
 }

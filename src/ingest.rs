@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::auth::Principal;
 use crate::clock::{Clock, Timestamp};
-use crate::control::{Control, Permission, Reads};
+use crate::control::{Control, Permission, Reads, State};
 use crate::event::draft::{self, Accepted, FallbackId, Intake, Refusal};
 use crate::event::{Event, schema};
 use crate::limit::{Budget, Limited, Limits, Spender};
@@ -31,7 +31,7 @@ use crate::log::framing::Framing;
 use crate::log::rejected::Reason;
 use crate::log::{Log, NewRecord, Position, partitioner, topics};
 use crate::meters;
-use crate::schemas::Schemas;
+use crate::schemas::{Busy, Schemas};
 use crate::store::Store;
 use crate::store::progress::Progress;
 
@@ -157,7 +157,7 @@ impl Ingest {
         let (received_at, state) = (parts.clock.now(), parts.control.state());
         let own = principal.reads() == Reads::Own && principal.can(Permission::Write);
         let visible_from = parts.control.state().visible_from(principal.tenant());
-        let mut checked = Vec::with_capacity(items.len());
+        let (mut checked, mut busy) = (Vec::with_capacity(items.len()), false);
         for (index, item) in items.iter().enumerate() {
             if index % 256 == 255 {
                 // Other requests want their turn as well.
@@ -184,22 +184,36 @@ impl Ingest {
                 Form::Mapped { record, map } => map(record, &intake),
             };
             let accepted = drafted.and_then(|accepted| visible(accepted, visible_from));
-            let accepted =
-                accepted.and_then(
-                    |accepted| match parts.schemas.violations(&state, &accepted.event) {
-                        violations if violations.is_empty() => Ok(accepted),
-                        violations => Err(Refusal::Invalid(violations)),
-                    },
-                );
+            let accepted = match accepted {
+                // Who comes back brings all of them again: none of the rest is waited for.
+                Ok(_) if busy => Err(ItemError::Busy(Busy)),
+                Ok(accepted) => self.satisfying(&state, accepted).await,
+                Err(refusal) => Err(refusal.into()),
+            };
+            busy |= matches!(accepted, Err(ItemError::Busy(_)));
             checked.push(match accepted {
                 Ok(accepted) => Checked::New {
                     accepted: Box::new(accepted),
                     unchecked: false,
                 },
-                Err(refusal) => Checked::Refused(ItemError::Refused(refusal)),
+                Err(error) => Checked::Refused(error),
             });
         }
         checked
+    }
+
+    /// What was accepted, where it is what the schema of its type allows.
+    async fn satisfying(&self, state: &State, accepted: Accepted) -> Result<Accepted, ItemError> {
+        let violations = self
+            .inner
+            .parts
+            .schemas
+            .violations(state, &accepted.event)
+            .await?;
+        match violations.is_empty() {
+            true => Ok(accepted),
+            false => Err(ItemError::Refused(Refusal::Invalid(violations))),
+        }
     }
 
     async fn append(&self, checked: Vec<Checked>) -> Vec<Result<Receipt, ItemError>> {
@@ -267,7 +281,7 @@ impl Ingest {
                     taken += 1;
                     continue;
                 }
-                Err(ItemError::Log(_)) => continue,
+                Err(ItemError::Log(_) | ItemError::Busy(_)) => continue,
                 Err(ItemError::Conflict { .. }) => Reason::IdConflict,
                 Err(ItemError::Refused(refusal)) => reason(refusal),
             };

@@ -1,9 +1,8 @@
 //! What the gate waits for is said at once and then once a minute, however often it tries.
 
+use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::log::LogError;
 
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -13,7 +12,7 @@ pub(super) struct Complaint(Mutex<Option<(String, Instant)>>);
 
 impl Complaint {
     /// Says it, unless the same was said a moment ago.
-    pub(super) fn say(&self, error: &LogError, what: &str) {
+    pub(super) fn say(&self, error: &impl Display, what: &str) {
         if self.is_due(&format!("{what}: {error}"), Instant::now()) {
             tracing::warn!(%error, "{what}");
         }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::event::draft::{Accepted, Intake, Problem, Refusal};
 use crate::log::{LogError, Position};
+use crate::schemas::Busy;
 
 /// Where a batch comes from.
 #[derive(Clone, Copy, Debug)]
@@ -106,4 +107,7 @@ pub enum ItemError {
     /// The log did not confirm it: whether it is there is unknown, send it again under the same id.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// It could not be held to the schema of its type now. Nothing was taken.
+    #[error(transparent)]
+    Busy(#[from] Busy),
 }

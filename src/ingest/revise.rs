@@ -22,7 +22,7 @@ impl Ingest {
             .last()
             .is_some_and(|entry| entry.kind == Kind::Amendment);
         if amends {
-            self.satisfies_its_schema(event)?;
+            self.satisfies_its_schema(event).await?;
         }
         let mut payload = Vec::with_capacity(1024);
         self.inner.parts.framing.begin(&mut payload);
@@ -42,13 +42,14 @@ impl Ingest {
     }
 
     /// What is amended must be what its type's schema allows, as what is posted. What is redacted may lack what that asks for.
-    fn satisfies_its_schema(&self, event: &Event) -> Result<(), ItemError> {
+    async fn satisfies_its_schema(&self, event: &Event) -> Result<(), ItemError> {
         let parts = &self.inner.parts;
         let as_posted = Event {
             revision: 0,
             ..event.clone()
         };
-        let violations = parts.schemas.violations(&parts.control.state(), &as_posted);
+        let state = parts.control.state();
+        let violations = parts.schemas.violations(&state, &as_posted).await?;
         match violations.is_empty() {
             true => Ok(()),
             false => Err(ItemError::Refused(Refusal::Invalid(violations))),

@@ -200,6 +200,7 @@ impl From<ItemError> for ApiError {
         match error {
             ItemError::Refused(refusal) => refusal.into(),
             ItemError::Log(error) => error.into(),
+            ItemError::Busy(busy) => Self::unavailable("too_busy", busy.to_string(), Duration::from_secs(5)),
             ItemError::Conflict { event_id } => Self {
                 more: Map::from_iter([("event_id".to_owned(), Value::String(event_id.to_string()))]),
                 ..Self::new(

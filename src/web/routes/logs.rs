@@ -200,7 +200,7 @@ async fn many_events(
 fn bulk_answer(outcomes: Vec<Result<Receipt, ItemError>>, indexed: bool) -> Response {
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let rejected = outcomes.len() - accepted;
-    if let (0, Some(Err(ItemError::Log(error)))) = (accepted, outcomes.first()) {
+    if let (0, Some(Err(error @ (ItemError::Log(_) | ItemError::Busy(_))))) = (accepted, outcomes.first()) {
         // Nothing got through, and not for what was sent: one answer for all, with a time to come back.
         return ApiError::from(error.clone()).into_response();
     }
