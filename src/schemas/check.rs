@@ -16,7 +16,7 @@ use crate::event::json::pointer::push_step;
 /// How many steps deep a schema may be as it is written.
 const DEPTH_MAX: usize = 64;
 /// How many of the things that are wrong with a schema are said: each with its place, which may be long.
-pub(super) const PROBLEMS_MAX: usize = 20;
+pub const PROBLEMS_MAX: usize = 20;
 
 /// Reads a schema: what may not stand in one is named by its place.
 pub fn read(text: &str) -> Result<Value, Vec<Problem>> {

@@ -3,6 +3,8 @@
 //! A `PUT` adds a version, which holds from then on. It must take all that the version before it took, so that no sender
 //! breaks unseen; `?force=true` says that this is meant.
 
+mod put;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -10,22 +12,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::manage::precondition::{Expected, Tag, is_known};
-use super::manage::{Removable, Resource, answer, etag, find, list, shown, submit};
+use super::manage::precondition::{Tag, is_known};
+use super::manage::{Removable, Resource, etag, find, list, shown, submit};
 use super::whose::tenant_of;
 use super::{
     Access::Needs,
     Budget::{Free, Managing},
     Route, delete, get, put,
 };
-use crate::auth::manage::ManageError;
 use crate::control::Permission::{self, Manage};
-use crate::control::{self, Command, EventSchema, Refusal, schema_id};
+use crate::control::{self, Command, EventSchema, schema_id};
 use crate::event::TenantId;
-use crate::event::draft::Problem;
-use crate::schemas::{check, compatible};
-use crate::web::aside::in_turn;
-use crate::web::body::Body;
 use crate::web::doc::{self, Doc, Param, query};
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::given::Given;
@@ -39,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .lists("EventSchemaPage"),
         ),
         get("/api/v1/schemas/{event_type}", Needs(Manage, Free), one).doc(said_of_one()),
-        put("/api/v1/schemas/{event_type}", Needs(Manage, Managing), add).doc(said_of_adding()),
+        put("/api/v1/schemas/{event_type}", Needs(Manage, Managing), put::add).doc(said_of_adding()),
         delete("/api/v1/schemas/{event_type}", Needs(Manage, Managing), remove).doc(said_of_removing()),
     ]
 }
@@ -94,11 +91,6 @@ fn said_of_removing() -> Doc {
         .problem(409, "It keeps being changed by others: read it and try again.")
         .problem(412, "It was changed since the version that `If-Match` names.")
 }
-
-/// How often a version is added anew when somebody else was faster, where the caller does not mind.
-const TRIES: usize = 5;
-/// The server's own events are not held to anybody's schema.
-const OWN: &str = "trailhouse.";
 
 struct Schemas;
 
@@ -210,104 +202,4 @@ async fn remove(
     let id = schema_id(&tenant, &event_type);
     submit::<Schemas>(&state, &principal, &id, &headers, &Schemas::removal()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// 201 with the first version, 200 with a later one, or with the present one where it is the same.
-async fn add(
-    State(state): State<AppState>,
-    Caller(principal): Caller,
-    Id(event_type): Id,
-    Params(params): Params,
-    headers: HeaderMap,
-    Body(body): Body,
-) -> Result<Response, ApiError> {
-    let mut given = Given::of(&params);
-    let (named, force) = (given.tenant(), given.flag("force"));
-    given.finish()?;
-    let tenant = tenant_of(&state, &principal, Manage, named)?;
-    let invalid = |problems| ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems);
-    if event_type.starts_with(OWN) {
-        let detail = format!("types that begin with {OWN} are the server's own");
-        return Err(invalid(vec![Problem::new("event_type", detail)]));
-    }
-    let text = std::str::from_utf8(&body).map_err(|_| invalid(vec![Problem::new("", "it is not UTF-8")]))?;
-    let schema = check::read(text).map_err(invalid)?;
-    let (schema, compiled) = in_turn(principal.tenant(), body.len(), move || {
-        let compiled = check::compile(&schema).map(drop);
-        (schema, compiled)
-    })
-    .await?;
-    compiled.map_err(invalid)?;
-    let id = schema_id(&tenant, &event_type);
-    for n in 0..TRIES {
-        let control = state.control.state();
-        let present = control.schema(&tenant, &event_type);
-        let version = expected(&headers, present.map(|present| &**present))?;
-        if let Some(present) = present {
-            let text = present.versions.last().map_or("", |text| text);
-            let before: Value = serde_json::from_str(text).unwrap_or_default();
-            if before == schema {
-                return Ok(answer::<Schemas>(StatusCode::OK, present));
-            }
-            let narrowed = compatible::narrowings(&before, &schema);
-            if !force && !narrowed.is_empty() {
-                return Err(incompatible(narrowed));
-            }
-        }
-        let request = state.clock.fresh_id();
-        let command = Command::PutSchema {
-            schema: text.to_owned(),
-        };
-        match state
-            .auth
-            .change(&principal, request, version, &id, command)
-            .await
-        {
-            Err(ManageError::Refused(Refusal::Conflict { .. })) if n + 1 < TRIES => {}
-            Err(error) => return Err(error.into()),
-            Ok(version) => {
-                let status = if version == 1 {
-                    StatusCode::CREATED
-                } else {
-                    StatusCode::OK
-                };
-                let made = find::<Schemas>(&state, &principal, &id)?;
-                return Ok(answer::<Schemas>(status, &made));
-            }
-        }
-    }
-    Err(ApiError::conflict(
-        "",
-        "it keeps being changed by others: read it and try again",
-    ))
-}
-
-/// The version that the caller means to follow.
-fn expected(headers: &HeaderMap, present: Option<&EventSchema>) -> Result<u64, ApiError> {
-    let version = present.map_or(0, |present| present.version);
-    let tag = present.map(Schemas::tag);
-    Expected::of(headers)?.check(tag.as_ref())?;
-    match tag {
-        Some(tag) if is_known(headers, &tag) => Err(ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            "precondition_failed",
-            "There is a schema for this event type already, which If-None-Match rules out.",
-        )),
-        _ => Ok(version),
-    }
-}
-
-fn incompatible(narrowed: Vec<Problem>) -> ApiError {
-    let detail = format!(
-        "{} of the schema may refuse what the version before it took. Widen it, or say ?force=true where events from before need not fit it.",
-        match narrowed.len() {
-            1 => "One place".to_owned(),
-            many => format!("{many} places"),
-        }
-    );
-    ApiError {
-        detail,
-        kind: "incompatible_schema",
-        ..ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, narrowed)
-    }
 }
