@@ -34,7 +34,7 @@ const BYTES_MAX: usize = 256 << 20;
 const TURNS: usize = 4;
 /// How long anybody waits for a turn, or for a schema that another one compiles.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Parts of a schema times bytes of an event that are worked through where they are: a few milliseconds.
+/// Steps of a schema times bytes of an event that are worked through where they are: a few milliseconds.
 const AT_ONCE: usize = 1 << 20;
 
 /// So many schemas are at work that none of the turns came in time.
@@ -73,7 +73,7 @@ impl Schemas {
         else {
             return Ok(Vec::new());
         };
-        let much = compiled.parts.saturating_mul(event_as_shown.len()) > AT_ONCE;
+        let much = compiled.steps.saturating_mul(event_as_shown.len()) > AT_ONCE;
         let judge = move || {
             let event = serde_json::from_slice(&event_as_shown);
             event.map_or_else(|_| Vec::new(), |event| judge::problems(&compiled, &event))

@@ -45,8 +45,8 @@ pub fn read(text: &str) -> Result<Value, Vec<Problem>> {
 pub struct Compiled {
     /// What holds them to it.
     pub validator: Validator,
-    /// How many schemas it consists of: an event is held against each of them.
-    pub parts: usize,
+    /// How many things an event is held against.
+    pub steps: usize,
     /// About how much memory it takes.
     pub bytes: usize,
 }
@@ -66,7 +66,7 @@ pub fn compile(schema: &Value) -> Result<Compiled, Vec<Problem>> {
     })?;
     Ok(Compiled {
         validator,
-        parts: weight.parts,
+        steps: weight.steps,
         bytes: weight.bytes + patterns,
     })
 }

@@ -4,15 +4,16 @@ use jsonschema::ValidationError;
 use serde_json::Value;
 
 use super::check::Compiled;
+use super::weight::values;
 use crate::event::draft::Problem;
 
 /// How many of the things that are wrong with an event are said.
 const PROBLEMS_MAX: usize = 20;
 /// How much is said of each, in bytes.
 const DETAIL_MAX: usize = 300;
-/// How many things may be wrong at most where they are gathered, at some 300 bytes each: parts of the schema times values
+/// How many things may be wrong at most where they are gathered, at some 300 bytes each: steps of the schema times values
 /// of the event. Past that it is said that something is.
-const GATHERED_MAX: usize = 50_000;
+const GATHERED_MAX: usize = 100_000;
 
 /// What of an event a schema does not allow, in words that repeat no value: the event is its sender's, the log of this
 /// server is not.
@@ -20,7 +21,7 @@ pub(super) fn problems(schema: &Compiled, event: &Value) -> Vec<Problem> {
     if schema.validator.is_valid(event) {
         return Vec::new();
     }
-    if schema.parts.saturating_mul(values(event)) > GATHERED_MAX {
+    if schema.steps.saturating_mul(values(event)) > GATHERED_MAX {
         let detail =
             "is not what the schema of its event type asks for; there is too much of both to say where";
         return vec![Problem::new("", detail)];
@@ -36,14 +37,6 @@ fn problem(error: ValidationError<'_>) -> Problem {
         detail.truncate(end.unwrap_or(0));
     }
     Problem::new(error.instance_path().as_str(), detail)
-}
-
-fn values(value: &Value) -> usize {
-    1 + match value {
-        Value::Object(members) => members.values().map(values).sum(),
-        Value::Array(elements) => elements.iter().map(values).sum(),
-        _ => 0,
-    }
 }
 
 #[cfg(test)]
@@ -76,10 +69,13 @@ mod tests {
     #[test]
     fn where_very_much_is_wrong_only_that_is_said() {
         let schema = compiled(&json!({"items": {"allOf": vec![json!({"type": "string"}); 900]}}));
-        let found = problems(&schema, &json!(vec![1; 100]));
+        let found = problems(&schema, &json!(vec![1; 200]));
         assert_eq!((found.len(), found[0].field.as_str()), (1, ""));
         assert!(found[0].detail.contains("too much"), "{found:?}");
         assert_eq!(problems(&schema, &json!([1])).len(), PROBLEMS_MAX);
-        assert!(problems(&schema, &json!(vec!["1"; 100])).is_empty());
+        assert!(problems(&schema, &json!(vec!["1"; 200])).is_empty());
+        let names: Vec<_> = (0..2_000).map(|n| format!("n{n}")).collect();
+        let needs = compiled(&json!({"items": {"required": names}}));
+        assert_eq!(problems(&needs, &json!(vec![json!({}); 100])).len(), 1);
     }
 }

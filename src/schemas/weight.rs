@@ -33,8 +33,8 @@ const POINTERS: usize = 2;
 /// What a schema weighs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weight {
-    /// How many schemas an event is held against.
-    pub(super) parts: usize,
+    /// How many things an event is held against: schemas, and the values and names that stand in them.
+    pub(super) steps: usize,
     /// About how much memory it takes when it is compiled, patterns left aside.
     pub(super) bytes: usize,
 }
@@ -65,7 +65,10 @@ pub(super) fn weigh(schema: &Value) -> Result<Weight, Problem> {
             COMPILED_MAX >> 20
         ));
     }
-    Ok(Weight { parts, bytes })
+    Ok(Weight {
+        steps: parts + followed.values,
+        bytes,
+    })
 }
 
 /// What a schema is with its references followed.
@@ -74,6 +77,8 @@ struct Followed {
     parts: usize,
     /// Those that `unevaluated…` looks at again.
     again: usize,
+    /// That stand in them as data.
+    values: usize,
     bytes: usize,
     depth: usize,
 }
@@ -82,6 +87,7 @@ impl Followed {
     fn add(&mut self, other: Self) {
         self.parts = self.parts.saturating_add(other.parts);
         self.again = self.again.saturating_add(other.again);
+        self.values = self.values.saturating_add(other.values);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.depth = self.depth.max(other.depth + 1);
     }
@@ -125,6 +131,7 @@ impl<'a> Following<'a> {
         match (Under::keyword(name), value) {
             (Under::Definitions, _) => Ok(Followed::default()),
             (Under::Data, data) => Ok(Followed {
+                values: values(data),
                 bytes: length(data),
                 ..Followed::default()
             }),
@@ -197,6 +204,15 @@ fn length(data: &Value) -> usize {
         _ => 0,
     };
     written(data) + inner
+}
+
+/// How many values there are, one within the other.
+pub(super) fn values(value: &Value) -> usize {
+    1 + match value {
+        Value::Object(members) => members.values().map(values).sum(),
+        Value::Array(elements) => elements.iter().map(values).sum(),
+        _ => 0,
+    }
 }
 
 /// What takes memory for every place that is written, by how long the pointer to it is.
