@@ -185,6 +185,37 @@ async fn the_views_show_what_an_export_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_views_count_as_the_statistics_do_and_nobody_is_none() {
+    let app = App::start_with(&[]).await;
+    let acme = app.tenant("nobody").await;
+    let events = json!([
+        {"event_type": "a", "time": "2026-05-01", "resource_type": "doc", "resource_id": "1"},
+        {"event_type": "a", "time": "2026-05-01", "resource_type": "doc", "resource_id": "1", "user_id": "ada"},
+        {"event_type": "b", "time": "2026-05-01", "resource_type": "doc", "resource_id": "1", "user_id": "ada", "ip_address": "192.0.2.1"},
+    ]);
+    acme.post("/api/v1/logs/bulk?wait=indexed", &events)
+        .await
+        .expect(200);
+    for (in_view, filter, field) in [
+        ("actors FROM v1_resources", "resource_id=1", "actor.id"),
+        ("addresses FROM v1_actors", "user_id=ada", "actor.ip"),
+        ("sum(actors) FROM v1_daily", "event_type=a", "actor.id"),
+    ] {
+        let path = format!("/api/v1/logs/stats?{filter}&distinct={field}");
+        let told = acme.get(&path).await.expect(200);
+        assert_eq!(told["distinct"][field], 1, "{told}");
+        let narrowed = if in_view.contains("daily") {
+            "AND event_type = 'a'"
+        } else {
+            ""
+        };
+        let asked = format!("SELECT {in_view} WHERE tenant_id = '{}' {narrowed}", acme.tenant);
+        let counted = sql(&app, &["--format", "csv", &asked]).await;
+        assert_eq!(counted.lines().last().unwrap(), "1", "{in_view}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_statements_for_a_server_of_ones_own_are_sql() {
     let app = App::shared().await;
     let text = std::fs::read_to_string(root().join("projections/access.sql")).unwrap();
