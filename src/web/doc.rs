@@ -54,8 +54,8 @@ pub struct Param {
 pub struct Content {
     /// The media type.
     pub media: &'static str,
-    /// Its JSON Schema.
-    pub schema: Value,
+    /// Its JSON Schema; none where words have to do.
+    pub schema: Option<Value>,
 }
 
 /// What it answers.
@@ -114,8 +114,14 @@ impl Doc {
     pub fn takes_as(mut self, media: &'static str, component: &'static str) -> Self {
         self.bodies.push(Content {
             media,
-            schema: component_ref(component),
+            schema: Some(component_ref(component)),
         });
+        self
+    }
+
+    /// It takes this media type, of which its text says what it is.
+    pub fn takes_also(mut self, media: &'static str) -> Self {
+        self.bodies.push(Content { media, schema: None });
         self
     }
 
@@ -132,6 +138,7 @@ impl Doc {
 
     /// It answers in this form, beside others under the same status.
     pub fn answers_as(mut self, status: u16, text: &'static str, media: &'static str, schema: Value) -> Self {
+        let schema = Some(schema);
         let content = Content { media, schema };
         match self.answers.iter_mut().find(|answer| answer.status == status) {
             Some(answer) => answer.content.push(content),

@@ -8,6 +8,7 @@
 
 mod components;
 mod downgrade;
+mod order;
 mod page;
 mod postman;
 
@@ -18,6 +19,7 @@ use super::routes::{Access, Route};
 use crate::control::{Role, Roles};
 
 pub use downgrade::to_3_0;
+pub use order::written;
 pub use page::page;
 pub use postman::collection;
 
@@ -153,21 +155,36 @@ fn parameter(param: &Param) -> Value {
 
 fn contents(contents: &[Content], example: Option<&Value>) -> Value {
     let each = contents.iter().map(|content| {
-        let mut said = json!({"schema": content.schema});
-        if let Some(example) = example.filter(|_| content.media.ends_with("json")) {
-            said["example"] = example.clone();
-        }
-        (content.media.to_owned(), said)
+        let mut said = Map::new();
+        said.extend(content.schema.clone().map(|schema| ("schema".to_owned(), schema)));
+        let example = example.and_then(|example| written_as(content.media, example));
+        said.extend(example.map(|example| ("example".to_owned(), example)));
+        (content.media.to_owned(), said.into())
     });
     Value::Object(each.collect())
 }
 
+/// What an example in JSON is in this form.
+fn written_as(media: &str, example: &Value) -> Option<Value> {
+    match media {
+        "application/json" | "application/merge-patch+json" => Some(example.clone()),
+        "application/cloudevents+json" => components::request("cloudEvent"),
+        "application/cloudevents-batch+json" => Some(json!([components::request("cloudEvent")?])),
+        "application/x-ndjson" => {
+            let lines = example.as_array()?.iter().map(|one| format!("{one}\n"));
+            Some(lines.collect::<String>().into())
+        }
+        _ => None,
+    }
+}
+
 fn responses(route: &Route, doc: &Doc) -> Value {
     let mut responses = Map::new();
-    let example = components::answer(doc.id);
-    for (place, answer) in doc.answers.iter().enumerate() {
-        // The first one is the usual one, and the one that the example is of.
-        let example = example.as_ref().filter(|_| place == 0);
+    let mut example = components::answer(doc.id);
+    for answer in &doc.answers {
+        // Of those that say that all is well, the first is the usual one, and the one that the example is of.
+        let example = if answer.status < 300 { example.take() } else { None };
+        let example = example.as_ref();
         responses.insert(answer.status.to_string(), response(answer, example));
     }
     for (status, text) in implied(route, doc) {

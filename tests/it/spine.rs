@@ -143,12 +143,7 @@ async fn cloudevents_come_structured_binary_and_in_batches() {
     let batch = [("content-type", "application/cloudevents-batch+json")];
     let body = json!([event("c"), event("d"), {"specversion": "1.0", "id": "e"}]);
     let answer = acme
-        .send(
-            Method::POST,
-            "/api/v1/logs?wait=indexed",
-            &batch,
-            body.to_string(),
-        )
+        .send(Method::POST, "/events?wait=indexed", &batch, body.to_string())
         .await
         .expect(207);
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(2), &json!(1)));

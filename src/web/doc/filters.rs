@@ -42,9 +42,7 @@ pub fn filters() -> Vec<Param> {
         .iter()
         .map(|(name, text)| moment(name, text, "2026-11-20T09:00:00Z"));
     let texts = TEXTS.iter().map(|(name, text, example)| {
-        let said = format!(
-            "{text} Repeated: any of them; `{name}!=…`: none of them; `{name}[prefix]=…`: what begins so."
-        );
+        let said = format!("{text} Repeated: any of them; the opposite, and beginnings: see `operators`.");
         query(
             *name,
             said,
@@ -84,10 +82,21 @@ pub fn filters() -> Vec<Param> {
         ),
         query(
             "details",
-            "Any detail by its path: `details.amount=5`, `details.amount[gt]=5` (`gt`, `gte`, `lt`, `lte`, `prefix`), `details.team!=eu`. Lists are written without an index; brackets and backslashes that belong to a name get a backslash.",
+            "Any detail by its path, each as a parameter of its own: `details.amount=5`, `details.amount[gt]=5` (`gt`, `gte`, `lt`, `lte`, `prefix`), `details.team!=eu`. In a generated client the names begin with `details.` as well, and must be sent as they are (form, exploded; openapi-fetch: `querySerializer: {object: {style: \"form\", explode: true}}`). Lists are written without an index; brackets and backslashes that belong to a name get a backslash.",
             json!({
                 "type": "object",
+                "example": {"details.amount[gte]": "5"},
                 "propertyNames": {"pattern": DETAIL, "format": "detail"},
+                "additionalProperties": {"type": "string", "maxLength": 4096, "pattern": NO_NUL},
+            }),
+        ),
+        query(
+            "operators",
+            "Any of the fields above with an operator, each as a parameter of its own: `user_id!=ada`: not this one; `user_id[prefix]=svc-`: what begins so; `user_id[prefix]!=svc-`: what does not. `operators` itself is not sent, only what is in it, as with `details`.",
+            json!({
+                "type": "object",
+                "example": {"user_id[prefix]": "svc-"},
+                "propertyNames": {"pattern": with_operators(), "format": "filter-with-operator"},
                 "additionalProperties": {"type": "string", "maxLength": 4096, "pattern": NO_NUL},
             }),
         ),
@@ -104,6 +113,13 @@ pub fn filters() -> Vec<Param> {
 /// The path of a detail, perhaps an operator, perhaps `!`. The format tells testers which names to make up.
 const DETAIL: &str =
     r"^(details|metadata|event_details)\.([^\x00\[\]<>!\\]|\\[^\x00<>])+(\[(gt|gte|lt|lte|prefix)\])?!?$";
+
+/// A filter on a text, and what is asked of it beside being equal; a label is compared as a whole.
+fn with_operators() -> String {
+    let names = TEXTS.iter().map(|(name, _, _)| *name);
+    let whole: Vec<&str> = names.filter(|name| *name != "tag").collect();
+    format!(r"^(tag!|({})(!|\[prefix\]!?))$", whole.join("|"))
+}
 
 /// A text that may stand in a parameter.
 const NO_NUL: &str = "^[^\\x00]*$";
@@ -123,7 +139,8 @@ mod tests {
     #[test]
     fn every_filter_there_is_is_told_of_under_its_first_name() {
         let told: HashSet<String> = filters().into_iter().map(|param| param.name).collect();
-        for name in told.iter().filter(|name| *name != "details") {
+        let by_name = |name: &&String| !matches!(name.as_str(), "details" | "operators");
+        for name in told.iter().filter(by_name) {
             assert!(names::known(name).is_some(), "{name}");
         }
         let mut seen = Vec::new();
@@ -133,6 +150,19 @@ mod tests {
                 seen.push(meaning);
                 assert!(told.contains(name), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn every_text_takes_operators() {
+        let legal = jsonschema::validator_for(&json!({"pattern": with_operators()})).unwrap();
+        for (name, _, _) in TEXTS {
+            for operator in ["!", "[prefix]", "[prefix]!"] {
+                let name = format!("{name}{operator}");
+                let taken = query::parse(&[(name.clone(), "5".to_owned())]).is_ok();
+                assert_eq!(legal.is_valid(&json!(name)), taken, "{name}");
+            }
+            assert!(!legal.is_valid(&json!(format!("{name}[gt]"))));
         }
     }
 

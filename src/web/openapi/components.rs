@@ -1,6 +1,6 @@
 //! What the document takes from `schemas/`: the shapes of what goes over the wire, and examples of it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The words at its beginning.
 pub(super) const ABOUT: &str = include_str!("../../../schemas/api/about.md");
@@ -13,10 +13,10 @@ macro_rules! files {
 }
 
 /// Shapes.
-const SCHEMAS: &[(&str, &str)] = files!["api": "Amendment", "BulkReceipt", "CleanUp", "CloudEvent", "CloudEventToWrite", "CloudEvents", "Event", "EventId", "EventPatch", "EventSchema", "EventSchemaPage", "EventToWrite", "EventsToWrite", "Export", "ExportPage", "ExportToMake", "GrantLimit", "Health", "JsonSchema", "Key", "KeyPage", "KeyPatch", "KeyRoles", "KeyToMake", "Login", "Logout", "Me", "Moment", "Ndjson", "NewPassword", "NotYet", "Page", "Problem", "Rate", "Readiness", "Receipt", "Refresh", "Roles", "SavedSearch", "SavedSearchPage", "SavedSearchPatch", "SearchQuery", "SearchToSave", "Share", "Stats", "Story", "Tenant", "TenantId", "TenantPage", "TenantPatch", "TenantToMake", "Ticket", "Tokens", "User", "UserPage", "UserPatch", "UserToMake", "Version"];
+const SCHEMAS: &[(&str, &str)] = files!["api": "Amendment", "BulkReceipt", "CleanUp", "CloudEvent", "Event", "EventId", "EventPatch", "EventSchema", "EventSchemaPage", "EventToWrite", "EventsToWrite", "Export", "ExportPage", "ExportToMake", "GrantLimit", "Health", "JsonSchema", "Key", "KeyPage", "KeyPatch", "KeyRoles", "KeyToMake", "Login", "Logout", "Me", "Moment", "Ndjson", "NewPassword", "NotYet", "Page", "Problem", "Rate", "Readiness", "Receipt", "Refresh", "Roles", "SavedSearch", "SavedSearchPage", "SavedSearchPatch", "SearchQuery", "SearchToSave", "Share", "Stats", "Story", "Tenant", "TenantId", "TenantPage", "TenantPatch", "TenantToMake", "Ticket", "Tokens", "User", "UserPage", "UserPatch", "UserToMake", "Version"];
 
 /// Requests that are taken as they stand, by the name of their route.
-const REQUESTS: &[(&str, &str)] = files!["examples/requests": "amendEvent", "changeOwnPassword", "createExport", "createKey", "createSavedSearch", "createTenant", "createUser", "logIn", "logOut", "putSchema", "refreshTokens", "updateKey", "updateSavedSearch", "updateTenant", "updateUser", "writeEvent", "writeEvents"];
+const REQUESTS: &[(&str, &str)] = files!["examples/requests": "amendEvent", "changeOwnPassword", "cloudEvent", "createExport", "createKey", "createSavedSearch", "createTenant", "createUser", "logIn", "logOut", "putSchema", "refreshTokens", "updateKey", "updateSavedSearch", "updateTenant", "updateUser", "writeEvent", "writeEvents"];
 
 /// Answers that the server gave, by the name of their route; beside them frames of the stream, and problems.
 const ANSWERS: &[(&str, &str)] = files!["examples/answers": "amendEvent", "changeOwnPassword", "cleanUpEvents", "correlateEvents", "countEvents", "createExport", "createKey", "createSavedSearch", "createStreamTicket", "createTenant", "createUser", "getEvent", "getExport", "getHealth", "getKey", "getMe", "getReadiness", "getSavedSearch", "getSchema", "getTenant", "getUser", "incompatible-schema", "listExports", "listKeys", "listSavedSearches", "listSchemas", "listTenants", "listUsers", "logIn", "precondition-failed", "putSchema", "redactEvent", "refreshTokens", "searchEvents", "stream-error", "stream-event", "stream-heartbeat", "stream-lagged", "updateKey", "updateSavedSearch", "updateTenant", "updateUser", "writeEvent", "writeEvents"];
@@ -27,25 +27,42 @@ pub(super) fn schemas() -> Map<String, Value> {
         .iter()
         .filter_map(|(name, text)| Some(((*name).to_owned(), read(text)?)));
     let mut schemas: Map<String, Value> = written.collect();
-    let chosen = schemas.get("Event").map(chosen);
-    schemas.extend(chosen.map(|chosen| ("ChosenEvent".to_owned(), chosen)));
+    let named = schemas.clone();
+    schemas.values_mut().for_each(|schema| nullable(schema, &named));
     schemas
 }
 
-/// An event of which `fields` has chosen: nothing of it needs to be there, at any depth.
-fn chosen(event: &Value) -> Value {
-    let mut chosen = event.clone();
-    chosen["description"] = "What `fields` has chosen of an event.".into();
-    for of in [None, Some("actor"), Some("resource"), Some("source")] {
-        let part = match of {
-            None => Some(&mut chosen),
-            Some(name) => chosen["properties"].get_mut(name),
-        };
-        if let Some(Value::Object(part)) = part {
-            part.remove("required");
+/// What is of a named shape or null is written out as that shape with null among its types: generators of clients take
+/// a choice between a reference and null for a union, or overlook the null.
+fn nullable(schema: &mut Value, named: &Map<String, Value>) {
+    match schema {
+        Value::Object(members) => {
+            let shape = members.get("anyOf").and_then(|choice| or_null(choice, named));
+            if let Some(shape) = shape {
+                members.remove("anyOf");
+                for (word, said) in shape {
+                    members.entry(word).or_insert(said);
+                }
+            }
+            members.values_mut().for_each(|member| nullable(member, named));
         }
+        Value::Array(all) => all.iter_mut().for_each(|one| nullable(one, named)),
+        _ => {}
     }
-    chosen
+}
+
+/// The shape that a choice offers beside null.
+fn or_null(choice: &Value, named: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let [reference, null] = choice.as_array()?.as_slice() else {
+        return None;
+    };
+    let name = reference["$ref"].as_str()?.rsplit('/').next()?;
+    let mut shape = named.get(name)?.as_object()?.clone();
+    if null["type"] != "null" {
+        return None;
+    }
+    shape["type"] = json!([shape.get("type")?, "null"]);
+    Some(shape)
 }
 
 /// The example of a route's request.
@@ -75,6 +92,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::web::openapi::document;
+    use crate::web::routes::table;
 
     /// The names of a folder's files.
     fn names(folder: &str) -> BTreeSet<String> {
@@ -101,6 +120,55 @@ mod tests {
                 assert!(read(text).is_some(), "{folder}/{name}");
             }
         }
+    }
+
+    /// Every schema that has an example, in itself or beside it, and where.
+    fn examples(value: &Value, place: &str, found: &mut Vec<(String, Value, Value)>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(example) = members.get("example") {
+                    let schema = members.get("schema").unwrap_or(value);
+                    found.push((place.to_owned(), schema.clone(), example.clone()));
+                }
+                for (name, member) in members.iter().filter(|(name, _)| *name != "example") {
+                    examples(member, &format!("{place}/{name}"), found);
+                }
+            }
+            Value::Array(all) => all.iter().for_each(|one| examples(one, place, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_example_is_as_its_schema_says() {
+        let document = document(&table());
+        let mut found = Vec::new();
+        examples(&document, "", &mut found);
+        assert!(found.len() > 100, "{}", found.len());
+        for (place, mut schema, example) in found {
+            schema["components"] = document["components"].clone();
+            let validator = jsonschema::options().should_validate_formats(true).build(&schema);
+            let wrong = validator.unwrap().validate(&example).err();
+            assert!(wrong.is_none(), "{place}: {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_shape_or_null_is_one_shape() {
+        let named = Map::from_iter([(
+            "Rate".to_owned(),
+            json!({"type": "integer", "minimum": 1, "description": "a"}),
+        )]);
+        let reference = json!({"$ref": "#/components/schemas/Rate"});
+        let mut schema =
+            json!({"properties": {"rate": {"anyOf": [reference, {"type": "null"}], "description": "b"}}});
+        nullable(&mut schema, &named);
+        let rate = json!({"type": ["integer", "null"], "minimum": 1, "description": "b"});
+        assert_eq!(schema, json!({"properties": {"rate": rate}}));
+        let unlike = json!({"anyOf": [reference, {"type": "string"}]});
+        let mut same = unlike.clone();
+        nullable(&mut same, &named);
+        assert_eq!(same, unlike);
     }
 
     #[test]

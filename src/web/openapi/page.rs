@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::order::in_order;
+
 const HEAD: &str = include_str!("page.head.html");
 
 /// The page.
@@ -221,7 +223,7 @@ fn items(value: &Value) -> &[Value] {
 }
 
 fn members(value: &Value) -> Vec<(&str, &Value)> {
-    let members = value.as_object().into_iter().flatten();
+    let members = value.as_object().into_iter().flat_map(in_order);
     members.map(|(name, value)| (name.as_str(), value)).collect()
 }
 

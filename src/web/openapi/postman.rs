@@ -8,6 +8,8 @@
 
 use serde_json::{Value, json};
 
+use super::order::in_order;
+
 /// The collection. Set `url`, `username` and `password` and run it.
 pub fn collection(document: &Value) -> Value {
     let mut operations = operations(document);
@@ -94,7 +96,7 @@ impl Operation<'_> {
         }
         if let Some((media, content)) = self.said["requestBody"]["content"]
             .as_object()
-            .and_then(|all| all.iter().next())
+            .and_then(|all| in_order(all).next())
         {
             request["header"] = json!([{"key": "Content-Type", "value": media}]);
             request["body"] = json!({"mode": "raw", "raw": format!("{:#}", self.body(&content["example"]))});

@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Access::Open;
 use super::{Route, get, table};
 use crate::web::doc::Doc;
-use crate::web::openapi::{collection, document, page, to_3_0};
+use crate::web::openapi::{collection, document, page, to_3_0, written};
 
 pub(super) fn routes() -> Vec<Route> {
-    let any = || json!({"type": "object"});
+    let any = || json!({"type": "object", "additionalProperties": true});
     let told = |id, summary| Doc::new(id, "Server", summary).answers_as(200, "The document.", JSON, any());
     let html = Doc::new("getDocs", "Server", "This API, for people");
     vec![
@@ -37,10 +37,10 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ances
 static TOLD: LazyLock<Told> = LazyLock::new(|| {
     let openapi = document(&table());
     Told {
-        older: written(&to_3_0(&openapi)),
-        postman: written(&collection(&openapi)),
+        older: written(&to_3_0(&openapi)).into(),
+        postman: written(&collection(&openapi)).into(),
         page: page(&openapi).into(),
-        openapi: written(&openapi),
+        openapi: written(&openapi).into(),
     }
 });
 
@@ -49,10 +49,6 @@ struct Told {
     older: Bytes,
     postman: Bytes,
     page: Bytes,
-}
-
-fn written(document: &Value) -> Bytes {
-    format!("{document:#}\n").into()
 }
 
 async fn openapi() -> Response {
