@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::support::app::PASSWORD;
 use crate::support::{App, newman, python};
@@ -33,9 +34,16 @@ async fn the_page_is_read_without_anything_from_elsewhere() {
     let page = app.stranger().get("/docs").await;
     assert_eq!(page.status, 200);
     let html = page.text();
-    for part in ["<b>GET</b> /api/v1/logs", "<b>POST</b> /login", "session_id"] {
+    for part in [
+        "<b>GET</b> /api/v1/logs",
+        "<b>POST</b> /login",
+        "session_id",
+        "curl -s -X POST &quot;$URL/login&quot;",
+        "<code>too_costly</code>",
+    ] {
         assert!(html.contains(part), "{part}");
     }
+    assert_eq!(app.stranger().get("/").await.text(), html);
     for from_elsewhere in ["<script", "<link", "src=", "@import", "url("] {
         assert!(!html.contains(from_elsewhere), "{from_elsewhere}");
     }
@@ -53,6 +61,11 @@ async fn the_page_is_read_without_anything_from_elsewhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_postman_collection_works_from_its_first_request_to_its_last() {
     let app = App::start_with(&[]).await;
+    let operator = app.operator().await;
+    let own =
+        json!({"event_id": "rename-1", "event_type": "document.update", "message": "not the collection's"});
+    operator.post("/api/v1/logs?wait=indexed", &own).await.expect(201);
+    let before = operator.get("/api/v1/logs/rename-1").await.expect(200);
     let collection = app.stranger().get("/postman.json").await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &collection.body).unwrap();
@@ -67,4 +80,7 @@ async fn the_postman_collection_works_from_its_first_request_to_its_last() {
     }
     let ran = run.output().await.unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    // What was there stands as it was, and whoever was logged in still is.
+    let after = operator.get("/api/v1/logs/rename-1").await.expect(200);
+    assert_eq!(after, before);
 }

@@ -26,7 +26,7 @@ fn expected(method: &Method, path: &str) -> Who {
         ("POST", "/login" | "/api/v1/auth/login" | "/api/v1/auth/refresh") => Everybody,
         // On loopback only, which is where the stories are.
         ("GET", "/healthz" | "/readyz" | "/metrics") => Everybody,
-        ("GET", "/openapi.json" | "/openapi-3.0.json" | "/postman.json" | "/docs") => Everybody,
+        ("GET", "/" | "/openapi.json" | "/openapi-3.0.json" | "/postman.json" | "/docs") => Everybody,
         ("POST", "/api/v1/logs" | "/events" | "/api/v1/logs/bulk") => Roles(&["admin", "user", "ingest"]),
         ("GET", "/api/v1/logs" | "/events" | "/api/v1/logs/{id}") => Roles(&["admin", "auditor", "user"]),
         ("PATCH" | "DELETE", "/api/v1/logs/{id}") => Roles(&["admin"]),

@@ -33,7 +33,7 @@ fn verdict(method: &Method, path: &str) -> Verdict {
         ("POST", "/login" | "/api/v1/auth/login" | "/api/v1/auth/refresh") => Own,
         ("POST", "/api/v1/auth/logout" | "/api/v1/auth/password") | ("GET", "/api/v1/auth/me") => Own,
         ("GET", "/healthz" | "/readyz" | "/metrics") => Own,
-        ("GET", "/openapi.json" | "/openapi-3.0.json" | "/postman.json" | "/docs") => Own,
+        ("GET", "/" | "/openapi.json" | "/openapi-3.0.json" | "/postman.json" | "/docs") => Own,
         // It stands for who asked for it.
         ("POST", "/api/v1/logs/stream/ticket") => Own,
         ("POST", "/api/v1/logs" | "/events") => {

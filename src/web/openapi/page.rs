@@ -1,5 +1,7 @@
 //! The document as a page for people: one file, without scripts and without anything from elsewhere.
 
+mod curl;
+
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -7,6 +9,9 @@ use serde_json::Value;
 use super::order::in_order;
 
 const HEAD: &str = include_str!("page.head.html");
+/// Where the problems are told of, each with its cause.
+const HTTP: &str = include_str!("../../../docs/http.md");
+const SHELL: &str = "In the lines for a shell, `$URL` is the address of this server, `$TOKEN` the token that `POST /login` answers, and `$ID` the id of what is meant.";
 
 /// The page.
 pub fn page(document: &Value) -> String {
@@ -30,12 +35,15 @@ pub fn page(document: &Value) -> String {
             let title = format!("<b>{}</b> {}", method.to_uppercase(), escaped(path));
             let _ = write!(contents, "<li><a href=\"#{id}\">{title}</a></li>");
             let _ = write!(sections, "<section id=\"{id}\"><h3>{title}</h3>");
-            section(&mut sections, document, operation);
+            let line = escaped(&curl::line(method, path, operation));
+            section(&mut sections, document, operation, &line);
             sections.push_str("</section>");
         }
         contents.push_str("</ul>");
     }
-    let about = prose(text(&document["info"]["description"]));
+    contents.push_str("<h2><a href=\"#problems\">Problems</a></h2>");
+    let _ = write!(sections, "<h2 id=\"problems\">Problems</h2>{}", problems());
+    let about = prose(text(&document["info"]["description"])) + &prose(SHELL);
     let version = escaped(text(&document["info"]["version"]));
     let _ = writeln!(
         html,
@@ -57,13 +65,29 @@ fn of_tag<'a>(document: &'a Value, tag: &str) -> Vec<(&'a str, &'a str, &'a Valu
     found
 }
 
-fn section(html: &mut String, document: &Value, operation: &Value) {
+/// What can go wrong: the table in the documentation.
+fn problems() -> String {
+    let rows = HTTP
+        .lines()
+        .skip_while(|line| !line.starts_with("| `urn:trailhouse:problem:"))
+        .take_while(|line| line.starts_with('|'))
+        .filter(|line| !line.starts_with("|---"));
+    let rows = rows.map(|line| {
+        let cells = line.trim_matches('|').split(" | ");
+        let cells = cells.map(|cell| format!("<td>{}</td>", coded(cell.trim())));
+        format!("<tr>{}</tr>", cells.collect::<String>())
+    });
+    format!("<table>{}</table>", rows.collect::<String>())
+}
+
+fn section(html: &mut String, document: &Value, operation: &Value, line: &str) {
     let _ = write!(
         html,
         "<p class=\"summary\">{}</p>",
         escaped(text(&operation["summary"]))
     );
     html.push_str(&prose(text(&operation["description"])));
+    let _ = write!(html, "<pre>{line}</pre>");
     let parameters = items(&operation["parameters"]);
     if !parameters.is_empty() {
         html.push_str("<table><tr><th>Parameter</th><th>In</th><th>What it is</th></tr>");
@@ -194,17 +218,18 @@ fn prose(text: &str) -> String {
     let paragraphs = text
         .split("\n\n")
         .filter(|paragraph| !paragraph.trim().is_empty());
-    let coded = |paragraph: &str| {
-        let parts = paragraph.split('`').enumerate();
-        let mark = |(index, part): (usize, &str)| match index % 2 {
-            0 => escaped(part),
-            _ => format!("<code>{}</code>", escaped(part)),
-        };
-        parts.map(mark).collect::<String>()
-    };
     paragraphs
         .map(|paragraph| format!("<p>{}</p>", coded(paragraph)))
         .collect()
+}
+
+fn coded(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let mark = |(index, part): (usize, &str)| match index % 2 {
+        0 => escaped(part),
+        _ => format!("<code>{}</code>", escaped(part)),
+    };
+    parts.map(mark).collect()
 }
 
 fn escaped(text: &str) -> String {

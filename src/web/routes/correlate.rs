@@ -14,7 +14,7 @@ use crate::query::show;
 use crate::trail::read::Kind;
 use crate::trail::{Occasion, Reading};
 use crate::web::aside::aside;
-use crate::web::doc::{self, Doc};
+use crate::web::doc::{self, Doc, Param};
 use crate::web::extract::{Caller, Params};
 use crate::web::{ApiError, AppState, Json};
 
@@ -25,13 +25,21 @@ pub(super) fn routes() -> Vec<Route> {
 fn said() -> Doc {
     Doc::new("correlateEvents", "Events", "Tell a story")
         .text("Everything that shares a request, a trace or a session, oldest first: at least one of `request_id`, `trace_id` and `session_id` is named, and one of them is enough to belong to it. Other filters narrow it.")
-        .params(doc::filters())
+        .params(doc::filters().into_iter().map(holding_together))
         .param(doc::limit())
         .param(doc::cursor())
         .param(doc::fields())
         .param(doc::saved())
         .answers(200, "A page of it.", "Story")
         .header("Link", "The next page and the one before (RFC 8288).")
+}
+
+/// What holds a story together is not empty: that would be everything that has none.
+fn holding_together(mut filter: Param) -> Param {
+    if matches!(filter.name.as_str(), "request_id" | "trace_id" | "session_id") {
+        filter.schema["items"]["minLength"] = 1.into();
+    }
+    filter
 }
 
 /// A page of a story, and what all of it is.

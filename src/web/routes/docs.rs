@@ -1,9 +1,10 @@
-//! What the server can do, told by itself: `/openapi.json`, `/openapi-3.0.json`, `/docs`, `/postman.json`.
+//! What the server can do, told by itself: `/openapi.json`, `/openapi-3.0.json`, `/docs` (where `/` leads as well),
+//! `/postman.json`.
 
 use std::sync::LazyLock;
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -24,6 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
         )),
         get("/postman.json", Open, postman)
             .doc(told("getPostmanCollection", "This API, as a Postman collection")),
+        get("/", Open, front),
         get("/docs", Open, docs).doc(html.answers_as(200, "The page.", HTML, json!({"type": "string"}))),
     ]
 }
@@ -49,6 +51,11 @@ struct Told {
     older: Bytes,
     postman: Bytes,
     page: Bytes,
+}
+
+/// Who calls at the address alone is shown what there is.
+async fn front() -> Redirect {
+    Redirect::temporary("/docs")
 }
 
 async fn openapi() -> Response {
