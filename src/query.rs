@@ -17,6 +17,7 @@ pub mod filter;
 pub mod limit;
 pub mod matching;
 pub mod names;
+mod networks;
 pub mod params;
 pub mod parse;
 pub mod paths;

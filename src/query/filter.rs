@@ -97,8 +97,8 @@ pub enum Test {
     Compare(Comparison, Vec<Operand>),
     /// Is one of these ids.
     Ids(Vec<Uuid>),
-    /// Lies in one of these networks; `::/128` stands for "absent".
-    Inside(Vec<IpNet>),
+    /// Lies in one of these networks; `None` stands for "absent".
+    Inside(Vec<Option<IpNet>>),
     /// Is one of these.
     Severities(Vec<Severity>),
     /// Is this or worse.

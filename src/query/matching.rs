@@ -6,7 +6,10 @@
 
 use std::sync::OnceLock;
 
+use ipnet::IpNet;
+
 use super::filter::{Comparison, Condition, Field, Filter, Operand, Range, Test, TextField, is_number};
+use super::networks::ends;
 use super::scope::Scope;
 use super::words::{Term, tokens};
 use crate::clock::Timestamp;
@@ -137,7 +140,9 @@ fn holds(condition: &Condition, event: &Event, facts: &Facts) -> bool {
             tags => tags.iter().any(|tag| is_one_of(tag, values)),
         },
         (Field::Details(path), Test::OneOf(values)) => {
+            let has_none = || facts.leaves(event).at(path).next().is_none();
             leaf(event, facts, path, |value| is_one_of(value, values))
+                || (is_one_of("", values) && has_none())
         }
         (Field::Details(path), Test::Prefix(values)) => {
             leaf(event, facts, path, |value| begins(value, values))
@@ -151,10 +156,11 @@ fn holds(condition: &Condition, event: &Event, facts: &Facts) -> bool {
         (Field::EventId, Test::Ids(ids)) => ids.contains(&event.event_id),
         (Field::Ip, Test::Inside(networks)) => {
             let ip = address(event.actor.ip);
-            let end = |ip| address(Some(ip));
-            networks
-                .iter()
-                .any(|net| (end(net.network())..=end(net.broadcast())).contains(&ip))
+            let has = |network: &Option<IpNet>| {
+                let (first, last) = ends(network.as_ref());
+                first <= ip && ip <= last
+            };
+            networks.iter().any(has)
         }
         (Field::Severity, Test::Severities(severities)) => severities.contains(&event.severity),
         (Field::Severity, Test::AtLeast(severity)) => event.severity >= *severity,

@@ -210,6 +210,13 @@ mod tests {
             ),
             (
                 vec![("q", "word")],
+                vec![("details.x", ""), ("details.x", "1")],
+                " AND (hasAny(detail_items, {p2:Array(String)}) OR NOT arrayExists(k -> (k = {p3:String} \
+                 OR (position(k, '[') > 0 AND replaceRegexpAll(k, '\\\\[[0-9]+\\\\]', '') = {p4:String})), mapKeys(details)))",
+            ),
+            (vec![("ip", "")], " AND (ip = toIPv6({p2:String}))"),
+            (vec![("ip", "::")], " AND (0)"),
+            (
                 " AND (hasAllTokens(search_text, {p2:Array(String)}))",
             ),
             (

@@ -140,12 +140,14 @@ fn filter() -> impl Strategy<Value = Vec<(String, String)>> {
     ];
     let texts = (
         prop::sample::select(names.to_vec()),
-        prop_oneof![9 => word(), 1 => Just(String::new())],
+        prop_oneof![4 => word(), 1 => Just(String::new())],
     );
     let others = prop::sample::select(vec![
         ("ip", "10.0.0.0/16"),
         ("ip", "10.0.0.1"),
         ("ip", "::/0"),
+        ("ip", "::/64"),
+        ("ip", "::"),
         ("ip", "0.0.0.0/0"),
         ("ip", "2001:db8::/32"),
         ("ip", ""),

@@ -36,6 +36,12 @@ fn ip(draft: &mut Draft<'_>) -> Option<IpAddr> {
     let location = draft.given(Slot::Ip)?.location.clone();
     let text = text(draft, Slot::Ip, NAME_MAX)?;
     match text.parse::<IpAddr>() {
+        // RFC 4291: "the absence of an address". The table has it for events that have none.
+        Ok(IpAddr::V6(ip)) if ip.is_unspecified() => {
+            let detail = "`::` is the unspecified address, which says nothing: left out";
+            draft.warnings.push(Problem::new(location.pointer(), detail));
+            None
+        }
         Ok(ip) => Some(ip.to_canonical()),
         Err(_) => {
             draft.problem(&location, "expected an IPv4 or IPv6 address");

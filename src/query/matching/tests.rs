@@ -15,7 +15,7 @@ fn event() -> Event {
     event.tags = vec!["night".into(), "vpn".into()];
     event.message = Some("Ada failed to log in".into());
     event.details = Json::parse(
-        r#"{"amount":"12.5","n":7,"items":[{"sku":"A1"},{"sku":"B2"}],"k[0]":"odd","note":"second try","gone":null}"#,
+        r#"{"amount":"12.5","n":7,"items":[{"sku":"A1"},{"sku":"B2"}],"k[0]":"odd","note":"second try","gone":null,"blank":[{"at":1},""]}"#,
     );
     event
 }
@@ -42,7 +42,8 @@ fn an_event_satisfies_what_it_says() {
         &[("min_severity", "INFO")],
         &[("ip", "10.0.0.0/8")],
         &[("ip", "10.1.2.3")],
-        &[("ip!", "::/128")],
+        &[("ip!", "")],
+        &[("ip", "::/0")],
         &[("tag", "vpn")],
         &[("tag!", "")],
         &[("from", "2026-05-06"), ("to", "2026-05-07")],
@@ -50,6 +51,11 @@ fn an_event_satisfies_what_it_says() {
         &[("details.items.sku", "B2")],
         &[(r"details.k\[0\]", "odd")],
         &[("details.gone", "null")],
+        &[("details.nowhere", "")],
+        &[("details.items", "")],
+        &[("details.nowhere", ""), ("details.nowhere", "x")],
+        &[("details.items.sku!", "")],
+        &[("details.blank", "")],
         &[("details.nowhere!", "x")],
         &[("details.amount[gt]", "12.4")],
         &[("details.n[lte]", "7"), ("details.n[gte]", "7")],
@@ -78,6 +84,9 @@ fn an_event_satisfies_nothing_else() {
         &[("to", "2026-05-06T07:08:09Z")],
         &[("details.k", "odd")],
         &[("details.gone", "")],
+        &[("details.items.sku", "")],
+        &[("details.nowhere!", "")],
+        &[("ip", "::")],
         &[("details.amount[gt]", "12.5")],
         &[("details.note[lt]", "7x")],
         &[("details.items[prefix]", "A")],
@@ -117,6 +126,21 @@ fn a_scope_admits_its_tenant_and_its_own_actor() {
             .admits(&ours, &Facts::default())
     };
     assert!(limited("tag=vpn") && !limited("tag=lan"));
+}
+
+#[test]
+fn an_event_without_an_address_is_in_no_network() {
+    let mut event = event();
+    // What the table can't tell from no address.
+    for ip in [None, Some("::".parse().unwrap())] {
+        event.actor.ip = ip;
+        for params in [[("ip", "")], [("ip!", "::/0")], [("ip!", "::")]] {
+            assert!(filter(&params).matches(&event), "{ip:?} {params:?}");
+        }
+        for params in [[("ip!", "")], [("ip", "::/0")], [("ip", "::")]] {
+            assert!(!filter(&params).matches(&event), "{ip:?} {params:?}");
+        }
+    }
 }
 
 proptest! {

@@ -109,9 +109,11 @@ pub(super) fn severity(text: &str) -> Result<Severity, String> {
     Severity::parse(text).ok_or_else(|| "expected INFO, WARNING, ERROR or CRITICAL".to_owned())
 }
 
-/// Nothing said is `::`, which is how the table has it.
-fn network(text: &str) -> Result<IpNet, &'static str> {
-    let text = if text.is_empty() { "::" } else { text };
+/// `None` for nothing said.
+fn network(text: &str) -> Result<Option<IpNet>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
     let address = |text: &str| {
         text.parse::<IpAddr>()
             .ok()
@@ -120,7 +122,7 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
     text.parse::<IpNet>()
         .ok()
         .or_else(|| address(text))
-        .map(|net| net.trunc())
+        .map(|net| Some(net.trunc()))
         .ok_or("expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32")
 }
 

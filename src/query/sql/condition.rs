@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use crate::event::{Outcome, Severity};
 use crate::query::filter::{Comparison, Condition, Field, Operand, Test, TextField};
+use crate::query::networks::ends;
 use crate::query::words::{Term, Words};
-use crate::store::row::address;
 use crate::store::{Statement, Value, details};
 
 /// One condition as it is affirmed; the caller negates.
@@ -103,6 +103,7 @@ fn push_tags(sql: &mut Statement, values: &[String]) {
     }
 }
 
+/// The empty text stands for "no leaf at the path", too.
 fn push_details(sql: &mut Statement, path: &str, values: &[String]) {
     match values {
         [value] => sql
@@ -114,16 +115,27 @@ fn push_details(sql: &mut Statement, path: &str, values: &[String]) {
         }
     };
     sql.push(")");
+    if values.iter().any(String::is_empty) {
+        sql.push(" OR NOT arrayExists(k -> ");
+        push_is_at(sql, path);
+        sql.push(", mapKeys(details))");
+    }
 }
 
-/// Some leaf `v` at the path, indexes left out. Only keys that have an index are cleaned of it: it is costly.
+/// Some leaf `v` at the path.
 fn push_leaf(sql: &mut Statement, path: &str, push: impl FnOnce(&mut Statement)) {
-    sql.push("arrayExists((k, v) -> (k = ")
-        .bind("String", Value::text(path));
-    sql.push(" OR (position(k, '[') > 0 AND replaceRegexpAll(k, '\\\\[[0-9]+\\\\]', '') = ");
-    sql.bind("String", Value::text(path)).push(")) AND ");
+    sql.push("arrayExists((k, v) -> ");
+    push_is_at(sql, path);
+    sql.push(" AND ");
     push(sql);
     sql.push(", mapKeys(details), mapValues(details))");
+}
+
+/// Whether the key `k` of a leaf is the path, indexes left out. Only keys that have an index are cleaned of it: it is costly.
+pub(in crate::query) fn push_is_at(sql: &mut Statement, path: &str) {
+    sql.push("(k = ").bind("String", Value::text(path));
+    sql.push(" OR (position(k, '[') > 0 AND replaceRegexpAll(k, '\\\\[[0-9]+\\\\]', '') = ");
+    sql.bind("String", Value::text(path)).push("))");
 }
 
 fn push_comparison(sql: &mut Statement, how: Comparison, operand: &Operand) {
@@ -146,17 +158,20 @@ fn push_comparison(sql: &mut Statement, how: Comparison, operand: &Operand) {
     }
 }
 
-fn push_network(sql: &mut Statement, network: &IpNet) {
-    let first = address(Some(network.network())).to_string();
-    let last = address(Some(network.broadcast())).to_string();
-    if first == last {
+/// The column has `::` where there is no address, which is in no network.
+fn push_network(sql: &mut Statement, network: &Option<IpNet>) {
+    let (first, last) = ends(network.as_ref());
+    if first > last {
+        sql.push("0");
+    } else if first == last {
         sql.push("ip = toIPv6(")
-            .bind("String", Value::text(first))
+            .bind("String", Value::text(first.to_string()))
             .push(")");
     } else {
-        sql.push("ip BETWEEN toIPv6(").bind("String", Value::text(first));
+        sql.push("ip BETWEEN toIPv6(")
+            .bind("String", Value::text(first.to_string()));
         sql.push(") AND toIPv6(")
-            .bind("String", Value::text(last))
+            .bind("String", Value::text(last.to_string()))
             .push(")");
     }
 }
