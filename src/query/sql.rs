@@ -5,6 +5,7 @@
 
 mod condition;
 
+pub(super) use condition::push_is_at;
 use condition::{push_condition, push_words};
 
 use super::cursor::Cursor;
@@ -209,7 +210,6 @@ mod tests {
                 " AND NOT (hasAny(detail_items, {p2:Array(String)}))",
             ),
             (
-                vec![("q", "word")],
                 vec![("details.x", ""), ("details.x", "1")],
                 " AND (hasAny(detail_items, {p2:Array(String)}) OR NOT arrayExists(k -> (k = {p3:String} \
                  OR (position(k, '[') > 0 AND replaceRegexpAll(k, '\\\\[[0-9]+\\\\]', '') = {p4:String})), mapKeys(details)))",
@@ -217,6 +217,7 @@ mod tests {
             (vec![("ip", "")], " AND (ip = toIPv6({p2:String}))"),
             (vec![("ip", "::")], " AND (0)"),
             (
+                vec![("q", "word")],
                 " AND (hasAllTokens(search_text, {p2:Array(String)}))",
             ),
             (

@@ -121,6 +121,50 @@ async fn everything_is_counted_every_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_counts_with_each_value_of_a_list_in_its_details() {
+    let acme = App::shared().await.tenant("stats-lists").await;
+    for details in [
+        json!({"items": [{"sku": "A"}, {"sku": "B"}, {"sku": "A"}], "n": [1, 2], "team": "x", "seen": "::"}),
+        json!({"items": [{"sku": "B"}], "team": "x"}),
+        json!({"items": {"sku": "B"}, "list": [true]}),
+    ] {
+        acme.take(&json!({"event_type": "listed", "details": details}))
+            .await;
+    }
+    let by = async |field: &str| groups(&stats(&acme, &format!("group_by={field}")).await);
+    let key = |values: &[&str], count| {
+        let values = values.iter().map(|value| match *value {
+            "" => Value::Null,
+            value => json!(value),
+        });
+        (values.collect::<Vec<_>>(), count)
+    };
+    assert_eq!(by("details.items.sku").await, [key(&["B"], 3), key(&["A"], 1)]);
+    assert_eq!(
+        by("details.n").await,
+        [key(&[""], 2), key(&["1"], 1), key(&["2"], 1)]
+    );
+    assert_eq!(by("details.team").await, [key(&["x"], 2), key(&[""], 1)]);
+    let both = by("details.items.sku,details.n").await;
+    assert_eq!(both[0], key(&["B", ""], 2));
+    assert_eq!(both.len(), 5);
+
+    let query = "interval=month&group_by=details.items.sku&distinct=details.items.sku,details.n,details.seen";
+    let answer = stats(&acme, query).await;
+    assert_eq!(answer["total"], 3);
+    assert_eq!(
+        answer["distinct"],
+        json!({"details.items.sku": 2, "details.n": 2, "details.seen": 1})
+    );
+    assert_eq!(answer["buckets"][0]["distinct"], answer["distinct"]);
+    // As the filters have it.
+    for (filter, count) in [("items.sku=B", 3), ("n=2", 1), ("n=", 2), ("n!=", 1)] {
+        let found = stats(&acme, &format!("details.{filter}")).await;
+        assert_eq!(found["total"], count, "{filter}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn numbers_are_of_what_the_asker_may_see() {
     let app = App::shared().await;
     let acme = app.tenant("stats-walls").await;
@@ -178,6 +222,7 @@ async fn questions_that_make_no_sense_are_named() {
         ("from=2026-13-01", "from"),
         ("from=2026-01-02&to=2026-01-01", "to"),
         ("grup_by=action", "grup_by"),
+        ("interval=hour&tz=Europe/Berlin", "tz"),
         ("new_types_since=soon", "new_types_since"),
     ] {
         let answer = acme.get(&format!("/api/v1/logs/stats?{query}")).await;

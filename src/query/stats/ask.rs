@@ -25,6 +25,9 @@ const OWN: [&str; 6] = [
 /// What steers pages, of which there are none.
 const REFUSED: [&str; 5] = ["sort", "limit", "cursor", "count", "fields"];
 
+/// Names that elsewhere say whose days and hours are meant.
+const ZONES: [&str; 4] = ["tz", "timezone", "time_zone", "utc_offset"];
+
 /// What is counted, and by what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
@@ -51,15 +54,17 @@ pub struct Question {
 pub enum Dimension {
     /// A field.
     Field(Named),
-    /// A leaf of the details, by its path without indexes: the first value that stands there.
+    /// A leaf of the details, by its path without indexes: each value that stands there.
     Details(String),
 }
 
 impl Question {
     /// Reads the parameters, decoded; everything that is wrong is found in one go.
     pub fn parse(params: &[(String, String)]) -> Result<Self, Vec<Problem>> {
-        let mut asked = parse::question(params, &OWN, &REFUSED);
-        let mut problems = Vec::new();
+        let of_zone = |(name, _): &(String, String)| ZONES.contains(&name.as_str());
+        let (zones, params): (Vec<_>, Vec<_>) = params.iter().cloned().partition(of_zone);
+        let mut asked = parse::question(&params, &OWN, &REFUSED);
+        let mut problems: Vec<Problem> = zones.into_iter().map(|(name, _)| in_utc(name)).collect();
         let mut wrong = |name: &str, detail: String| problems.push(Problem::new(name, detail));
         let mut dimensions = |name: &'static str, asked: &parse::Asked| {
             let lists: Vec<String> = asked.all(name).map(str::to_owned).collect();
@@ -164,6 +169,11 @@ impl Question {
     }
 }
 
+fn in_utc(name: String) -> Problem {
+    let detail = format!("buckets are of UTC; for a detail of this name write `details.{name}`");
+    Problem::new(name, detail)
+}
+
 impl Dimension {
     fn parse(name: &str) -> Result<Self, String> {
         use Named as N;
@@ -190,9 +200,10 @@ impl Dimension {
         }
     }
 
-    /// Whether its counts add up to the number of events: an event counts with each of its tags.
+    /// Whether its counts add up to the number of events: an event counts with each of its tags, and with each value of a
+    /// list in its details.
     pub(super) fn counts_events(&self) -> bool {
-        *self != Self::Field(Named::Tags)
+        matches!(self, Self::Field(named) if *named != Named::Tags)
     }
 
     /// What the answer calls it: `actor.id`, `details.amount`.
@@ -244,6 +255,8 @@ mod tests {
             ("limit=5", "limit"),
             ("grup_by=action", "grup_by"),
             ("usr_id=a", "usr_id"),
+            ("interval=hour&tz=Europe/Berlin", "tz"),
+            ("timezone=UTC", "timezone"),
         ] {
             let problems = parse(query).unwrap_err();
             assert_eq!(problems[0].field, field, "{query}: {problems:?}");

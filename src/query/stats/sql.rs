@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::query::fields::Named as N;
 use crate::query::filter::{Filter, Range};
 use crate::query::scope::Scope;
-use crate::query::sql::push_where;
+use crate::query::sql::{push_is_at, push_where};
 use crate::store::{Statement, Value};
 
 /// Severities times outcomes.
@@ -113,7 +113,9 @@ pub(super) fn distinct(
 ) -> Statement {
     let mut sql = Statement::new();
     // Grouping is exact as `uniqExact` is, and takes a quarter of its time.
-    sql.push("SELECT countIf(toString(k1) NOT IN ('', '::')) AS different, sum(n) AS events FROM (SELECT ");
+    sql.push("SELECT ");
+    push_different(&mut sql, dimension);
+    sql.push(" AS different, sum(n) AS events FROM (SELECT ");
     push_key(&mut sql, dimension);
     sql.push(" AS k1, count() AS n");
     push_from(&mut sql, scope, &question.search.filter, is_dirty);
@@ -129,7 +131,9 @@ pub(super) fn distinct_by_bucket(
     is_dirty: bool,
 ) -> Statement {
     let mut sql = Statement::new();
-    sql.push("SELECT bucket, countIf(toString(k1) NOT IN ('', '::')) AS events FROM (SELECT ");
+    sql.push("SELECT bucket, ");
+    push_different(&mut sql, dimension);
+    sql.push(" AS events FROM (SELECT ");
     push_bucket(&mut sql, question.interval);
     sql.push(" AS bucket, ");
     push_key(&mut sql, dimension);
@@ -194,14 +198,30 @@ fn push_key(sql: &mut Statement, dimension: &Dimension) {
         Dimension::Field(field) => {
             sql.push(column(*field));
         }
-        Dimension::Details(path) => {
-            sql.push("arrayFirst((v, k) -> k = ")
-                .bind("String", Value::text(path));
-            sql.push(" OR (position(k, '[') > 0 AND replaceRegexpAll(k, '\\\\[[0-9]+\\\\]', '') = ");
-            sql.bind("String", Value::text(path))
-                .push("), mapValues(details), mapKeys(details))");
-        }
+        Dimension::Details(path) => push_leaves(sql, path),
     }
+}
+
+/// Each different value at the path, once an event; the empty text for none. Where the path itself is a key, no other
+/// leads there, and where no key has an index, none does: 1 million events of 6 leaves take 120 ms of CPU so, and 320
+/// where every key is held against the path.
+fn push_leaves(sql: &mut Statement, path: &str) {
+    sql.push("arrayJoin(if(has(mapKeys(details), ")
+        .bind("String", Value::text(path));
+    sql.push(") OR NOT arrayExists(k -> position(k, '[') > 0, mapKeys(details)), [details[")
+        .bind("String", Value::text(path));
+    sql.push("]], arrayDistinct(emptyArrayToSingle(arrayFilter((v, k) -> ");
+    push_is_at(sql, path);
+    sql.push(", mapValues(details), mapKeys(details))))))");
+}
+
+/// How many different values, but for what stands where an event has none.
+fn push_different(sql: &mut Statement, dimension: &Dimension) {
+    let none = match dimension {
+        Dimension::Field(N::Ip) => "'::'",
+        _ => "''",
+    };
+    sql.push("countIf(toString(k1) != ").push(none).push(")");
 }
 
 const fn column(field: N) -> &'static str {
