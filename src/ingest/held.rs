@@ -3,6 +3,9 @@
 //! A copy beyond the window can only be of an event that is old by its own time (older than [`Reach`] says), that
 //! claims a time yet to come, or that has an id and no time at all. For those the table is asked; when it can't answer,
 //! or is behind by more than the window itself, the record is appended all the same and says that it was not checked.
+//!
+//! An id without a time costs a question about all the time there is, request by request. So it is asked no sooner than it
+//! must: while no partition is longer than the window, readers see every copy, and each is answered 201.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
