@@ -80,8 +80,8 @@ pub enum AuthError {
     /// The credential does not count: malformed, forged, revoked or of somebody who is gone; which, is not said. 401.
     #[error("the credential is not valid")]
     Invalid,
-    /// The token was genuine and has expired. 401.
-    #[error("the token has expired: log in again, or refresh it")]
+    /// The token or the API key was genuine and has expired. 401.
+    #[error("the credential has expired: log in again or refresh the token, or use another key")]
     Expired,
     /// User name and password do not belong together. 401.
     #[error("user name or password is wrong")]

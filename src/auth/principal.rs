@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::AuthError;
 use super::token::Claims;
+use super::{AuthError, apikey};
 use crate::clock::Timestamp;
 use crate::control::{ApiKey, By, Permission, Reads, Role, Roles, State, User};
 use crate::event::TenantId;
@@ -232,8 +232,9 @@ impl Principal {
         let present = match &self.proof {
             Proof::System => return Ok(()),
             Proof::Key { .. } => {
-                let key = state.key(&self.id).filter(|key| key.is_valid(now));
-                Self::of_key(key.ok_or(AuthError::Invalid)?)
+                let key = state.key(&self.id).ok_or(AuthError::Invalid)?;
+                apikey::check(key, now)?;
+                Self::of_key(key)
             }
             Proof::Token(session) => {
                 let user = state.user(&self.id).ok_or(AuthError::Invalid)?;

@@ -128,13 +128,6 @@ pub struct ApiKey {
     pub created_at: Timestamp,
 }
 
-impl ApiKey {
-    /// Whether it counts at `now`.
-    pub fn is_valid(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
-    }
-}
-
 /// Each has these three fields.
 macro_rules! owned {
     ($($entity:ty),*) => {$(

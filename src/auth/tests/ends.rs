@@ -211,7 +211,7 @@ async fn whoever_holds_a_connection_open_learns_that_it_must_end() {
     assert_eq!((machine.expires_at(), machine.session()), (Some(end), None));
     assert_eq!(still(&machine), Ok(()));
     fixture.clock.advance(Duration::from_secs(5));
-    assert_eq!(still(&machine), Err(AuthError::Invalid));
+    assert_eq!(still(&machine), Err(AuthError::Expired));
     fixture.control.catch_up().await.unwrap();
     let (other, text) = fixture.key(&[Role::Ingest], None).await;
     let machine = fixture.asks(&text).unwrap();

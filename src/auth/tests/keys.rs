@@ -9,7 +9,7 @@ async fn an_api_key_counts_until_it_is_revoked_or_expires() {
     let fixture = begun().await;
     let end = Timestamp::from_millis(1_700_000_000_000).plus(Duration::from_secs(10));
     let (id, text) = fixture.key(&[Role::Ingest], None).await;
-    let (_, short) = fixture.key(&[Role::Auditor], Some(end)).await;
+    let (expiring, short) = fixture.key(&[Role::Auditor], Some(end)).await;
     for header in [text.clone(), format!("Bearer {text}")] {
         let principal = fixture.asks(&header).unwrap();
         assert_eq!(
@@ -27,7 +27,18 @@ async fn an_api_key_counts_until_it_is_revoked_or_expires() {
         assert_eq!(fixture.asks(wrong), Err(AuthError::Invalid));
     }
     assert!(fixture.asks(&short).is_ok());
+    let watching = fixture.asks(&short).unwrap();
     fixture.clock.advance(Duration::from_secs(10));
+    assert_eq!(fixture.asks(&short), Err(AuthError::Expired));
+    assert_eq!(fixture.auth.still_counts(&watching), Err(AuthError::Expired));
+    // Who doesn't have all of the key learns nothing about it, and whoever revoked it meant more than its end.
+    let guessed = format!(
+        "{}{}",
+        &short[..short.len() - 1],
+        if short.ends_with('a') { 'b' } else { 'a' }
+    );
+    assert_eq!(fixture.asks(&guessed), Err(AuthError::Invalid));
+    fixture.submit(1, &expiring, Command::RevokeKey).await;
     assert_eq!(fixture.asks(&short), Err(AuthError::Invalid));
     fixture.submit(1, &id, Command::RevokeKey).await;
     assert_eq!(fixture.asks(&text), Err(AuthError::Invalid));
