@@ -2,6 +2,8 @@
 //!
 //! Any redaction takes the bytes of the original as well, for what must go stands there too; their SHA-256 stays.
 
+use std::cmp::Reverse;
+
 use super::{Edit, History};
 use crate::event::draft::{Problem, Refusal};
 use crate::event::json::scan::{elements, members};
@@ -48,14 +50,16 @@ pub fn without(event: &Event, history: Option<&History>, fields: &[String]) -> R
             format!("at most {FIELDS_MAX} can be named at once"),
         ));
     }
-    for field in fields {
+    let mut taken: Vec<&str> = Vec::new();
+    for field in in_order(fields) {
+        let went_with = |pointer: &str| taken.iter().any(|other| meet(other, pointer));
         let was_there = |pointer: &str| {
             let edits = history.into_iter().flat_map(History::edits);
             edits.into_iter().any(|edit| meet(&edit.path, pointer))
         };
         match remove(&mut result, field) {
-            Ok(true) => {}
-            Ok(false) if was_there(field) => {}
+            Ok(true) => taken.push(field),
+            Ok(false) if went_with(field) || was_there(field) => {}
             Ok(false) => problems.push(Problem::new(
                 "field",
                 format!("there is nothing at {}", shown(field)),
@@ -72,6 +76,20 @@ pub fn without(event: &Event, history: Option<&History>, fields: &[String]) -> R
     redacted.insert(0, String::new());
     drop_original(&mut result, redacted);
     Ok(result)
+}
+
+/// Each pointer once, those of tags from the last on: when one goes, those behind it move, and pointers are of the event as
+/// it was.
+fn in_order(fields: &[String]) -> Vec<&str> {
+    let tag = |field: &&str| {
+        field
+            .strip_prefix("/tags/")
+            .and_then(|at| at.parse::<usize>().ok())
+    };
+    let mut fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+    fields.sort_by_key(|field| Reverse(tag(field)));
+    fields.dedup();
+    fields
 }
 
 /// Takes out of changes what is redacted: those at the pointers, above them and below; `None`: all.

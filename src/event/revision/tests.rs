@@ -193,6 +193,38 @@ fn what_is_redacted_is_gone_from_the_event_and_from_its_history() {
 }
 
 #[test]
+fn pointers_are_of_the_event_as_it_was_in_any_order_and_however_often_they_come() {
+    let mut event = event();
+    event.tags = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+    let left = |fields: &[&str]| {
+        let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
+        let standing = Standing {
+            event: &event,
+            history: None,
+        };
+        redaction(standing, Some(&fields), None, deed(1)).map(|made| made.event)
+    };
+    for (fields, tags) in [
+        (&["/tags/0", "/tags/1"][..], &["c", "d"][..]),
+        (&["/tags/3", "/tags/0", "/tags/3"], &["b", "c"]),
+        (&["/tags", "/tags/2"], &[]),
+        (&["/tags/0", "/tags/1", "/tags/2", "/tags/3", "/tags"], &[]),
+    ] {
+        assert_eq!(left(fields).unwrap().tags, tags, "{fields:?}");
+    }
+    for fields in [
+        &["/details/email", "/message", "/details/email"][..],
+        &["/message", "/details", "/details/email"],
+        &["/details/email", "/message", "/details"],
+    ] {
+        let details = left(fields).unwrap().details;
+        let email = details.as_ref().map(Json::as_str).unwrap_or_default();
+        assert!(!email.contains("email"), "{fields:?}: {email}");
+    }
+    assert!(left(&["/details/nothing", "/details/nothing/at/all"]).is_err());
+}
+
+#[test]
 fn what_is_not_there_can_not_be_redacted() {
     let event = event();
     let refused = |field: &str| {
