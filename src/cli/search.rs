@@ -1,6 +1,7 @@
 //! `trailhouse search`
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -27,8 +28,8 @@ pub(crate) struct Search {
     #[arg(long, value_name = "LIST")]
     fields: Option<String>,
     /// How many events at most
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    #[arg(long, default_value = "100")]
+    limit: NonZeroUsize,
     /// Oldest first
     #[arg(long)]
     oldest: bool,
@@ -62,7 +63,7 @@ impl Search {
         params.extend(self.saved.map(|id| ("saved".to_owned(), id)));
         let client = reqwest::Client::new();
         let mut out = BufWriter::new(io::stdout().lock());
-        let (mut left, mut cursor, mut is_first) = (self.limit, None::<String>, true);
+        let (mut left, mut cursor, mut is_first) = (self.limit.get(), None::<String>, true);
         while left > 0 {
             let mut params = params.clone();
             params.push(("limit".to_owned(), left.min(PAGE).to_string()));
@@ -91,7 +92,7 @@ impl Search {
         if cursor.is_some() {
             eprintln!(
                 "{} shown, there are more: --limit N, or `trailhouse export`",
-                self.limit - left
+                self.limit.get() - left
             );
         }
         Ok(ExitCode::SUCCESS)
