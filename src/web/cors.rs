@@ -11,11 +11,13 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// What a page may send beside the plainest headers.
-const SENT: [HeaderName; 9] = [
+const SENT: [HeaderName; 11] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_RANGE,
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("traceparent"),

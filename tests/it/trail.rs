@@ -325,7 +325,9 @@ async fn pages_of_listed_origins_may_ask_and_no_others() {
             let methods = preflight.header("access-control-allow-methods").unwrap();
             assert!(methods.contains("PATCH"), "{methods}");
             let headers = preflight.header("access-control-allow-headers").unwrap();
-            assert!(headers.contains("last-event-id"), "{headers}");
+            for sent in ["last-event-id", "if-none-match", "if-range"] {
+                assert!(headers.contains(sent), "{headers}");
+            }
             let shown = answer.header("access-control-expose-headers").unwrap();
             assert!(
                 shown.contains("x-request-id") && shown.contains("ratelimit"),
