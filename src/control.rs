@@ -31,6 +31,7 @@ use crate::crypto::{SealError, SecretSlice};
 use crate::event::draft::Problem;
 use crate::keyring::{Keyring, Sealed};
 
+pub use command::check as rules;
 pub use command::{By, Command, Envelope, Kind, LimitsPatch, Patch};
 pub use entity::{
     ApiKey, Deployment, EventSchema, Export, ExportState, Limits, Owned, SavedSearch, Tenant, User,

@@ -3,7 +3,7 @@
 //!
 //! [`check`] says what is wrong with a command whatever the state is, [`envelope`] who sends it, when and from where.
 
-mod check;
+pub mod check;
 pub mod envelope;
 
 use std::fmt;

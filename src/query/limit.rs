@@ -57,6 +57,11 @@ impl Limit {
 
 /// Reads the text of a limit: filters of a search, at least one, and nothing that steers the search.
 pub fn filter(text: &str) -> Result<Filter, Vec<Problem>> {
+    let is_bare = |pair: &&str| !pair.is_empty() && !pair.contains('=');
+    if let Some(bare) = text.split('&').find(is_bare) {
+        let detail = "a filter is written `name=value`; `name=` finds what has none";
+        return Err(vec![Problem::new(bare, detail)]);
+    }
     let params = params::pairs(text).map_err(|problem| vec![problem])?;
     let search = parse::filters(&params, "limits nothing: a limit is made of filters alone")?;
     match search == Filter::default() {
@@ -89,6 +94,8 @@ mod tests {
             "usr_id=x",
             "a=%ff",
             "event_type=x&saved=y",
+            "nonsense",
+            "event_type=x&nonsense",
         ] {
             assert!(filter(bad).is_err(), "{bad}");
         }

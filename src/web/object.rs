@@ -6,18 +6,20 @@
 use std::num::NonZeroU32;
 
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use secrecy::SecretString;
 
 use super::body::Body;
-use super::extract::unknown_parameter;
+use super::extract::{media_type, unknown_parameter};
 use super::{ApiError, AppState};
 use crate::clock::Timestamp;
+use crate::control::rules;
 use crate::control::{Limits as Rates, LimitsPatch, Patch, Role, Roles};
+use crate::crypto::password;
 use crate::event::draft::Problem;
 use crate::event::json::Value;
 use crate::event::json::pointer::push_step;
-use crate::event::json::scan::{self, FaultKind, Limits, Member, elements};
+use crate::event::json::scan::{self, Limits, Member, elements};
 use crate::event::{TenantId, moment};
 
 /// A body that is an object of a known shape.
@@ -42,28 +44,36 @@ impl<T: FromObject> FromRequest<AppState> for JsonBody<T> {
             let problem = unknown_parameter(name);
             return Err(ApiError::invalid(StatusCode::BAD_REQUEST, vec![problem]));
         }
+        let kind = is_json(request.headers());
         let Body(bytes) = Body::from_request(request, state).await?;
-        match T::MAY_BE_ABSENT && bytes.is_empty() {
-            true => read(b"{}").map(Self),
-            false => read(&bytes).map(Self),
+        if T::MAY_BE_ABSENT && bytes.is_empty() {
+            return read(b"{}").map(Self);
         }
+        kind?;
+        read(&bytes).map(Self)
+    }
+}
+
+/// 415 for a body that is said to be something else than JSON: a form, as curl has it where nothing is said.
+pub fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    match media_type(headers).as_deref() {
+        None | Some("application/json" | "text/json") => Ok(()),
+        Some(kind) if kind.ends_with("+json") => Ok(()),
+        Some(kind) => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            format!(
+                "The body is said to be {kind}. Send it as JSON (curl: -H 'content-type: application/json')."
+            ),
+        )),
     }
 }
 
 fn read<T: FromObject>(body: &[u8]) -> Result<T, ApiError> {
     let invalid = |problems| ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems);
-    let unreadable = |detail: &str| {
-        let detail = format!("The body can't be read: {detail}.");
-        ApiError::new(StatusCode::BAD_REQUEST, "unreadable_body", detail)
-    };
-    let text = std::str::from_utf8(body).map_err(|_| unreadable("it is not UTF-8"))?;
-    let (members, faults) = scan::outline(text, Limits::EVENT).map_err(|fault| {
-        let problem = Problem::from_fault(text, fault);
-        match fault.kind {
-            FaultKind::Syntax(_) => unreadable(&problem.detail),
-            _ => invalid(vec![problem]),
-        }
-    })?;
+    let text = std::str::from_utf8(body).map_err(|_| invalid(wrong("it is not UTF-8")))?;
+    let (members, faults) = scan::outline(text, Limits::EVENT)
+        .map_err(|fault| invalid(vec![Problem::from_fault(text, fault)]))?;
     let members = members.ok_or_else(|| invalid(wrong("expected a JSON object")))?;
     let faults = faults.into_iter().map(|fault| Problem::from_fault(text, fault));
     let mut object = Object {
@@ -188,7 +198,49 @@ pub fn text(value: &Value<'_>) -> Result<String, Vec<Problem>> {
     }
 }
 
-/// A password or a token.
+/// A text that keeps a rule; the rule says what is wrong.
+fn ruled<T>(found: T, rule: impl FnOnce(&T) -> Option<String>) -> Result<T, Vec<Problem>> {
+    match rule(&found) {
+        Some(detail) => Err(wrong(detail)),
+        None => Ok(found),
+    }
+}
+
+/// What something is called.
+pub fn label(value: &Value<'_>) -> Result<String, Vec<Problem>> {
+    ruled(text(value)?, |name| {
+        rules::label(name).map(|problem| problem.detail)
+    })
+}
+
+/// What a user is called.
+pub fn user_name(value: &Value<'_>) -> Result<String, Vec<Problem>> {
+    ruled(text(value)?, |name| {
+        rules::user_name(name).map(|problem| problem.detail)
+    })
+}
+
+/// A password to be set.
+pub fn new_password(value: &Value<'_>) -> Result<SecretString, Vec<Problem>> {
+    ruled(secret(value)?, |password| {
+        password::problem(password).map(str::to_owned)
+    })
+}
+
+/// The limit of a grant: filters of a search, and nothing else.
+pub fn limit(value: &Value<'_>) -> Result<String, Vec<Problem>> {
+    let limit = text(value)?;
+    let said = |problem: Problem| match problem.field.as_str() {
+        "" => Problem::new("", problem.detail),
+        name => Problem::new("", format!("{name}: {}", problem.detail)),
+    };
+    match crate::query::limit::filter(&limit) {
+        Ok(_) => Ok(limit),
+        Err(problems) => Err(problems.into_iter().map(said).collect()),
+    }
+}
+
+/// A password or a token, as it was given out or set.
 pub fn secret(value: &Value<'_>) -> Result<SecretString, Vec<Problem>> {
     text(value).map(Into::into)
 }
@@ -271,7 +323,9 @@ pub fn roles(value: &Value<'_>) -> Result<Roles, Vec<Problem>> {
         }
     }
     match problems.is_empty() {
-        true => Ok(roles.into_iter().collect()),
+        true => ruled(roles.into_iter().collect(), |roles| {
+            rules::some_role(*roles).map(|problem| problem.detail)
+        }),
         false => Err(problems),
     }
 }
@@ -330,7 +384,7 @@ mod tests {
         assert_eq!(key.roles, Roles::of(&[Role::Admin, Role::Ingest]));
         assert_eq!(key.expires_at.unwrap().to_string(), "2027-01-01T00:00:00Z");
         assert_eq!(key.rate, NonZeroU32::new(5));
-        let key: Key = read(br#"{"name": "", "roles": [], "expires_at": null}"#).unwrap();
+        let key: Key = read(br#"{"name": "", "roles": ["user"], "expires_at": null}"#).unwrap();
         assert_eq!((key.expires_at, key.rate), (None, None));
     }
 
@@ -359,14 +413,14 @@ mod tests {
                 "/events_per_second: expected a whole number from 1 to 4294967295, found a string",
             ]
         );
-        let (_, said) = refused(r#"{"name": "a", "name": "b", "roles": []}"#);
+        let (_, said) = refused(r#"{"name": "a", "name": "b", "roles": ["user"]}"#);
         assert_eq!(said, ["/name: this key stands twice in its object"]);
     }
 
     #[test]
     fn numbers_that_are_no_rates_and_dates_that_nobody_can_write_are_refused() {
         for rate in ["1e3", "1000.0"] {
-            let body = format!(r#"{{"name": "a", "roles": [], "events_per_second": {rate}}}"#);
+            let body = format!(r#"{{"name": "a", "roles": ["user"], "events_per_second": {rate}}}"#);
             assert_eq!(
                 read::<Key>(body.as_bytes()).unwrap().rate,
                 NonZeroU32::new(1_000),
@@ -375,11 +429,12 @@ mod tests {
         }
         for rate in ["-1", "1.5", "1e10", "1e400", "4294967296"] {
             let (_, said) = refused(&format!(
-                r#"{{"name": "a", "roles": [], "events_per_second": {rate}}}"#
+                r#"{{"name": "a", "roles": ["user"], "events_per_second": {rate}}}"#
             ));
             assert!(said[0].starts_with("/events_per_second: "), "{said:?}");
         }
-        let (_, said) = refused(r#"{"name": "a", "roles": [], "expires_at": "9999-12-31T23:59:59-10:00"}"#);
+        let (_, said) =
+            refused(r#"{"name": "a", "roles": ["user"], "expires_at": "9999-12-31T23:59:59-10:00"}"#);
         assert!(said[0].starts_with("/expires_at: "), "{said:?}");
     }
 
@@ -393,11 +448,9 @@ mod tests {
             );
         }
         for body in ["", "{", r#"{"name": tru}"#, "{} {}"] {
-            assert_eq!(refused(body), (400, vec![]), "{body}");
+            let (status, said) = refused(body);
+            assert_eq!((status, said.len()), (422, 1), "{body}: {said:?}");
         }
-        assert_eq!(
-            read::<Key>(b"{\"name\": \"\xff\"}").unwrap_err().kind,
-            "unreadable_body"
-        );
+        assert_eq!(read::<Key>(b"{\"name\": \"\xff\"}").unwrap_err().kind, "invalid");
     }
 }

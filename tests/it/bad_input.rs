@@ -257,6 +257,11 @@ async fn settings_that_are_wrong_are_refused_with_every_field_and_no_word_of_our
             &["/roles/0"],
         ),
         (
+            "/api/v1/users",
+            json!({"name": " ", "password": "short", "roles": [], "limit": "nonsense", "foo": 1}),
+            &["/name", "/password", "/roles", "/limit", "/foo"],
+        ),
+        (
             "/api/v1/keys",
             json!({"name": "x", "roles": ["admin", "king"], "events_per_second": 0}),
             &["/roles/1", "/events_per_second"],
@@ -293,10 +298,13 @@ async fn settings_that_are_wrong_are_refused_with_every_field_and_no_word_of_our
     let made = acme.post("/api/v1/keys", &of_a_day).await.expect(201);
     assert_eq!(made["expires_at"], "2999-01-01T00:00:00Z");
     for broken in ["", "{\"name\":"] {
-        let refused = acme.send(Method::POST, "/api/v1/keys", &JSON, broken).await;
-        assert_eq!(
-            refused.problem(400)["type"],
-            "urn:trailhouse:problem:unreadable_body"
-        );
+        for path in ["/api/v1/keys", "/api/v1/logs"] {
+            let refused = acme.send(Method::POST, path, &JSON, broken).await;
+            assert_eq!(refused.problem(422)["type"], "urn:trailhouse:problem:invalid");
+        }
+    }
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    for path in ["/api/v1/keys", "/api/v1/logs", "/login"] {
+        acme.send(Method::POST, path, &form, "{}").await.problem(415);
     }
 }

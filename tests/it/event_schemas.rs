@@ -227,6 +227,10 @@ async fn what_reaches_out_of_a_schema_or_goes_in_circles_is_refused_by_its_place
     assert_eq!(put(&acme, path, &[], &deep).await.fields(422).len(), 1);
     let own = put(&acme, "/api/v1/schemas/trailhouse.search", &[], &json!({})).await;
     assert_eq!(own.fields(422), ["event_type"]);
+    let of_none = put(&acme, "/api/v1/schemas/%00", &[], &json!({})).await;
+    assert_eq!(of_none.fields(422), ["event_type"]);
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    acme.send(Method::PUT, path, &form, "{}").await.problem(415);
     assert_eq!(
         put(&acme, "/api/v1/schemas/x?forse=true", &[], &json!({}))
             .await

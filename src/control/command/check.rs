@@ -73,7 +73,7 @@ fn tenant_id(id: &str) -> Option<Problem> {
 }
 
 /// A user name: visible characters, so that two names that look alike in a log are the same bytes more often.
-fn user_name(name: &str) -> Option<Problem> {
+pub fn user_name(name: &str) -> Option<Problem> {
     let fits = (1..=128).contains(&name.chars().count())
         && !name.chars().any(|c| c.is_whitespace() || c.is_control());
     (!fits).then(|| {
@@ -84,7 +84,8 @@ fn user_name(name: &str) -> Option<Problem> {
     })
 }
 
-fn label(name: &str) -> Option<Problem> {
+/// A name of something, for people.
+pub fn label(name: &str) -> Option<Problem> {
     let fits = !name.trim().is_empty() && name.chars().count() <= 200 && !name.chars().any(char::is_control);
     (!fits).then(|| {
         Problem::new(
@@ -94,7 +95,8 @@ fn label(name: &str) -> Option<Problem> {
     })
 }
 
-fn some_role(roles: Roles) -> Option<Problem> {
+/// Nobody has none.
+pub fn some_role(roles: Roles) -> Option<Problem> {
     roles.is_empty().then(|| Problem::new("/roles", NO_ROLE))
 }
 

@@ -9,8 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::manage::{
-    Changeable, Removable, Resource, check_limit, etag, list, made, may_grant, one, remove, request_id,
-    update,
+    Changeable, Removable, Resource, etag, list, made, may_grant, one, remove, request_id, update,
 };
 use super::whose::tenant_of;
 use super::{
@@ -26,7 +25,9 @@ use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::web::doc::Doc;
 use crate::web::extract::Caller;
-use crate::web::object::{FromObject, JsonBody, Object, date, rates, rates_patch, roles, tenant, text};
+use crate::web::object::{
+    FromObject, JsonBody, Object, date, label, limit, rates, rates_patch, roles, tenant,
+};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -110,8 +111,8 @@ struct Changes {
 impl FromObject for Changes {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         Some(Self {
-            name: object.changed("name", text),
-            limit: object.patched("limit", text),
+            name: object.changed("name", label),
+            limit: object.patched("limit", limit),
             limits: rates_patch(object),
             expires_at: object.patched("expires_at", date),
         })
@@ -123,9 +124,6 @@ impl Changeable for Keys {
 
     fn change(by: &Principal, changes: Changes, now: Timestamp) -> Result<Command, ApiError> {
         may_grant(by)?;
-        if let Patch::Set(limit) = &changes.limit {
-            check_limit(limit)?;
-        }
         if matches!(changes.expires_at, Patch::Set(end) if end <= now) {
             let problem = Problem::new("/expires_at", "lies in the past: to end a key, delete it");
             return Err(ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, vec![problem]));
@@ -150,8 +148,8 @@ struct Wanted {
 
 impl FromObject for Wanted {
     fn of(object: &mut Object<'_>) -> Option<Self> {
-        let (name, roles) = (object.needed("name", text), object.needed("roles", roles));
-        let limit = object.optional("limit", text);
+        let (name, roles) = (object.needed("name", label), object.needed("roles", roles));
+        let limit = object.optional("limit", limit);
         let tenant_id = object.optional("tenant_id", tenant);
         let expires_at = object.optional("expires_at", date);
         let limits = rates(object);
@@ -174,7 +172,6 @@ async fn create(
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, ApiError> {
     may_grant(&principal)?;
-    wanted.limit.as_deref().map_or(Ok(()), check_limit)?;
     let new = NewKey {
         name: wanted.name,
         tenant: tenant_of(&state, &principal, Manage, wanted.tenant_id)?,

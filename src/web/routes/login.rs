@@ -18,7 +18,7 @@ use crate::trail::{Occasion, read};
 use crate::web::client::Client;
 use crate::web::doc::{self, Doc};
 use crate::web::extract::{Caller, Params};
-use crate::web::object::{FromObject, JsonBody, Object, flag, secret, text};
+use crate::web::object::{FromObject, JsonBody, Object, flag, new_password, secret, text};
 use crate::web::{ApiError, AppState, Json};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -164,7 +164,7 @@ struct NewPassword {
 impl FromObject for NewPassword {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         let old = object.needed("old_password", secret);
-        let new = object.needed("password", secret);
+        let new = object.needed("password", new_password);
         Some(Self { old: old?, new: new? })
     }
 }

@@ -21,7 +21,6 @@ use crate::auth::Principal;
 use crate::auth::manage::ManageError;
 use crate::control::{self, Command, Permission, Refusal};
 use crate::event::TenantId;
-use crate::event::draft::Problem;
 use crate::web::extract::{Caller, Id, Params, idempotency_key};
 use crate::web::given::Given;
 use crate::web::object::{FromObject, JsonBody};
@@ -248,19 +247,6 @@ pub(super) fn may_grant(principal: &Principal) -> Result<(), ApiError> {
             "Your own grant has a limit, so you can't make or change those of others.",
         )),
     }
-}
-
-/// That a grant's limit is one: filters of a search, and nothing else.
-pub(super) fn check_limit(limit: &str) -> Result<(), ApiError> {
-    let Err(problems) = crate::query::limit::filter(limit) else {
-        return Ok(());
-    };
-    let within = |problem: Problem| match problem.field.as_str() {
-        "" => Problem::new("/limit", problem.detail),
-        name => Problem::new("/limit", format!("{name}: {}", problem.detail)),
-    };
-    let problems = problems.into_iter().map(within).collect();
-    Err(ApiError::invalid(StatusCode::UNPROCESSABLE_ENTITY, problems))
 }
 
 /// The same `Idempotency-Key` of the same caller, on the same route (as `POST /path`) and for the same tenant, is the

@@ -26,7 +26,7 @@ use crate::event::draft::Problem;
 use crate::query::{self, params};
 use crate::web::doc::Doc;
 use crate::web::extract::Caller;
-use crate::web::object::{FromObject, JsonBody, Object, tenant, text};
+use crate::web::object::{FromObject, JsonBody, Object, label, tenant, text};
 use crate::web::{ApiError, AppState};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -121,7 +121,7 @@ struct Changes {
 impl FromObject for Changes {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         Some(Self {
-            name: object.changed("name", text),
+            name: object.changed("name", label),
             query: object.changed("query", text),
         })
     }
@@ -147,7 +147,7 @@ struct Wanted {
 
 impl FromObject for Wanted {
     fn of(object: &mut Object<'_>) -> Option<Self> {
-        let (name, query) = (object.needed("name", text), object.needed("query", text));
+        let (name, query) = (object.needed("name", label), object.needed("query", text));
         let tenant_id = object.optional("tenant_id", tenant);
         Some(Self {
             name: name?,

@@ -21,7 +21,7 @@ use crate::control::{self, Command, Limits, LimitsPatch, Refusal, Tenant};
 use crate::event::TenantId;
 use crate::web::doc::Doc;
 use crate::web::extract::Caller;
-use crate::web::object::{FromObject, JsonBody, Object, flag, rates, rates_patch, tenant, text};
+use crate::web::object::{FromObject, JsonBody, Object, flag, label, rates, rates_patch, tenant};
 use crate::web::{ApiError, AppState};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -108,7 +108,7 @@ struct Changes {
 impl FromObject for Changes {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         Some(Self {
-            name: object.changed("name", text),
+            name: object.changed("name", label),
             limits: rates_patch(object),
             disabled: object.changed("disabled", flag),
         })
@@ -136,7 +136,7 @@ pub(super) struct NewTenant {
 impl FromObject for NewTenant {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         let id = object.needed("id", tenant);
-        let name = object.optional("name", text);
+        let name = object.optional("name", label);
         let limits = rates(object);
         Some(Self {
             id: id?,

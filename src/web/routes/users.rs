@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::manage::precondition::Expected;
 use super::manage::{
-    Removable, Resource, answer, check_limit, find, list, made, may_grant, one, remove, request_id, submit,
+    Removable, Resource, answer, find, list, made, may_grant, one, remove, request_id, submit,
 };
 use super::whose::tenant_of;
 use super::{
@@ -27,7 +27,7 @@ use crate::event::TenantId;
 use crate::event::draft::Problem;
 use crate::web::doc::Doc;
 use crate::web::extract::{Caller, Id};
-use crate::web::object::{FromObject, JsonBody, Object, flag, roles, secret, tenant, text};
+use crate::web::object::{FromObject, JsonBody, Object, flag, limit, new_password, roles, tenant, user_name};
 use crate::web::{ApiError, AppState};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -123,11 +123,11 @@ struct Wanted {
 impl FromObject for Wanted {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         let (name, password) = (
-            object.needed("name", text),
-            object.needed_or_null("password", secret),
+            object.needed("name", user_name),
+            object.needed_or_null("password", new_password),
         );
         let roles = object.needed("roles", roles);
-        let limit = object.optional("limit", text);
+        let limit = object.optional("limit", limit);
         let tenant_id = object.optional("tenant_id", tenant);
         Some(Self {
             name: name?,
@@ -147,7 +147,6 @@ async fn create(
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, ApiError> {
     may_grant(&principal)?;
-    wanted.limit.as_deref().map_or(Ok(()), check_limit)?;
     if wanted.password.is_none() && !state.auth.takes_oidc() {
         let detail = "is needed: nobody can come in by OIDC here (auth.oidc)";
         let problem = Problem::new("/password", detail);
@@ -176,9 +175,9 @@ impl FromObject for Changes {
     fn of(object: &mut Object<'_>) -> Option<Self> {
         Some(Self {
             roles: object.changed("roles", roles),
-            limit: object.patched("limit", text),
+            limit: object.patched("limit", limit),
             disabled: object.changed("disabled", flag),
-            password: object.changed("password", secret),
+            password: object.changed("password", new_password),
         })
     }
 }
@@ -191,9 +190,6 @@ async fn change(
     JsonBody(changes): JsonBody<Changes>,
 ) -> Result<Response, ApiError> {
     may_grant(&principal)?;
-    if let Patch::Set(limit) = &changes.limit {
-        check_limit(limit)?;
-    }
     let rest = Command::UpdateUser {
         roles: changes.roles,
         limit: changes.limit,

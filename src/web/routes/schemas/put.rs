@@ -22,6 +22,7 @@ use crate::web::aside::in_turn;
 use crate::web::body::Body;
 use crate::web::extract::{Caller, Id, Params};
 use crate::web::given::Given;
+use crate::web::object::is_json;
 use crate::web::{ApiError, AppState};
 
 /// How often a version is added anew when somebody else was faster, where the caller does not mind.
@@ -49,6 +50,11 @@ pub(super) async fn add(
         let detail = format!("types that begin with {OWN} are the server's own");
         return Err(invalid(vec![Problem::new("event_type", detail)]));
     }
+    if event_type.contains('\0') {
+        let detail = "no event has such a type: a NUL character is refused in events";
+        return Err(invalid(vec![Problem::new("event_type", detail)]));
+    }
+    is_json(&headers)?;
     let text =
         String::from_utf8(body.to_vec()).map_err(|_| invalid(vec![Problem::new("", "it is not UTF-8")]))?;
     let (text, schema) = in_turn(&tenant, WORK_BYTES, move || {
