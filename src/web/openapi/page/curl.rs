@@ -14,7 +14,7 @@ pub(super) fn line(method: &str, path: &str, operation: &Value) -> String {
         line += &format!(" -X {}", method.to_uppercase());
     }
     line += &format!(" \"$URL{}{}\"", filled(path), query(operation));
-    if items(&operation["security"]).first().is_some() {
+    if !items(&operation["security"]).is_empty() {
         line += " -H \"Authorization: Bearer $TOKEN\"";
     }
     if let Some(example) = operation["requestBody"]["content"]["application/json"].get("example") {
