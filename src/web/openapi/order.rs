@@ -12,10 +12,15 @@ pub fn written(document: &Value) -> String {
     text.unwrap_or_default() + "\n"
 }
 
-/// What an object has, in this order.
+/// What an object has, in this order. Of a file, JSON is one form among others.
 pub(super) fn in_order(members: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
-    let rest = members.iter().filter(|(name, _)| *name != JSON);
-    members.get_key_value(JSON).into_iter().chain(rest)
+    let is_file = |form: &Value| form["schema"]["format"] == "binary";
+    let first = members.get_key_value(JSON);
+    let first = first.filter(|_| !members.values().any(is_file));
+    let rest = members
+        .iter()
+        .filter(move |(name, _)| first.is_none_or(|(first, _)| first != *name));
+    first.into_iter().chain(rest)
 }
 
 struct Ordered<'a>(&'a Value);
@@ -52,5 +57,8 @@ mod tests {
             place("application/json") < place("application/a") && place("application/a") < place("text/b")
         );
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
+        let file =
+            json!({"application/gzip": {"schema": {"format": "binary"}}, "application/json": {"schema": {}}});
+        assert!(written(&file).find("json") > written(&file).find("gzip"));
     }
 }
