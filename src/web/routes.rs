@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     /// Second names of routes that are told of under their first.
-    const SECOND_NAMES: [&str; 2] = ["/events", "/api/v1/auth/login"];
+    const SECOND_NAMES: [&str; 3] = ["/", "/events", "/api/v1/auth/login"];
 
     #[test]
     fn every_route_is_told_of_once() {
@@ -321,6 +321,7 @@ mod tests {
                 "/openapi.json",
                 "/openapi-3.0.json",
                 "/postman.json",
+                "/",
                 "/docs",
             ]
         );
