@@ -330,6 +330,13 @@ pub fn roles(value: &Value<'_>) -> Result<Roles, Vec<Problem>> {
     }
 }
 
+/// An array of roles that a key may have.
+pub fn key_roles(value: &Value<'_>) -> Result<Roles, Vec<Problem>> {
+    ruled(roles(value)?, |roles| {
+        rules::key_roles(*roles).map(|problem| problem.detail)
+    })
+}
+
 fn role(value: &Value<'_>) -> Result<Role, String> {
     match value {
         Value::Text(text) => Role::parse(&text.decode()).ok_or_else(|| {

@@ -263,6 +263,11 @@ async fn settings_that_are_wrong_are_refused_with_every_field_and_no_word_of_our
         ),
         (
             "/api/v1/keys",
+            json!({"name": "", "roles": ["operator"], "limit": "limit=5"}),
+            &["/name", "/roles", "/limit"],
+        ),
+        (
+            "/api/v1/keys",
             json!({"name": "x", "roles": ["admin", "king"], "events_per_second": 0}),
             &["/roles/1", "/events_per_second"],
         ),

@@ -101,7 +101,7 @@ pub fn some_role(roles: Roles) -> Option<Problem> {
 }
 
 /// A key spans no tenants, and is nobody whose own events it could read.
-fn key_roles(roles: Roles) -> Option<Problem> {
+pub fn key_roles(roles: Roles) -> Option<Problem> {
     let cannot = roles.has(Role::Operator) || roles.has(Role::User);
     cannot.then(|| Problem::new("/roles", "a key may be admin, auditor or ingest"))
 }

@@ -61,7 +61,7 @@ pub enum Dimension {
 impl Question {
     /// Reads the parameters, decoded; everything that is wrong is found in one go.
     pub fn parse(params: &[(String, String)]) -> Result<Self, Vec<Problem>> {
-        let of_zone = |(name, _): &(String, String)| ZONES.contains(&name.as_str());
+        let of_zone = |(name, _): &(String, String)| ZONES.contains(&name.trim_end_matches('!'));
         let (zones, params): (Vec<_>, Vec<_>) = params.iter().cloned().partition(of_zone);
         let mut asked = parse::question(&params, &OWN, &REFUSED);
         let mut problems: Vec<Problem> = zones.into_iter().map(|(name, _)| in_utc(name)).collect();

@@ -26,7 +26,7 @@ use crate::event::draft::Problem;
 use crate::web::doc::Doc;
 use crate::web::extract::Caller;
 use crate::web::object::{
-    FromObject, JsonBody, Object, date, label, limit, rates, rates_patch, roles, tenant,
+    FromObject, JsonBody, Object, date, key_roles, label, limit, rates, rates_patch, tenant,
 };
 use crate::web::{ApiError, AppState, Json};
 
@@ -148,7 +148,7 @@ struct Wanted {
 
 impl FromObject for Wanted {
     fn of(object: &mut Object<'_>) -> Option<Self> {
-        let (name, roles) = (object.needed("name", label), object.needed("roles", roles));
+        let (name, roles) = (object.needed("name", label), object.needed("roles", key_roles));
         let limit = object.optional("limit", limit);
         let tenant_id = object.optional("tenant_id", tenant);
         let expires_at = object.optional("expires_at", date);
