@@ -146,7 +146,7 @@ async fn a_patch_says_what_is_wrong_with_it_and_null_takes_away_what_may_be() {
         (
             &user,
             json!({"roles": null, "limit": "usr_id=x", "name": "n"}),
-            vec!["/roles", "/name"],
+            vec!["/roles", "/limit", "/name"],
         ),
         (&user, json!({"limit": "usr_id=x"}), vec!["/limit"]),
         (&user, json!({"limit": ""}), vec!["/limit"]),
