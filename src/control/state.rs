@@ -32,6 +32,8 @@ pub const KEYS_MAX: usize = 10_000;
 pub const SEARCHES_MAX: usize = 1_000;
 /// How many event types of one tenant may have a schema.
 pub const SCHEMAS_MAX: usize = 1_000;
+/// Bytes of one tenant's schemas, with all versions that are kept in mind: every instance holds them in memory.
+pub const SCHEMA_BYTES_MAX: usize = 16 << 20;
 /// How many exports one tenant may keep.
 pub const EXPORTS_MAX: usize = 1_000;
 
@@ -91,6 +93,14 @@ pub enum Refusal {
     #[error("the tenant has {max} of them, and may have no more")]
     TooMany {
         /// How many it may have.
+        max: usize,
+    },
+    /// The tenant has as much text as one may have.
+    #[error(
+        "the tenant's schemas may have {max} bytes with all their versions: make them shorter, or remove some"
+    )]
+    TooLong {
+        /// How many bytes it may have.
         max: usize,
     },
     /// A revoked key stays as it is.

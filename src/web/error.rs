@@ -321,7 +321,8 @@ impl From<ControlRefusal> for ApiError {
             | ControlRefusal::NameTaken
             | ControlRefusal::LastOperator
             | ControlRefusal::Revoked
-            | ControlRefusal::TooMany { .. } => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            | ControlRefusal::TooMany { .. }
+            | ControlRefusal::TooLong { .. } => Self::new(StatusCode::CONFLICT, "conflict", detail),
         }
     }
 }

@@ -34,7 +34,7 @@ async fn nothing_secret_is_logged_or_told() {
             format!("{{\"password\": \"{password}\""),
         )
         .await
-        .problem(400);
+        .problem(422);
     let forged = format!("{}AAAA", tokens["token"].as_str().unwrap());
     acme.with(Some(&forged)).get("/api/v1/logs").await.problem(401);
     acme.take(&json!({"action": "VIEW"})).await;

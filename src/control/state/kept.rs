@@ -1,7 +1,7 @@
 //! Commands about what tenants keep: searches, schemas of event types, exports.
 
 use super::rules::{Decision, expect, seen};
-use super::{EXPORTS_MAX, Refusal, SCHEMAS_MAX, SEARCHES_MAX, State};
+use super::{EXPORTS_MAX, Refusal, SCHEMA_BYTES_MAX, SCHEMAS_MAX, SEARCHES_MAX, State};
 use crate::control::command::{Command, Envelope};
 use crate::control::entity::{EventSchema, Export, ExportState, SavedSearch, parse_schema_id};
 
@@ -56,6 +56,13 @@ impl State {
             versions.remove(0);
         }
         versions.push(schema.into());
+        let others = self.schemas.of(&tenant).filter(|other| *other.id != *envelope.id);
+        let texts = others.flat_map(|other| &other.versions).chain(&versions);
+        if texts.map(|text| text.len()).sum::<usize>() > SCHEMA_BYTES_MAX {
+            return Err(Refusal::TooLong {
+                max: SCHEMA_BYTES_MAX,
+            });
+        }
         Ok(self.schemas.put(EventSchema {
             id: envelope.id.as_str().into(),
             event_type: event_type.into(),

@@ -1,7 +1,7 @@
 //! What tenants keep, what they hide, and how much of everything they may have.
 
 use super::*;
-use crate::control::state::{KEYS_MAX, SEARCHES_MAX};
+use crate::control::state::{KEYS_MAX, SCHEMA_BYTES_MAX, SEARCHES_MAX};
 
 fn accepted(fold: &mut Fold, record: &Envelope) -> u64 {
     match fold.apply(record).unwrap() {
@@ -181,6 +181,27 @@ fn a_tenant_has_so_many_of_each_and_no_more() {
     );
     accepted(&mut fold, &envelope(10_002, 1, None, "s7", Command::DeleteSearch));
     accepted(&mut fold, &envelope(10_003, 0, None, "more", create_search("a")));
+}
+
+#[test]
+fn schemas_of_a_tenant_have_so_many_bytes_with_all_their_versions() {
+    let mut fold = begun();
+    let put = |request: u128, version, id: &str| {
+        let schema = "x".repeat(SCHEMA_BYTES_MAX / 16);
+        envelope(request, version, None, id, Command::PutSchema { schema })
+    };
+    for version in 0..12 {
+        accepted(&mut fold, &put(u128::from(version), version, "a/first"));
+    }
+    for n in 12..16 {
+        accepted(&mut fold, &put(n, 0, &format!("a/t{n}")));
+    }
+    let too_long = Refusal::TooLong {
+        max: SCHEMA_BYTES_MAX,
+    };
+    assert_eq!(refused(&mut fold, &put(20, 0, "a/one.more")), too_long);
+    assert_eq!(refused(&mut fold, &put(21, 12, "a/first")), too_long);
+    accepted(&mut fold, &put(22, 0, "b/theirs"));
 }
 
 #[test]
